@@ -1,0 +1,187 @@
+//! The answer: stream events, and the whole message they add up to.
+//!
+//! <https://platform.claude.com/docs/en/build-with-claude/streaming>
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::Detail;
+use crate::sse;
+
+/// One event of a stream. Texts are borrowed, so that an event costs no allocation.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event<'a> {
+    MessageStart { message: MessageHead<'a> },
+    ContentBlockStart { index: usize, content_block: BlockStart<'a> },
+    ContentBlockDelta { index: usize, delta: Delta<'a> },
+    ContentBlockStop { index: usize },
+    MessageDelta { delta: MessageDelta<'a>, usage: Usage },
+    MessageStop,
+    Ping,
+    Error { error: &'a Detail },
+}
+
+impl Event<'_> {
+    /// The event's name, which is also its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::MessageStart { .. } => "message_start",
+            Event::ContentBlockStart { .. } => "content_block_start",
+            Event::ContentBlockDelta { .. } => "content_block_delta",
+            Event::ContentBlockStop { .. } => "content_block_stop",
+            Event::MessageDelta { .. } => "message_delta",
+            Event::MessageStop => "message_stop",
+            Event::Ping => "ping",
+            Event::Error { .. } => "error",
+        }
+    }
+
+    /// Appends the event as a server-sent event.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        sse::encode(out, self.name(), |out| {
+            serde_json::to_writer(out, self).expect("a Vec takes every byte");
+        });
+    }
+}
+
+/// The message as `message_start` shows it: nothing in it yet.
+#[derive(Debug, Serialize)]
+pub struct MessageHead<'a> {
+    pub id: &'a str,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub role: &'static str,
+    pub model: &'a str,
+    pub content: [(); 0],
+    pub stop_reason: Option<StopReason>,
+    pub stop_sequence: Option<&'a str>,
+    pub usage: Usage,
+}
+
+impl<'a> MessageHead<'a> {
+    /// An assistant's message without content; `usage` is what is known before the answer.
+    pub fn new(id: &'a str, model: &'a str, usage: Usage) -> MessageHead<'a> {
+        MessageHead {
+            id,
+            kind: "message",
+            role: "assistant",
+            model,
+            content: [],
+            stop_reason: None,
+            stop_sequence: None,
+            usage,
+        }
+    }
+}
+
+/// A block as `content_block_start` shows it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum BlockStart<'a> {
+    Text {
+        text: &'static str,
+    },
+    Thinking {
+        thinking: &'static str,
+        signature: &'static str,
+    },
+    /// `input` is empty here: Claude Code takes the arguments from `input_json_delta` only.
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: NoInput,
+    },
+}
+
+impl BlockStart<'_> {
+    pub const TEXT: BlockStart<'static> = BlockStart::Text { text: "" };
+    pub const THINKING: BlockStart<'static> = BlockStart::Thinking { thinking: "", signature: "" };
+}
+
+/// `{}`
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct NoInput {}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Delta<'a> {
+    TextDelta { text: &'a str },
+    ThinkingDelta { thinking: &'a str },
+    SignatureDelta { signature: &'a str },
+    InputJsonDelta { partial_json: &'a str },
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MessageDelta<'a> {
+    pub stop_reason: StopReason,
+    pub stop_sequence: Option<&'a str>,
+}
+
+/// Why the message ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    EndTurn,
+    MaxTokens,
+    StopSequence,
+    ToolUse,
+    Refusal,
+}
+
+/// Tokens of a message; the input is split into what was read from a cache and what was not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub cache_creation_input_tokens: u64,
+    pub cache_read_input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// A whole message, the answer to a request without `stream`.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub role: &'static str,
+    pub model: String,
+    pub content: Vec<ContentBlock>,
+    pub stop_reason: StopReason,
+    pub stop_sequence: Option<String>,
+    pub usage: Usage,
+}
+
+/// A block of a whole message.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ContentBlock {
+    Text { text: String },
+    Thinking { thinking: String, signature: String },
+    ToolUse { id: String, name: String, input: Box<RawValue> },
+}
+
+/// The answer to `count_tokens`.
+#[derive(Debug, Serialize)]
+pub struct CountTokens {
+    pub input_tokens: u64,
+}
+
+/// A page of `GET /v1/models`; ccproxy has one page.
+#[derive(Debug, Serialize)]
+pub struct ModelList<'a> {
+    pub data: &'a [Model],
+    pub has_more: bool,
+    pub first_id: Option<&'a str>,
+    pub last_id: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Model {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: String,
+    pub display_name: String,
+    /// RFC 3339. The API's word for a release date that is not known is an epoch value.
+    pub created_at: &'static str,
+}

@@ -1,0 +1,17 @@
+//! Wire types of the Anthropic Messages API, nothing else.
+//!
+//! <https://platform.claude.com/docs/en/api/messages>; what real clients send beyond it was learned
+//! from recorded requests.
+
+mod event;
+mod place;
+mod request;
+
+pub use event::{
+    BlockStart, ContentBlock, CountTokens, Delta, Event, Message, MessageDelta, MessageHead, Model,
+    ModelList, NoInput, StopReason, Usage,
+};
+pub use request::{
+    Block, Content, DocumentSource, ImageSource, InputMessage, MessagesRequest, OutputFormat, Role,
+    Tool, ToolChoice, ToolChoiceKind, parse,
+};

@@ -1,0 +1,150 @@
+//! The table of settings: names, defaults and meaning. `--help` and the README show it.
+
+/// A setting: how it is named on the command line and in the environment, and what it means.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The flag, without dashes; empty if there is none, as for keys, which `ps` would show.
+    pub flag: &'static str,
+    /// Variables, in the order they are asked. `<P>` is the provider's name in upper case.
+    pub variables: &'static [&'static str],
+    pub default: &'static str,
+    pub doc: &'static str,
+}
+
+/// Every setting, in the order `--help` and the README show them.
+pub static SETTINGS: &[Setting] = &[
+    PROVIDER,
+    API_KEY,
+    BASE_URL,
+    MODEL,
+    MAX_TOKENS,
+    IMAGES,
+    TIMEOUT,
+    HOST,
+    PORT,
+    CLIENT_KEYS,
+    CORS_ALLOWED_ORIGINS,
+    LOG_LEVEL,
+    LOG_FORMAT,
+    MAX_IN_FLIGHT,
+    BODY_LIMIT,
+    CONNECT_TIMEOUT,
+    IDLE_TIMEOUT,
+    SHUTDOWN_TIMEOUT,
+    CERTIFICATES,
+];
+
+pub(super) const PROVIDER: Setting = Setting {
+    flag: "provider",
+    variables: &["PROVIDER"],
+    default: "the one whose key is set",
+    doc: "the service that answers: groq, openai, openrouter, xai, gemini, mistral, ollama, deepseek, custom, echo",
+};
+pub(super) const API_KEY: Setting = Setting {
+    flag: "",
+    variables: &["<P>_API_KEY"],
+    default: "",
+    doc: "the provider's key (gemini: also GOOGLE_API_KEY)",
+};
+pub(super) const BASE_URL: Setting = Setting {
+    flag: "base-url",
+    variables: &["<P>_BASE_URL"],
+    default: "the provider's",
+    doc: "where its API is, with or without /v1; required for custom",
+};
+pub(super) const MODEL: Setting = Setting {
+    flag: "model",
+    variables: &["<P>_MODEL"],
+    default: "the provider's",
+    doc: "the model that answers for Claude's names; other names are passed on",
+};
+pub(super) const MAX_TOKENS: Setting = Setting {
+    flag: "max-tokens",
+    variables: &["<P>_MAX_TOKENS"],
+    default: "the provider's",
+    doc: "the most output tokens to ask for; 0 asks for what the client wants",
+};
+pub(super) const IMAGES: Setting = Setting {
+    flag: "images",
+    variables: &["<P>_IMAGES"],
+    default: "the provider's",
+    doc: "on: the model is shown pictures; off: it gets a note instead",
+};
+pub(super) const TIMEOUT: Setting = Setting {
+    flag: "first-byte-timeout",
+    variables: &["<P>_TIMEOUT", "CCPROXY_FIRST_BYTE_TIMEOUT"],
+    default: "300",
+    doc: "seconds the provider may take to begin its answer",
+};
+pub(super) const HOST: Setting = Setting {
+    flag: "host",
+    variables: &["SERVER_HOST"],
+    default: "localhost; :: in a container",
+    doc: "address to listen on; localhost is both loopbacks, :: every address",
+};
+pub(super) const PORT: Setting = Setting {
+    flag: "port",
+    variables: &["SERVER_PORT", "PORT"],
+    default: "3456",
+    doc: "port to listen on; 0 lets the system choose",
+};
+pub(super) const CLIENT_KEYS: Setting = Setting {
+    flag: "",
+    variables: &["CCPROXY_API_KEY"],
+    default: "",
+    doc: "keys that clients must send, separated by commas; empty lets everybody in",
+};
+pub(super) const CORS_ALLOWED_ORIGINS: Setting = Setting {
+    flag: "cors-allowed-origins",
+    variables: &["CORS_ALLOWED_ORIGINS"],
+    default: "",
+    doc: "origins of web pages that may call the API, separated by commas, or *",
+};
+pub(super) const LOG_LEVEL: Setting = Setting {
+    flag: "log-level",
+    variables: &["LOG_LEVEL"],
+    default: "info",
+    doc: "off, error, warn, info or debug",
+};
+pub(super) const LOG_FORMAT: Setting = Setting {
+    flag: "log-format",
+    variables: &["LOG_FORMAT"],
+    default: "text on a terminal, else json",
+    doc: "text or json",
+};
+pub(super) const MAX_IN_FLIGHT: Setting = Setting {
+    flag: "max-in-flight",
+    variables: &["CCPROXY_MAX_IN_FLIGHT"],
+    default: "512",
+    doc: "messages answered at once; more get 529",
+};
+pub(super) const BODY_LIMIT: Setting = Setting {
+    flag: "body-limit",
+    variables: &["CCPROXY_BODY_LIMIT"],
+    default: "33554432",
+    doc: "bytes a request's body may have",
+};
+pub(super) const CONNECT_TIMEOUT: Setting = Setting {
+    flag: "connect-timeout",
+    variables: &["CCPROXY_CONNECT_TIMEOUT"],
+    default: "5",
+    doc: "seconds for name, TCP, proxy and TLS of a connection to the provider",
+};
+pub(super) const IDLE_TIMEOUT: Setting = Setting {
+    flag: "idle-timeout",
+    variables: &["CCPROXY_IDLE_TIMEOUT"],
+    default: "120",
+    doc: "seconds the provider may be silent within its answer",
+};
+pub(super) const SHUTDOWN_TIMEOUT: Setting = Setting {
+    flag: "shutdown-timeout",
+    variables: &["CCPROXY_SHUTDOWN_TIMEOUT"],
+    default: "8",
+    doc: "seconds that answers in progress may take to end after SIGTERM",
+};
+pub(super) const CERTIFICATES: Setting = Setting {
+    flag: "",
+    variables: &["SSL_CERT_FILE"],
+    default: "the built-in ones",
+    doc: "PEM file of the certificate authorities to trust instead",
+};

@@ -1,0 +1,214 @@
+//! What can go wrong with a message, by whose turn it is to act, and the one table from there to
+//! Anthropic's HTTP status and error type.
+//!
+//! Follows <https://platform.claude.com/docs/en/api/errors>. No IO, no clock.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why a message was not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The request cannot be served as it stands; the client must change it.
+    Request { at: String, reason: String },
+    /// The request wants the server to hold the conversation. The SDKs send it again whole when
+    /// they are told so by this very error code.
+    ThreadUnsupported,
+    /// Refused before its content mattered: path, method, credentials, size, load.
+    Refused { status: u16, reason: String },
+    /// The upstream answered with an error, as a status or inside its stream.
+    Upstream {
+        /// The status the upstream sent, or the one its error object stands for.
+        status: u16,
+        message: String,
+        retry: Retry,
+    },
+    /// The upstream could not be reached, or fell silent, in `phase`.
+    Unreachable { phase: Phase, reason: String },
+    /// The upstream's answer makes no sense.
+    Protocol { reason: String },
+}
+
+/// The part of an upstream call that a failure belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking up the name of the host.
+    Resolve,
+    /// TCP, proxy and TLS.
+    Connect,
+    /// Writing the request.
+    Send,
+    /// From the request's last byte to the first byte of the answer's body.
+    FirstByte,
+    /// Between two reads of the answer's body.
+    Idle,
+}
+
+/// What the client is told about trying again; the header values are the upstream's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retry {
+    pub after: Option<String>,
+    pub after_ms: Option<String>,
+    pub should_retry: Option<bool>,
+}
+
+/// Upstream status → status for the client, where they differ.
+///
+/// 503 becomes 529 because that is Anthropic's word for "overloaded", and 422 becomes 400 because
+/// Anthropic has no 422. Statuses that are not listed pass as they are if `TYPES` knows them.
+const STATUSES: &[(u16, u16)] = &[
+    (405, 400),
+    (406, 400),
+    (410, 404),
+    (415, 400),
+    (422, 400),
+    (424, 500),
+    (425, 529),
+    (498, 529), // Groq: flex tier capacity exceeded
+    (501, 500),
+    (503, 529),
+    (520, 502),
+    (521, 529),
+    (522, 504),
+    (523, 529),
+    (524, 504),
+];
+
+/// Status for the client → Anthropic error type.
+const TYPES: &[(u16, &str)] = &[
+    (400, "invalid_request_error"),
+    (401, "authentication_error"),
+    (402, "billing_error"),
+    (403, "permission_error"),
+    (404, "not_found_error"),
+    (405, "invalid_request_error"),
+    (408, "timeout_error"),
+    (409, "conflict_error"),
+    (413, "request_too_large"),
+    (415, "invalid_request_error"),
+    (429, "rate_limit_error"),
+    (500, "api_error"),
+    (502, "api_error"),
+    (504, "timeout_error"),
+    (529, "overloaded_error"),
+];
+
+impl Error {
+    /// A fault of the request at `at`, a path such as `messages.2.content.0`.
+    pub fn request(at: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Request { at: at.into(), reason: reason.into() }
+    }
+
+    /// The HTTP status the client gets, if nothing has been sent yet.
+    pub fn status(&self) -> u16 {
+        match self {
+            Error::Request { .. } | Error::ThreadUnsupported => 400,
+            Error::Refused { status, .. } => *status,
+            Error::Upstream { status, .. } => answer_status(*status),
+            Error::Unreachable { phase: Phase::Resolve | Phase::Connect, .. } => 529,
+            Error::Unreachable { phase: Phase::FirstByte | Phase::Idle, .. } => 504,
+            Error::Unreachable { phase: Phase::Send, .. } | Error::Protocol { .. } => 502,
+        }
+    }
+
+    /// Anthropic's `error.type` for it.
+    pub fn kind(&self) -> &'static str {
+        let status = self.status();
+        TYPES.iter().find(|(s, _)| *s == status).map_or("api_error", |(_, kind)| kind)
+    }
+
+    /// What the client is told about trying again.
+    ///
+    /// A wrong upstream key and an unknown upstream model stay wrong: without `x-should-retry:
+    /// false` Claude Code asks eleven times.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Error::Upstream { status, retry, .. } => Retry {
+                should_retry: retry.should_retry.or(match status {
+                    401..=404 => Some(false),
+                    _ => None,
+                }),
+                ..retry.clone()
+            },
+            Error::Refused { status: 529, .. } => {
+                Retry { after: Some("1".to_owned()), ..Retry::default() }
+            }
+            _ => Retry::default(),
+        }
+    }
+
+    /// The error as the body of an HTTP answer; `request_id` is repeated in it.
+    pub fn body(&self, request_id: &str) -> Vec<u8> {
+        let body = Body { kind: "error", error: self.detail(), request_id };
+        serde_json::to_vec(&body).expect("strings always serialize")
+    }
+
+    /// The `error` object of Anthropic's error shape.
+    pub fn detail(&self) -> Detail {
+        Detail {
+            kind: self.kind(),
+            message: self.to_string(),
+            details: matches!(self, Error::ThreadUnsupported).then_some(Details {
+                error_code: "thread_unsupported_request",
+                unsupported: ["thread"],
+            }),
+        }
+    }
+}
+
+/// Translates an upstream status into the one for the client.
+fn answer_status(status: u16) -> u16 {
+    if let Some((_, answer)) = STATUSES.iter().find(|(upstream, _)| *upstream == status) {
+        return *answer;
+    }
+    match status {
+        _ if TYPES.iter().any(|(known, _)| *known == status) => status,
+        400..=499 => 400,
+        500..=599 => 500,
+        // A redirect, or a status outside of HTTP.
+        _ => 502,
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: Detail,
+    request_id: &'a str,
+}
+
+/// The `error` object: type, message, and a code where the SDKs look for one.
+#[derive(Debug, Clone, Serialize)]
+pub struct Detail {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Details {
+    error_code: &'static str,
+    unsupported: [&'static str; 1],
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Request { at, reason } if at.is_empty() => f.write_str(reason),
+            Error::Request { at, reason } => write!(f, "{at}: {reason}"),
+            Error::ThreadUnsupported => f.write_str(
+                "thread: ccproxy keeps no conversations; send the whole conversation without it",
+            ),
+            Error::Refused { reason, .. } => f.write_str(reason),
+            Error::Upstream { message, .. } => f.write_str(message),
+            Error::Unreachable { reason, .. } => f.write_str(reason),
+            Error::Protocol { reason } => write!(f, "the upstream's answer: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,89 @@
+//! Which HTTP proxy leads to the provider: `HTTPS_PROXY`, `NO_PROXY` and kin, read the way curl does.
+//!
+//! <https://curl.se/docs/manpage.html#ENVIRONMENT>. ureq reads them too, but takes the first it finds
+//! whatever the scheme, matches whole names only, and skips what it does not understand.
+
+use std::net::IpAddr;
+
+/// The proxy's URL for `base_url`, if there is one.
+///
+/// # Errors
+/// A sentence about a proxy that cannot be used.
+pub fn choose(
+    base_url: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, String> {
+    let first = |names: &[&'static str]| {
+        names.iter().find_map(|name| {
+            env(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|v| !v.is_empty())
+                .map(|v| (*name, v))
+        })
+    };
+    let Some((scheme, rest)) = base_url.split_once("://") else { return Ok(None) };
+    let host = host_of(rest);
+    // HTTP_PROXY in upper case is what a CGI server gets from a client's `Proxy:` header.
+    let names: &[&str] = match scheme {
+        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    };
+    let Some((name, proxy)) = first(names) else { return Ok(None) };
+    if first(&["no_proxy", "NO_PROXY"]).is_some_and(|(_, list)| is_excepted(host, &list)) {
+        return Ok(None);
+    }
+    match proxy.split_once("://") {
+        None => Ok(Some(format!("http://{proxy}"))),
+        Some(("http" | "https", _)) => Ok(Some(proxy)),
+        Some((other, _)) => Err(format!(
+            "{name}: a proxy of the kind {other}:// is not supported; use http:// or https://, \
+             or name the provider's host in NO_PROXY"
+        )),
+    }
+}
+
+/// The host of `authority/path`, without port and brackets.
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// Whether `host` is in the list: `*`, a name and all below it, an address, or a network.
+fn is_excepted(host: &str, list: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let address: Option<IpAddr> = host.parse().ok();
+    list.split([',', ' ', '\t']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
+        if entry == "*" {
+            return true;
+        }
+        if let Some(address) = address {
+            return in_network(address, entry);
+        }
+        let name = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
+        host == name || host.strip_suffix(&name).is_some_and(|sub| sub.ends_with('.'))
+    })
+}
+
+fn in_network(address: IpAddr, entry: &str) -> bool {
+    let (network, bits) = match entry.split_once('/') {
+        Some((network, bits)) => (network, bits.parse::<u32>().ok()),
+        None => (entry, Some(u32::MAX)),
+    };
+    let network = network.trim_start_matches('[').trim_end_matches(']');
+    let (Ok(network), Some(bits)) = (network.parse::<IpAddr>(), bits) else { return false };
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            same_prefix(a.to_bits().into(), n.to_bits().into(), bits, 32)
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => same_prefix(a.to_bits(), n.to_bits(), bits, 128),
+        _ => false,
+    }
+}
+
+fn same_prefix(a: u128, b: u128, bits: u32, width: u32) -> bool {
+    let ignored = width - bits.min(width);
+    ignored == 128 || (a >> ignored) == (b >> ignored)
+}

@@ -1,0 +1,13 @@
+//! Wire types of the chat completions API, nothing else.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat>, and what its many implementations send.
+
+mod request;
+mod response;
+
+pub use request::{
+    ChatRequest, Content, DataUrl, FormatKind, Function, Joined, JsonSchema, Message,
+    NamedFunction, Part, Reasoning, ResponseFormat, Role, StreamOptions, Tool, ToolCall,
+    ToolChoice,
+};
+pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};

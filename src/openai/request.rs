@@ -1,0 +1,279 @@
+//! The request as it is sent upstream. Serializing it is the only thing done with it, so text stays
+//! borrowed and is joined while it is written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize as DeriveSerialize;
+use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+#[derive(Debug, Default, DeriveSerialize)]
+pub struct ChatRequest<'a> {
+    pub model: &'a str,
+    pub messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_completion_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub stop: &'a [Cow<'a, str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<ResponseFormat<'a>>,
+    pub stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<StreamOptions>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct Message<'a> {
+    pub role: Role,
+    /// `null` beside tool calls: some services miss the key if it is absent.
+    pub content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<Joined<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Message<'a> {
+    /// A message that has only text.
+    pub fn text(role: Role, text: Joined<'a>) -> Message<'a> {
+        Message {
+            role,
+            content: Some(Content::Text(text)),
+            reasoning_content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+#[serde(untagged)]
+pub enum Content<'a> {
+    /// The form that every service takes, so also used for several texts.
+    Text(Joined<'a>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Debug, DeriveSerialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Part<'a> {
+    Text { text: Joined<'a> },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+impl<'a> Part<'a> {
+    pub fn image(url: DataUrl<'a>) -> Part<'a> {
+        Part::ImageUrl { image_url: ImageUrl { url } }
+    }
+
+    pub fn file(filename: Cow<'a, str>, file_data: DataUrl<'a>) -> Part<'a> {
+        Part::File { file: File { filename, file_data } }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct ImageUrl<'a> {
+    url: DataUrl<'a>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct File<'a> {
+    filename: Cow<'a, str>,
+    file_data: DataUrl<'a>,
+}
+
+/// A URL, or data that becomes one while it is written: an image is megabytes and not copied.
+#[derive(Debug)]
+pub enum DataUrl<'a> {
+    Url(&'a str),
+    Base64 { media_type: &'a str, data: &'a str },
+}
+
+impl fmt::Display for DataUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataUrl::Url(url) => f.write_str(url),
+            DataUrl::Base64 { media_type, data } => write!(f, "data:{media_type};base64,{data}"),
+        }
+    }
+}
+
+impl Serialize for DataUrl<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Texts that stand as paragraphs of one: joined by an empty line while they are written.
+#[derive(Debug, Default)]
+pub struct Joined<'a>(pub Vec<Cow<'a, str>>);
+
+impl Joined<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|text| text.is_empty())
+    }
+}
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Joined<'a> {
+    fn from(text: T) -> Joined<'a> {
+        Joined(vec![text.into()])
+    }
+}
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, text) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n\n")?;
+            }
+            f.write_str(text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0[..] {
+            [text] => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
+        }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct ToolCall<'a> {
+    pub id: Cow<'a, str>,
+    #[serde(rename = "type")]
+    pub kind: FunctionKind,
+    pub function: CalledFunction<'a>,
+}
+
+impl<'a> ToolCall<'a> {
+    pub fn new(id: Cow<'a, str>, name: Cow<'a, str>, arguments: Cow<'a, str>) -> ToolCall<'a> {
+        ToolCall { id, kind: FunctionKind, function: CalledFunction { name, arguments } }
+    }
+}
+
+/// The string `function`.
+#[derive(Debug, Clone, Copy)]
+pub struct FunctionKind;
+
+impl Serialize for FunctionKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("function")
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct CalledFunction<'a> {
+    pub name: Cow<'a, str>,
+    pub arguments: Cow<'a, str>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: FunctionKind,
+    pub function: Function<'a>,
+}
+
+impl<'a> Tool<'a> {
+    pub fn new(function: Function<'a>) -> Tool<'a> {
+        Tool { kind: FunctionKind, function }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct Function<'a> {
+    pub name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    pub parameters: Cow<'a, RawValue>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+#[serde(untagged)]
+pub enum ToolChoice<'a> {
+    /// `auto`, `none`, or the service's word for "call one".
+    Mode(&'a str),
+    Function {
+        #[serde(rename = "type")]
+        kind: FunctionKind,
+        function: NamedFunction<'a>,
+    },
+}
+
+impl<'a> ToolChoice<'a> {
+    pub fn function(name: Cow<'a, str>) -> ToolChoice<'a> {
+        ToolChoice::Function { kind: FunctionKind, function: NamedFunction { name } }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct NamedFunction<'a> {
+    pub name: Cow<'a, str>,
+}
+
+/// OpenRouter's form of an effort.
+#[derive(Debug, DeriveSerialize)]
+pub struct Reasoning<'a> {
+    pub effort: &'a str,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct ResponseFormat<'a> {
+    #[serde(rename = "type")]
+    pub kind: FormatKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json_schema: Option<JsonSchema<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormatKind {
+    JsonSchema,
+    JsonObject,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct JsonSchema<'a> {
+    pub name: &'static str,
+    pub schema: Cow<'a, RawValue>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct StreamOptions {
+    pub include_usage: bool,
+}

@@ -1,0 +1,284 @@
+//! The services ccproxy knows: one row each, what differs between them as columns named after what
+//! is seen on the wire. Code reads columns and never compares a name.
+//!
+//! Defaults for model and output limit are those that users of CCProxy have in their deployments;
+//! the README names current models.
+
+/// A service that speaks chat completions.
+#[derive(Debug, Clone, Copy)]
+pub struct Provider {
+    /// The value of `PROVIDER`, and in upper case the prefix of the variables.
+    pub name: &'static str,
+    pub base_url: &'static str,
+    /// Variables that may hold the key, in the order they are asked.
+    pub key_vars: &'static [&'static str],
+    pub key: Key,
+    pub model: &'static str,
+    /// The largest `max_tokens` that is sent; 0 sends what the client asked for.
+    pub max_tokens: u64,
+    pub max_tokens_field: MaxTokensField,
+    /// Whether `stream_options.include_usage` is accepted (and needed).
+    pub stream_usage: bool,
+    /// How an effort is asked for, and from which models; other models refuse the field or are not
+    /// known to take it.
+    pub effort: EffortField,
+    pub reasoning_models: &'static [&'static str],
+    /// Of these models, those that refuse an effort beside tools, so that `none` is sent.
+    pub effort_or_tools_models: &'static [&'static str],
+    /// Beginnings of the names of models that refuse `temperature`, `top_p` and `stop`.
+    pub fixed_sampling_models: &'static [&'static str],
+    pub top_k: bool,
+    /// How many stop strings are taken.
+    pub max_stop: usize,
+    pub response_format: FormatSupport,
+    /// The word for "call some tool".
+    pub tool_choice_any: &'static str,
+    pub tool_id: ToolId,
+    /// Keywords that are taken out of every schema.
+    pub schema_drops: &'static [&'static str],
+    /// Whether models are shown pictures; `<P>_IMAGES` overrides.
+    pub images: bool,
+    /// Whether PDFs are taken as `file` parts.
+    pub files: bool,
+    /// Whether the model's own reasoning goes back to it as `reasoning_content` beside tool calls.
+    pub reasoning_echo: bool,
+    /// Further headers: name, and the variable that holds the value.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// Whether a service wants a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Required,
+    /// Sent if there is one.
+    Optional,
+    /// Inside this process: no key, no address, no network.
+    Embedded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxTokensField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffortField {
+    /// `reasoning_effort: "low" | "medium" | "high"`
+    ReasoningEffort,
+    /// `reasoning: {effort}`, which OpenRouter fits to each model.
+    Reasoning,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormatSupport {
+    JsonSchema,
+    /// Only `json_object`: the schema goes into the system prompt.
+    JsonObject,
+}
+
+/// Which tool call ids are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolId {
+    /// Up to 64 of `[a-zA-Z0-9_-]`.
+    Opaque,
+    /// Exactly nine of `[a-zA-Z0-9]`.
+    NineAlphanumerics,
+}
+
+impl Provider {
+    /// A plain server of chat completions.
+    pub const COMPATIBLE: Provider = Provider {
+        name: "",
+        base_url: "",
+        key_vars: &[],
+        key: Key::Required,
+        model: "",
+        max_tokens: 0,
+        max_tokens_field: MaxTokensField::MaxTokens,
+        stream_usage: true,
+        effort: EffortField::ReasoningEffort,
+        reasoning_models: &["gpt-oss", "openai/gpt-oss"],
+        effort_or_tools_models: &[],
+        fixed_sampling_models: &[],
+        top_k: false,
+        max_stop: 4,
+        response_format: FormatSupport::JsonSchema,
+        tool_choice_any: "required",
+        tool_id: ToolId::Opaque,
+        schema_drops: &[],
+        images: true,
+        files: false,
+        reasoning_echo: false,
+        headers: &[],
+    };
+
+    /// The row called `name`.
+    pub fn find(name: &str) -> Option<&'static Provider> {
+        PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// The name of a variable of this provider: `GROQ_MODEL` for `MODEL`.
+    pub fn variable(&self, suffix: &str) -> String {
+        format!("{}_{suffix}", self.name.to_ascii_uppercase())
+    }
+
+    /// Whether `model` is among `prefixes`.
+    pub fn is_among(model: &str, prefixes: &[&str]) -> bool {
+        prefixes.iter().any(|prefix| model.starts_with(prefix))
+    }
+}
+
+/// The model to ask the provider for when the client asks for `requested`.
+///
+/// Claude's names mean the configured model, since no provider of the table has them; any other name
+/// is one the user has chosen, and is passed on. `[1m]` is Claude Code's mark for a window size.
+pub fn upstream_model<'a>(requested: &'a str, configured: &'a str) -> &'a str {
+    let name = requested.strip_suffix("[1m]").unwrap_or(requested);
+    let lower = name.to_ascii_lowercase();
+    let of_claude = lower.contains("claude")
+        || lower.contains("anthropic")
+        || matches!(&*lower, "" | "default" | "opus" | "sonnet" | "haiku" | "fable" | "opusplan");
+    if of_claude { configured } else { name }
+}
+
+/// Every provider. A new one is a row here, its golden file and its line in the README.
+pub static PROVIDERS: &[Provider] = &[
+    // https://console.groq.com/docs/openai
+    Provider {
+        name: "groq",
+        base_url: "https://api.groq.com/openai/v1",
+        key_vars: &["GROQ_API_KEY"],
+        model: "moonshotai/kimi-k2-instruct",
+        max_tokens: 16384,
+        max_tokens_field: MaxTokensField::MaxCompletionTokens,
+        // The others refuse it, or know other words: https://console.groq.com/docs/reasoning
+        reasoning_models: &["openai/gpt-oss"],
+        schema_drops: &["$schema"],
+        // Its default model reads text only, and refuses a message that has parts.
+        images: false,
+        ..Provider::COMPATIBLE
+    },
+    // https://platform.openai.com/docs/api-reference/chat/create
+    Provider {
+        name: "openai",
+        base_url: "https://api.openai.com/v1",
+        key_vars: &["OPENAI_API_KEY"],
+        model: "gpt-4o",
+        max_tokens: 4096,
+        max_tokens_field: MaxTokensField::MaxCompletionTokens,
+        reasoning_models: &["o1", "o3", "o4", "gpt-5"],
+        // "Function tools with reasoning_effort are not supported … in /v1/chat/completions":
+        // https://github.com/pipecat-ai/pipecat/issues/4043
+        effort_or_tools_models: &["gpt-5.4", "gpt-5.5", "gpt-5.6"],
+        // https://github.com/BittnerPierre/AI-Agent-Casebook/issues/133 (stop)
+        fixed_sampling_models: &["o1", "o3", "o4", "gpt-5"],
+        files: true,
+        headers: &[("OpenAI-Organization", "OPENAI_ORGANIZATION")],
+        ..Provider::COMPATIBLE
+    },
+    // https://openrouter.ai/docs/api-reference/chat-completion
+    Provider {
+        name: "openrouter",
+        base_url: "https://openrouter.ai/api/v1",
+        key_vars: &["OPENROUTER_API_KEY"],
+        model: "openai/gpt-4o",
+        max_tokens: 4096,
+        effort: EffortField::Reasoning,
+        // Every model: OpenRouter drops what a model does not take.
+        reasoning_models: &[""],
+        top_k: true,
+        files: true,
+        headers: &[("HTTP-Referer", "OPENROUTER_SITE_URL"), ("X-Title", "OPENROUTER_SITE_NAME")],
+        ..Provider::COMPATIBLE
+    },
+    // https://docs.x.ai/docs/api-reference
+    Provider {
+        name: "xai",
+        base_url: "https://api.x.ai/v1",
+        key_vars: &["XAI_API_KEY"],
+        model: "grok-beta",
+        max_tokens: 128_000,
+        max_tokens_field: MaxTokensField::MaxCompletionTokens,
+        // "Model … does not support parameter reasoningEffort", from every other one:
+        // https://docs.x.ai/docs/guides/reasoning
+        reasoning_models: &["grok-4.3", "grok-4.5", "grok-4.6"],
+        // Its reasoning models refuse stop strings: https://github.com/huggingface/smolagents/pull/1766
+        max_stop: 0,
+        ..Provider::COMPATIBLE
+    },
+    // https://ai.google.dev/gemini-api/docs/openai
+    Provider {
+        name: "gemini",
+        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+        key_vars: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        model: "gemini-2.0-flash",
+        max_tokens: 32768,
+        reasoning_models: &["gemini-2.5", "gemini-3"],
+        schema_drops: &[
+            "$schema",
+            "additionalProperties",
+            "propertyNames",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+            "patternProperties",
+            "const",
+            "if",
+            "then",
+            "else",
+        ],
+        ..Provider::COMPATIBLE
+    },
+    // https://docs.mistral.ai/api/
+    Provider {
+        name: "mistral",
+        base_url: "https://api.mistral.ai/v1",
+        key_vars: &["MISTRAL_API_KEY"],
+        model: "mistral-large-latest",
+        max_tokens: 32768,
+        // Usage comes unasked in the last chunk, and unknown fields are a 422:
+        // https://github.com/mistralai/client-python/blob/main/docs/models/chatcompletionrequest.md
+        stream_usage: false,
+        reasoning_models: &[],
+        tool_choice_any: "any",
+        tool_id: ToolId::NineAlphanumerics,
+        ..Provider::COMPATIBLE
+    },
+    // https://docs.ollama.com/api/openai-compatibility
+    Provider {
+        name: "ollama",
+        base_url: "http://localhost:11434/v1",
+        key_vars: &["OLLAMA_API_KEY"],
+        key: Key::Optional,
+        model: "llama3.2",
+        max_tokens: 4096,
+        ..Provider::COMPATIBLE
+    },
+    // https://api-docs.deepseek.com/
+    Provider {
+        name: "deepseek",
+        base_url: "https://api.deepseek.com/v1",
+        key_vars: &["DEEPSEEK_API_KEY"],
+        model: "deepseek-chat",
+        max_tokens: 8192,
+        reasoning_models: &[],
+        // "This response_format type is unavailable now":
+        // https://github.com/UKGovernmentBEIS/inspect_ai/issues/4916
+        response_format: FormatSupport::JsonObject,
+        max_stop: 16,
+        images: false,
+        // https://github.com/earendil-works/pi/issues/3636
+        reasoning_echo: true,
+        ..Provider::COMPATIBLE
+    },
+    // Any other server of chat completions; CUSTOM_BASE_URL says which.
+    Provider {
+        name: "custom",
+        key_vars: &["CUSTOM_API_KEY"],
+        key: Key::Optional,
+        ..Provider::COMPATIBLE
+    },
+    // The provider inside this program.
+    Provider { name: "echo", key: Key::Embedded, model: "echo", ..Provider::COMPATIBLE },
+];

@@ -1,0 +1,279 @@
+//! The one loop of an answer: reads the upstream's body, translates, writes to the client.
+//!
+//! Before the first event has gone to the client, an error is returned and becomes an HTTP status;
+//! after it, it becomes an `error` event.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use crate::anthropic::{Event, Message, Usage};
+use crate::error::Error;
+use crate::sse::Decoder;
+use crate::translate::{Fold, Sink, Translator};
+use crate::upstream::{Client, Failure};
+
+/// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
+/// refusal can still become an HTTP status, which the SDKs retry.
+const COMMIT_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest silence on a client's stream. Claude Code shows a warning after 20 s.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// The largest body of an upstream's answer that is not a stream.
+pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
+
+/// Reads some bytes of the upstream's body; 0 is its end.
+pub type ReadBody<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, Failure>;
+
+/// What the upstream's body is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyForm {
+    Events,
+    /// One JSON document, also as the answer to a request for a stream.
+    Whole,
+}
+
+/// The client's end of a stream.
+pub trait EventWriter {
+    /// Sends the head of the answer.
+    fn begin(&mut self) -> io::Result<()>;
+    /// Sends encoded events at once.
+    fn write(&mut self, events: &[u8]) -> io::Result<()>;
+    /// Ends the answer.
+    fn end(&mut self) -> io::Result<()>;
+    /// The client's socket.
+    fn socket(&self) -> Option<RawFd>;
+}
+
+/// A streamed answer on its way to the client.
+pub struct Stream<W> {
+    translator: Translator,
+    writer: W,
+    /// Encoded events that have not been written.
+    out: Vec<u8>,
+    begun: bool,
+    /// A write failed.
+    gone: bool,
+    wake_at: Instant,
+}
+
+impl<W: EventWriter> Stream<W> {
+    pub fn new(translator: Translator, writer: W) -> Stream<W> {
+        Stream {
+            translator,
+            writer,
+            out: Vec::with_capacity(1024),
+            begun: false,
+            gone: false,
+            wake_at: Instant::now() + COMMIT_AFTER,
+        }
+    }
+
+    /// Whether the head of the answer has gone out.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.translator.usage()
+    }
+
+    /// The writer back, for an answer of another kind. Only while nothing has been sent.
+    pub fn into_writer(self) -> W {
+        self.writer
+    }
+
+    /// Ends the stream with `error`, if it has begun; else the error is the caller's to send.
+    pub fn fail(&mut self, error: Error) -> Result<Error, Failure> {
+        if self.begun {
+            self.translator.fail(&error, &mut self.out);
+            self.flush()?;
+            self.end()?;
+        }
+        Ok(error)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        if self.gone {
+            return Err(Failure::ClientGone);
+        }
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = if self.begun { Ok(()) } else { self.writer.begin() }
+            .and_then(|()| self.writer.write(&self.out));
+        self.begun = true;
+        self.out.clear();
+        self.wake_at = Instant::now() + PING_EVERY;
+        written.map_err(|_| {
+            self.gone = true;
+            Failure::ClientGone
+        })
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.writer.end().map_err(|_| Failure::ClientGone)
+    }
+}
+
+impl<W: EventWriter> Client for Stream<W> {
+    fn socket(&self) -> Option<RawFd> {
+        self.writer.socket()
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.wake_at
+    }
+
+    fn wake(&mut self) {
+        if self.begun {
+            self.out.event(&Event::Ping);
+        } else {
+            self.translator.start(&mut self.out);
+        }
+        // A failed write is seen at the next one; the wait ends when the socket tells of it.
+        let _ = self.flush();
+    }
+}
+
+/// Relays the body to the client as a stream.
+///
+/// # Errors
+/// [`Failure::Error`] only if nothing has been sent; the client is to be told.
+pub fn stream<W: EventWriter>(
+    client: &RefCell<Stream<W>>,
+    form: BodyForm,
+    read: ReadBody<'_>,
+) -> Result<(), Failure> {
+    let result = match form {
+        BodyForm::Events => events(read, |decoder| {
+            let mut stream = client.borrow_mut();
+            let Stream { translator, out, .. } = &mut *stream;
+            let translated = decode(decoder, translator, out);
+            let ended = translator.is_ended();
+            // What came before an error is the client's.
+            stream.flush()?;
+            translated?;
+            Ok(ended)
+        })
+        .and_then(|decoder| {
+            let mut stream = client.borrow_mut();
+            let Stream { translator, out, .. } = &mut *stream;
+            Ok(decode_end(decoder, translator, out)?)
+        }),
+        BodyForm::Whole => read_whole(read).and_then(|body| {
+            let mut stream = client.borrow_mut();
+            let Stream { translator, out, .. } = &mut *stream;
+            translator.chunk(&body, out)?;
+            Ok(translator.finish(out)?)
+        }),
+    };
+    let mut stream = client.borrow_mut();
+    match result {
+        Ok(()) => {
+            stream.flush()?;
+            stream.end()
+        }
+        Err(Failure::ClientGone) => Err(Failure::ClientGone),
+        Err(Failure::Error(error)) => {
+            if !stream.begun {
+                stream.out.clear();
+                return Err(Failure::Error(error));
+            }
+            log::warn!("the stream ends with an error: {error}");
+            stream.fail(error).map(drop)
+        }
+    }
+}
+
+/// Reads the body into one message.
+///
+/// # Errors
+/// Whatever keeps it from being one.
+pub fn whole(
+    mut translator: Translator,
+    form: BodyForm,
+    read: ReadBody<'_>,
+) -> Result<Message, Failure> {
+    let mut fold = Fold::default();
+    match form {
+        BodyForm::Events => {
+            let decoder = events(read, |decoder| {
+                decode(decoder, &mut translator, &mut fold)?;
+                Ok(translator.is_ended())
+            })?;
+            decode_end(decoder, &mut translator, &mut fold)?;
+        }
+        BodyForm::Whole => {
+            let body = read_whole(read)?;
+            translator.chunk(&body, &mut fold)?;
+            translator.finish(&mut fold)?;
+        }
+    }
+    Ok(fold.into_message()?)
+}
+
+/// Feeds the body to a decoder and calls `each` after every read, until it says that the message is
+/// over or the body ends. Returns the decoder for its last frame, or empty if the message is over.
+fn events(
+    read: ReadBody<'_>,
+    mut each: impl FnMut(&mut Decoder) -> Result<bool, Failure>,
+) -> Result<Decoder, Failure> {
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 8192];
+    loop {
+        let n = read(&mut buffer)?;
+        if n == 0 {
+            return Ok(decoder);
+        }
+        decoder.feed(&buffer[..n]);
+        if each(&mut decoder)? {
+            return Ok(Decoder::default());
+        }
+    }
+}
+
+fn decode(
+    decoder: &mut Decoder,
+    translator: &mut Translator,
+    sink: &mut impl Sink,
+) -> Result<(), Error> {
+    loop {
+        match decoder.next_frame() {
+            Ok(Some(frame)) => translator.frame(&frame, sink)?,
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let reason = "an event is too large to be one".to_owned();
+                return Err(Error::Protocol { reason });
+            }
+        }
+    }
+}
+
+fn decode_end(
+    mut decoder: Decoder,
+    translator: &mut Translator,
+    sink: &mut impl Sink,
+) -> Result<(), Error> {
+    if let Some(frame) = decoder.finish() {
+        translator.frame(&frame, sink)?;
+    }
+    translator.finish(sink)
+}
+
+fn read_whole(read: ReadBody<'_>) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        match read(&mut buffer)? {
+            0 => return Ok(body),
+            n if body.len() + n > WHOLE_LIMIT_BYTES => {
+                let reason = format!("it is larger than {WHOLE_LIMIT_BYTES} bytes");
+                return Err(Error::Protocol { reason }.into());
+            }
+            n => body.extend_from_slice(&buffer[..n]),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Server-sent events: an incremental decoder and an encoder, without IO.
+//!
+//! Follows <https://html.spec.whatwg.org/multipage/server-sent-events.html>, but for the end of
+//! input: a last frame without its blank line is not thrown away, since some services end so.
+
+/// One dispatched event; the fields that no service of chat completions uses are dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The `event` field, empty if there was none.
+    pub event: &'a [u8],
+    /// The `data` lines, joined by line feeds.
+    pub data: &'a [u8],
+}
+
+/// The largest frame that is taken: a whole file as one tool argument fits several times.
+pub const FRAME_LIMIT_BYTES: usize = 32 * 1024 * 1024;
+
+/// A frame grew past [`FRAME_LIMIT_BYTES`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLong;
+
+/// Turns bytes, however they are cut, into frames.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` already read. Invariant: `consumed <= buffer.len()`.
+    consumed: usize,
+    /// Bytes of `buffer` known to hold no line end, so that a long line is searched once.
+    searched: usize,
+    data: Vec<u8>,
+    event: Vec<u8>,
+    /// Whether the frame being built has a `data` field, empty or not.
+    has_data: bool,
+    /// Whether `data` and `event` belong to a frame that was handed out.
+    dispatched: bool,
+    /// The last line ended in CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// The first bytes of the stream have been looked at for a byte order mark.
+    begun: bool,
+}
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+impl Decoder {
+    /// Takes the next bytes of the stream.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.consumed);
+        self.searched -= self.consumed;
+        self.consumed = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next complete frame, or `None` until more bytes are fed.
+    ///
+    /// # Errors
+    /// [`TooLong`] if a frame outgrows the limit; the stream is of no further use.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLong> {
+        self.forget_dispatched();
+        if !self.begun {
+            let head = &self.buffer[..self.buffer.len().min(BOM.len())];
+            if head.len() < BOM.len() && BOM.starts_with(head) {
+                return Ok(None);
+            }
+            self.begun = true;
+            if head == BOM {
+                self.consumed = BOM.len();
+                self.searched = BOM.len();
+            }
+        }
+        while let Some((start, end)) = self.next_line() {
+            if start == end {
+                if self.has_data {
+                    self.dispatched = true;
+                    return Ok(Some(Frame { event: &self.event, data: &self.data }));
+                }
+                self.event.clear();
+            } else {
+                self.field(start, end);
+            }
+        }
+        if self.buffer.len() - self.consumed + self.data.len() > FRAME_LIMIT_BYTES {
+            return Err(TooLong);
+        }
+        Ok(None)
+    }
+
+    /// The frame that the end of input cuts short, if it has data. Ask once, after the last
+    /// [`Decoder::next_frame`].
+    pub fn finish(&mut self) -> Option<Frame<'_>> {
+        self.forget_dispatched();
+        if self.consumed < self.buffer.len() {
+            let (start, end) = (self.consumed, self.buffer.len());
+            self.consumed = end;
+            self.searched = end;
+            self.field(start, end);
+        }
+        if !self.has_data {
+            return None;
+        }
+        self.dispatched = true;
+        Some(Frame { event: &self.event, data: &self.data })
+    }
+
+    fn forget_dispatched(&mut self) {
+        if self.dispatched {
+            self.data.clear();
+            self.event.clear();
+            self.has_data = false;
+            self.dispatched = false;
+        }
+    }
+
+    /// The bounds of the next line in `buffer`, without its end.
+    fn next_line(&mut self) -> Option<(usize, usize)> {
+        if self.after_cr && self.consumed < self.buffer.len() {
+            if self.buffer[self.consumed] == b'\n' {
+                self.consumed += 1;
+            }
+            self.after_cr = false;
+        }
+        let start = self.consumed;
+        let from = self.searched.max(start);
+        let Some(length) = self.buffer[from..].iter().position(|b| matches!(b, b'\n' | b'\r'))
+        else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let end = from + length;
+        self.after_cr = self.buffer[end] == b'\r';
+        self.consumed = end + 1;
+        self.searched = end + 1;
+        Some((start, end))
+    }
+
+    fn field(&mut self, start: usize, end: usize) {
+        let line = &self.buffer[start..end];
+        let (name, value) = match line.iter().position(|b| *b == b':') {
+            // A comment.
+            Some(0) => return,
+            Some(colon) => {
+                let value = &line[colon + 1..];
+                (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+            }
+            None => (line, &b""[..]),
+        };
+        match name {
+            b"data" => {
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.has_data = true;
+                self.data.extend_from_slice(value);
+            }
+            b"event" => {
+                self.event.clear();
+                self.event.extend_from_slice(value);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Appends one frame; `data` writes the payload, which must hold no line end (JSON holds none).
+pub fn encode(out: &mut Vec<u8>, event: &str, data: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(event.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    data(out);
+    out.extend_from_slice(b"\n\n");
+}

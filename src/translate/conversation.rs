@@ -1,0 +1,363 @@
+//! `system` and `messages` → chat messages.
+//!
+//! The client's messages form turns: everything between two answers of the assistant. Upstream, a
+//! turn is the results of the tools that the answer before it called, in the order of the calls, then
+//! one user message. System messages before the first answer join the system prompt; later ones stay
+//! where they are, as marked user text, because many chat templates take a system message only first,
+//! and moving them would spoil the upstream's prompt cache on every turn.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::{ids, tools};
+use crate::anthropic::{
+    Block, Content as InputContent, DocumentSource, ImageSource, MessagesRequest, Role as From,
+};
+use crate::openai::{Content, DataUrl, Joined, Message, Part, Role, ToolCall};
+use crate::provider::Provider;
+
+/// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
+/// cache.
+const BILLING_HEADER: &str = "x-anthropic-billing-header";
+
+/// What stands for a result that is empty, or that the client did not send.
+const NO_OUTPUT: &str = "(no output)";
+const NO_RESULT: &str = "(no result was recorded for this call)";
+
+/// Translates the conversation; `images` tells whether the model is shown pictures.
+pub fn translate<'a>(
+    request: &'a MessagesRequest<'a>,
+    provider: &Provider,
+    images: bool,
+    format_note: Option<Cow<'a, str>>,
+) -> Vec<Message<'a>> {
+    let mut conversation = Conversation {
+        provider,
+        images,
+        messages: Vec::with_capacity(request.messages.len() + 1),
+        uses: HashMap::new(),
+        open_calls: Vec::new(),
+    };
+    let first_answer = request.messages.iter().position(|message| message.role == From::Assistant);
+    let (opening, rest) = request.messages.split_at(first_answer.unwrap_or(request.messages.len()));
+
+    let mut system = Vec::new();
+    for content in request.system.iter().chain(system_messages(opening)) {
+        texts(content, &mut system);
+    }
+    system.retain(|text| !text.starts_with(BILLING_HEADER));
+    system.extend(format_note);
+    if !system.is_empty() {
+        conversation.messages.push(Message::text(Role::System, Joined(system)));
+    }
+
+    let mut turn = Turn::default();
+    for message in opening.iter().filter(|message| message.role == From::User) {
+        turn.user(&message.content);
+    }
+    conversation.close_turn(turn);
+    let mut turn = Turn::default();
+    let mut answer: Vec<&'a Block<'a>> = Vec::new();
+    for message in rest {
+        if message.role == From::Assistant {
+            if !turn.is_empty() {
+                conversation.answer(&answer);
+                answer.clear();
+                conversation.close_turn(std::mem::take(&mut turn));
+            }
+            answer.extend(&message.content.0);
+        } else if message.role == From::System {
+            turn.system(&message.content);
+        } else {
+            turn.user(&message.content);
+        }
+    }
+    conversation.answer(&answer);
+    conversation.close_turn(turn);
+    conversation.messages
+}
+
+fn system_messages<'a>(
+    messages: &'a [crate::anthropic::InputMessage<'a>],
+) -> impl Iterator<Item = &'a InputContent<'a>> {
+    messages.iter().filter(|message| message.role == From::System).map(|message| &message.content)
+}
+
+struct Conversation<'a, 'p> {
+    provider: &'p Provider,
+    images: bool,
+    messages: Vec<Message<'a>>,
+    /// How often each tool call id has been used by a call so far.
+    uses: HashMap<&'a str, usize>,
+    /// The calls of the last answer: the client's id, and the upstream's.
+    open_calls: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+/// What the user's side said between two answers.
+#[derive(Default)]
+struct Turn<'a> {
+    results: Vec<ToolResult<'a>>,
+    said: Vec<Said<'a>>,
+}
+
+struct ToolResult<'a> {
+    id: &'a str,
+    content: &'a InputContent<'a>,
+    is_error: bool,
+}
+
+enum Said<'a> {
+    Block(&'a Block<'a>),
+    System(&'a InputContent<'a>),
+}
+
+impl<'a> Turn<'a> {
+    fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.said.is_empty()
+    }
+
+    fn user(&mut self, content: &'a InputContent<'a>) {
+        for block in &content.0 {
+            match block {
+                Block::ToolResult { tool_use_id, content, is_error } => {
+                    self.results.push(ToolResult { id: tool_use_id, content, is_error: *is_error });
+                }
+                block => self.said.push(Said::Block(block)),
+            }
+        }
+    }
+
+    fn system(&mut self, content: &'a InputContent<'a>) {
+        if !content.0.is_empty() {
+            self.said.push(Said::System(content));
+        }
+    }
+}
+
+impl<'a> Conversation<'a, '_> {
+    /// Appends an answer of the assistant. One without text and calls has nothing to say upstream.
+    fn answer(&mut self, blocks: &[&'a Block<'a>]) {
+        let mut text = Vec::new();
+        let mut thoughts = Vec::new();
+        let mut calls = Vec::new();
+        for block in blocks {
+            match block {
+                Block::Text(piece) if !piece.is_empty() => text.push(piece.clone()),
+                Block::Thinking { thinking } => thoughts.push(thinking.clone()),
+                Block::ToolUse { id, name, input } => {
+                    let use_number = self.uses.entry(id).or_insert(0);
+                    let upstream = ids::upstream_id(id, *use_number, self.provider.tool_id);
+                    *use_number += 1;
+                    self.open_calls.push((id, upstream.clone()));
+                    let arguments = arguments(input.map_or("{}", |input| input.get()));
+                    calls.push(ToolCall::new(upstream, tools::upstream_name(name), arguments));
+                }
+                Block::Other { content, .. } => texts(content, &mut text),
+                _ => {}
+            }
+        }
+        if text.is_empty() && calls.is_empty() {
+            return;
+        }
+        let echo = self.provider.reasoning_echo && !calls.is_empty();
+        self.messages.push(Message {
+            role: Role::Assistant,
+            content: (!text.is_empty()).then_some(Content::Text(Joined(text))),
+            reasoning_content: echo.then_some(Joined(thoughts)),
+            tool_calls: calls,
+            tool_call_id: None,
+        });
+    }
+
+    /// Appends a turn: a result for each open call, then what else was said.
+    fn close_turn(&mut self, turn: Turn<'a>) {
+        let mut user =
+            UserMessage { images: self.images, files: self.provider.files, parts: vec![] };
+        let calls = std::mem::take(&mut self.open_calls);
+        for (id, upstream) in &calls {
+            // The same id twice in one answer: its results belong to the first.
+            let is_first =
+                calls.iter().find(|(other, _)| other == id).map(|call| &call.1) == Some(upstream);
+            let results = turn.results.iter().filter(|result| is_first && result.id == *id);
+            let mut text = Vec::new();
+            let mut any = false;
+            for result in results {
+                any = true;
+                user.tool_result(result, &mut text);
+            }
+            if Joined(text.clone()).is_empty() {
+                text = vec![Cow::Borrowed(if any { NO_OUTPUT } else { NO_RESULT })];
+            }
+            self.messages.push(Message {
+                tool_call_id: Some(upstream.clone()),
+                ..Message::text(Role::Tool, Joined(text))
+            });
+        }
+        // Results of calls that are not there (the client has cut the conversation) are still read.
+        for result in turn.results.iter().filter(|r| !calls.iter().any(|(id, _)| *id == r.id)) {
+            let mut text = vec![Cow::Borrowed("Result of an earlier tool call:")];
+            user.tool_result(result, &mut text);
+            for text in text {
+                user.text(text);
+            }
+        }
+        for said in &turn.said {
+            match said {
+                Said::Block(block) => user.block(block),
+                Said::System(content) => {
+                    let mut text = Vec::new();
+                    texts(content, &mut text);
+                    let text = Joined(text);
+                    if !text.is_empty() {
+                        user.text(format!("<system-reminder>\n{text}\n</system-reminder>").into());
+                    }
+                }
+            }
+        }
+        self.messages.extend(user.finish());
+    }
+}
+
+/// A user message in the making.
+struct UserMessage<'a> {
+    images: bool,
+    files: bool,
+    parts: Vec<Part<'a>>,
+}
+
+impl<'a> UserMessage<'a> {
+    fn text(&mut self, text: Cow<'a, str>) {
+        if text.is_empty() {
+            return;
+        }
+        match self.parts.last_mut() {
+            Some(Part::Text { text: joined }) => joined.0.push(text),
+            _ => self.parts.push(Part::Text { text: text.into() }),
+        }
+    }
+
+    fn block(&mut self, block: &'a Block<'a>) {
+        match block {
+            Block::Image(source) if self.images => self.parts.push(image_part(source)),
+            Block::Document {
+                title, source: DocumentSource::Base64 { media_type, data }, ..
+            } if self.files => {
+                let name = title.clone().unwrap_or(Cow::Borrowed("document.pdf"));
+                self.parts.push(Part::file(name, DataUrl::Base64 { media_type, data }));
+            }
+            block => {
+                let mut pieces = Vec::new();
+                block_text(block, &mut pieces);
+                for text in pieces {
+                    self.text(text);
+                }
+            }
+        }
+    }
+
+    /// Appends the text of a result to `out`, and takes its pictures: a tool message has text only.
+    fn tool_result(&mut self, result: &ToolResult<'a>, out: &mut Vec<Cow<'a, str>>) {
+        if result.is_error {
+            out.push(Cow::Borrowed("Error:"));
+        }
+        for block in &result.content.0 {
+            match block {
+                Block::Image(source) if self.images => {
+                    out.push(Cow::Borrowed("(the image is in the next message)"));
+                    self.parts.push(image_part(source));
+                }
+                Block::Document { source: DocumentSource::Base64 { .. }, .. } if self.files => {
+                    out.push(Cow::Borrowed("(the document is in the next message)"));
+                    self.block(block);
+                }
+                block => block_text(block, out),
+            }
+        }
+    }
+
+    /// The message, unless nothing was said. One that has only text is sent as a string.
+    fn finish(mut self) -> Option<Message<'a>> {
+        match self.parts.len() {
+            0 => None,
+            1 if matches!(self.parts[0], Part::Text { .. }) => {
+                let Some(Part::Text { text }) = self.parts.pop() else {
+                    unreachable!("matched above");
+                };
+                Some(Message::text(Role::User, text))
+            }
+            _ => Some(Message {
+                content: Some(Content::Parts(self.parts)),
+                ..Message::text(Role::User, Joined::default())
+            }),
+        }
+    }
+}
+
+fn image_part<'a>(source: &'a ImageSource<'a>) -> Part<'a> {
+    Part::image(match source {
+        ImageSource::Base64 { media_type, data } => DataUrl::Base64 { media_type, data },
+        ImageSource::Url(url) => DataUrl::Url(url),
+    })
+}
+
+/// The texts of `content`, without empty ones.
+fn texts<'a>(content: &'a InputContent<'a>, out: &mut Vec<Cow<'a, str>>) {
+    for block in &content.0 {
+        block_text(block, out);
+    }
+}
+
+/// What a block says in words; what it can't say is named, so that nothing is lost in silence.
+fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
+    match block {
+        Block::Text(text) if text.is_empty() => {}
+        Block::Text(text) => out.push(text.clone()),
+        Block::Image(_) => {
+            out.push(Cow::Borrowed("[image: not shown, this model reads text only]"))
+        }
+        Block::Document { title, context, source } => {
+            if let Some(title) = title {
+                out.push(Cow::Owned(format!("[document: {title}]")));
+            }
+            out.extend(context.clone());
+            match source {
+                DocumentSource::Text(text) => out.push(text.clone()),
+                DocumentSource::Content(content) => texts(content, out),
+                DocumentSource::Url(url) => {
+                    out.push(Cow::Owned(format!("[document at {url}: not fetched]")));
+                }
+                DocumentSource::Base64 { media_type, data } => out.push(Cow::Owned(format!(
+                    "[document: {media_type}, {} bytes, not shown: this provider takes no files]",
+                    data.len() / 4 * 3
+                ))),
+            }
+        }
+        Block::ToolReference { tool_name } => {
+            out.push(Cow::Owned(format!("Tool {tool_name} is loaded and can be called now.")));
+        }
+        Block::Other { kind, content } => {
+            let before = out.len();
+            texts(content, out);
+            if out.len() == before {
+                out.push(Cow::Owned(format!(
+                    "[{kind}: not shown, this provider has no such block]"
+                )));
+            }
+        }
+        Block::ToolUse { name, input, .. } => {
+            let input = input.map_or("{}", |input| input.get());
+            out.push(Cow::Owned(format!("[call of {name}: {input}]")));
+        }
+        Block::ToolResult { content, .. } => texts(content, out),
+        Block::Thinking { .. } | Block::RedactedThinking => {}
+    }
+}
+
+/// The arguments of a call as the JSON object in a string that the upstream wants.
+fn arguments(input: &str) -> Cow<'_, str> {
+    match input.trim_start().as_bytes().first() {
+        Some(b'{') => Cow::Borrowed(input),
+        _ if input.trim() == "null" => Cow::Borrowed("{}"),
+        _ => Cow::Owned(format!("{{\"value\":{input}}}")),
+    }
+}

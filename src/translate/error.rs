@@ -1,0 +1,356 @@
+//! An upstream's error, in whatever form → [`Error::Upstream`].
+//!
+//! Forms seen: `{"error":{"message",…}}`, `{"error":"…"}`, `[{"error":{…}}]`, `{"detail":[{"msg"}]}`,
+//! `{"detail":"…"}`, `{"message":…}`, `{"object":"error","message":{"detail":[…]}}`,
+//! `{"base_resp":{"status_msg"}}`, plain text, HTML.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Retry};
+
+/// The longest message that is passed on, in characters.
+const MAX_MESSAGE: usize = 2000;
+
+/// What is known about the request when its error is translated.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The provider's name, which begins every message.
+    pub provider: &'a str,
+    /// The request's input tokens, estimated.
+    pub input_estimate: u64,
+}
+
+/// Translates the answer `status` with `body`.
+///
+/// A context overflow, in any wording, becomes `prompt is too long: N tokens > M maximum`, which
+/// makes Claude Code compact the conversation.
+pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'_>) -> Error {
+    let text = String::from_utf8_lossy(body);
+    let json: Option<Value> = serde_json::from_str(text.trim()).ok();
+    let said = json.as_ref().and_then(message);
+    // 429 and its kin are about rates, also where they speak of tokens.
+    let may_overflow = matches!(status, 400 | 413 | 422 | 500) && !is_rate_limit(json.as_ref());
+    if may_overflow
+        && let Some(message) = overflow(said.as_deref().unwrap_or(&text), json.as_ref(), context)
+    {
+        return Error::Upstream { status: 400, message, retry: Retry::default() };
+    }
+    let said = said.unwrap_or_else(|| plain_text(&text));
+    let said = if said.is_empty() { format!("status {status} without a message") } else { said };
+    let message = format!("{}: {}", context.provider, redact(&shorten(&said)));
+    Error::Upstream { status, message, retry }
+}
+
+/// Translates the `error` member of a chunk.
+pub(super) fn stream_error(error: &RawValue) -> Error {
+    stream_failure(error.get().as_bytes())
+}
+
+/// Translates an error object, or the data of an `event: error`.
+pub(super) fn stream_failure(data: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(data);
+    let json: Option<Value> = serde_json::from_str(&text).ok();
+    let said = json.as_ref().and_then(message).unwrap_or_else(|| plain_text(&text));
+    let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
+    let status = inner.and_then(status_of).unwrap_or(500);
+    Error::Upstream { status, message: redact(&shorten(&said)), retry: Retry::default() }
+}
+
+/// The status an error object stands for: a number in it, or its words.
+fn status_of(error: &Value) -> Option<u16> {
+    let number = ["status", "status_code", "code", "http_code"].iter().find_map(|key| {
+        let number = error.get(key)?.as_u64()?;
+        u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+    });
+    number.or_else(|| {
+        let word = |key: &str| error.get(key).and_then(Value::as_str);
+        let words = [word("type"), word("code"), word("status")];
+        let says =
+            |part: &str| words.iter().flatten().any(|w| w.to_ascii_lowercase().contains(part));
+        if says("rate_limit") || says("resource_exhausted") {
+            Some(429)
+        } else if says("overloaded") || says("unavailable") || says("capacity") {
+            Some(529)
+        } else if says("invalid_request") || says("tool_use_failed") {
+            // The client's turn was fine; the model's was not. 400 would end the session.
+            Some(500)
+        } else {
+            None
+        }
+    })
+}
+
+fn is_rate_limit(json: Option<&Value>) -> bool {
+    let error = json.map(|json| json.get("error").unwrap_or(json));
+    let code = error.and_then(|error| error.get("code")).and_then(Value::as_str);
+    code.is_some_and(|code| code.contains("rate_limit"))
+}
+
+/// The text an error object carries, wherever it is.
+fn message(json: &Value) -> Option<String> {
+    match json {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Array(items) => {
+            let said: Vec<String> = items.iter().take(3).filter_map(message).collect();
+            (!said.is_empty()).then(|| said.join("; "))
+        }
+        Value::Object(object) => {
+            const KEYS: &[&str] = &[
+                "error",
+                "message",
+                "msg",
+                "detail",
+                "base_resp",
+                "status_msg",
+                "error_description",
+            ];
+            let said = KEYS.iter().find_map(|key| message(object.get(*key)?))?;
+            // FastAPI names the field apart from what is wrong with it.
+            match object.get("loc").and_then(Value::as_array) {
+                Some(loc) => {
+                    let steps: Vec<String> = loc
+                        .iter()
+                        .map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned))
+                        .collect();
+                    Some(format!("{}: {said}", steps.join(".")))
+                }
+                None => Some(said),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Text that is not JSON: HTML without its tags, white space folded.
+fn plain_text(text: &str) -> String {
+    let mut out = String::new();
+    let mut in_tag = false;
+    for c in text.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' if in_tag => {
+                in_tag = false;
+                out.push(' ');
+            }
+            c if !in_tag => out.push(c),
+            _ => {}
+        }
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// How keys of the known services begin.
+const KEY_PREFIXES: &[&str] = &["sk-", "gsk_", "xai-", "AIza", "Bearer ", "pplx-", "fw_", "csk-"];
+
+/// Takes out what looks like a key: services quote the wrong one in their refusal.
+fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let found = KEY_PREFIXES.iter().filter_map(|p| rest.find(p).map(|at| (at, p.len()))).min();
+        let Some((at, prefix)) = found else {
+            out.push_str(rest);
+            return out;
+        };
+        let key = &rest[at + prefix..];
+        let length = key
+            .find(|c: char| !(c.is_ascii_alphanumeric() || "-_*.…".contains(c)))
+            .unwrap_or(key.len());
+        let inside_word = rest[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+        out.push_str(&rest[..at]);
+        if length >= 8 && !inside_word {
+            out.push_str("[redacted]");
+        } else {
+            out.push_str(&rest[at..at + prefix + length]);
+        }
+        rest = &rest[at + prefix + length..];
+    }
+}
+
+/// How services word a context overflow. `{N}` is what the request has, `{M}` what the model takes,
+/// `{O}` the output asked for beside the input `{N}`, `{_}` any number.
+const OVERFLOWS: &[&str] = &[
+    "prompt is too long: {N} tokens > {M} maximum",
+    "maximum context length is {M} tokens. However, your messages resulted in {N} tokens",
+    "configured limit of {M} tokens. Your messages resulted in {N} tokens",
+    "maximum context length is {M} tokens. However, you requested {_} tokens ({N} in the messages, {O} in the completion)",
+    "maximum context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {O} in the output)",
+    "maximum context length is {M} tokens. However, you requested about {N} tokens",
+    "maximum context length is {M} tokens. However, you requested {O} output tokens and your prompt contains at least {N} input tokens",
+    "maximum context length is {M} tokens. However, you requested {N} tokens",
+    "is too large: {O}. This model's maximum context length is {M} tokens and your request has {N} input tokens",
+    "(length {N}) is longer than the maximum model length of {M}",
+    "maximum prompt length is {M} but the request contains {N} tokens",
+    "input token count ({N}) exceeds the maximum number of tokens allowed ({M})",
+    "Prompt contains {N} tokens and {_} draft tokens, too large for model with {M} maximum context length",
+    "Prompt contains {N} tokens, too large for model with {M} maximum context length",
+    "Prompt {N} > {M} maximum context length",
+    "request ({N} tokens) exceeds the available context size ({M} tokens)",
+    "Requested tokens ({N}) exceed context window of {M}",
+    "keep the first {N} tokens when context the overflows. However, the model is loaded with context length of only {M} tokens",
+    "n_keep ({N}) >= n_ctx ({M})",
+    "n_keep: {N}>= n_ctx: {M}",
+    "input length ({N} tokens) exceeds the model's maximum context length ({M} tokens)",
+    "exceeded model token limit: {M} (requested: {N})",
+    "The input ({N} tokens) is longer than the model's context length ({M} tokens)",
+    "Input length {N} exceeds the maximum allowed input length of {M} tokens",
+    "Prompt too long: {N} tokens exceeds max context window of {M} tokens",
+    "exceed context limit: {N} + {O} > {M}",
+];
+
+/// Words and codes of an overflow without numbers.
+const OVERFLOW_WORDS: &[&str] = &[
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "exceeds the context window",
+    "maximum context length",
+    "longer than the context length",
+    "greater than the context length",
+    "exceeds the available context size",
+    "reduce the length of the messages",
+    "prompt is too long",
+    "prompt too long",
+];
+
+/// The message for a context overflow, if `said` or the error's code tells of one.
+fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<String> {
+    if let Some(numbers) = OVERFLOWS.iter().find_map(|pattern| numbers(pattern, said)) {
+        let Numbers { n: Some(n), m: Some(m), o } = numbers else { return None };
+        return Some(match o {
+            // The input fits; Claude Code asks for less output when it reads this.
+            Some(o) if n < m => format!(
+                "input length and `max_tokens` exceed context limit: {n} + {o} > {m}, \
+                 decrease input length or `max_tokens` and try again"
+            ),
+            _ => format!("prompt is too long: {n} tokens > {m} maximum"),
+        });
+    }
+    let error = json.map(|json| json.get("error").unwrap_or(json));
+    let field = |key: &str| error.and_then(|error| error.get(key));
+    let words =
+        [Some(said), field("code").and_then(Value::as_str), field("type").and_then(Value::as_str)];
+    let tells = words.iter().flatten().any(|text| {
+        let lower = text.to_ascii_lowercase();
+        OVERFLOW_WORDS.iter().any(|word| lower.contains(word))
+    });
+    if !tells {
+        return None;
+    }
+    let number = |key: &str| field(key).and_then(Value::as_u64);
+    let n = number("n_prompt_tokens").unwrap_or(context.input_estimate);
+    // Without the limit, the least that can be said is that this was above it.
+    let m = number("n_ctx").unwrap_or_else(|| n.saturating_sub(1));
+    Some(format!("prompt is too long: {n} tokens > {m} maximum"))
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    n: Option<u64>,
+    m: Option<u64>,
+    o: Option<u64>,
+}
+
+/// The numbers that stand in `said` where `pattern` has its marks, if the words between are the same.
+fn numbers(pattern: &str, said: &str) -> Option<Numbers> {
+    let first = pattern.split('{').next().expect("split gives one piece at least");
+    said.match_indices(first).find_map(|(at, _)| {
+        let mut rest = &said[at + first.len()..];
+        let mut numbers = Numbers::default();
+        for piece in pattern.split('{').skip(1) {
+            let (mark, words) = piece.split_once('}')?;
+            let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let number = rest[..length].parse().ok()?;
+            rest = rest[length..].strip_prefix(words)?;
+            match mark {
+                "N" => numbers.n = Some(number),
+                "M" => numbers.m = Some(number),
+                "O" => numbers.o = Some(number),
+                _ => {}
+            }
+        }
+        Some(numbers)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: Context = Context { provider: "groq", input_estimate: 777 };
+
+    fn said(status: u16, body: &str) -> (u16, String) {
+        let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+        (error.status(), error.to_string())
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        for (body, message) in [
+            (r#"{"error":{"message":"m","type":"t"}}"#, "groq: m"),
+            (r#"{"error":"m"}"#, "groq: m"),
+            (r#"{"code":"c","error":"m"}"#, "groq: m"),
+            (r#"[{"error":{"code":400,"message":"m","status":"S"}}]"#, "groq: m"),
+            (r#"{"detail":[{"loc":["body",0],"msg":"m"}]}"#, "groq: body.0: m"),
+            (r#"{"detail":"m"}"#, "groq: m"),
+            (r#"{"message":"m","type":"t"}"#, "groq: m"),
+            (r#"{"object":"error","message":{"detail":[{"msg":"m"}]}}"#, "groq: m"),
+            (r#"{"base_resp":{"status_code":1,"status_msg":"m"}}"#, "groq: m"),
+            ("<html><h1>502  Bad\nGateway</h1></html>", "groq: 502 Bad Gateway"),
+            ("", "groq: status 409 without a message"),
+        ] {
+            assert_eq!(said(409, body), (409, message.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_out() {
+        assert_eq!(
+            redact(
+                "Incorrect API key provided: sk-proj-abcdefgh. Bearer abcdefghij, task-1234567890, sk-x"
+            ),
+            "Incorrect API key provided: [redacted] [redacted], task-1234567890, sk-x"
+        );
+    }
+
+    #[test]
+    fn every_overflow_is_recognised() {
+        for (body, message) in [
+            (
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.",
+                "prompt is too long: 9001 tokens > 8192 maximum",
+            ),
+            (
+                "This model's maximum context length is 131072 tokens. However, you requested 131134 tokens (122942 in the messages, 8192 in the completion). Please reduce the length of the messages or completion.",
+                "input length and `max_tokens` exceed context limit: 122942 + 8192 > 131072, decrease input length or `max_tokens` and try again",
+            ),
+            (
+                "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+                "prompt is too long: 136973 tokens > 131072 maximum",
+            ),
+            (
+                "request (302 tokens) exceeds the available context size (256 tokens), try increasing it",
+                "prompt is too long: 302 tokens > 256 maximum",
+            ),
+            (
+                r#"{"error":{"message":"Please reduce the length of the messages or completion.","code":"context_length_exceeded"}}"#,
+                "prompt is too long: 777 tokens > 776 maximum",
+            ),
+            (
+                r#"{"error":{"code":400,"message":"too big","type":"exceed_context_size_error","n_prompt_tokens":99,"n_ctx":50}}"#,
+                "prompt is too long: 99 tokens > 50 maximum",
+            ),
+        ] {
+            assert_eq!(said(400, body), (400, message.to_owned()), "{body}");
+        }
+        let rate = r#"{"error":{"message":"Request too large on tokens per minute (TPM): Limit 6000. Please reduce the length of the messages","code":"rate_limit_exceeded"}}"#;
+        assert_eq!(said(413, rate).0, 413);
+    }
+}

@@ -1,0 +1,117 @@
+//! Events → a whole message, for clients that do not stream.
+
+use serde_json::value::RawValue;
+
+use super::stream::Sink;
+use crate::anthropic::{BlockStart, ContentBlock, Delta, Event, Message, StopReason, Usage};
+use crate::error::Error;
+
+/// Collects the events of a message.
+#[derive(Debug, Default)]
+pub struct Fold {
+    id: String,
+    model: String,
+    blocks: Vec<Block>,
+    stop: Option<(StopReason, Option<String>)>,
+    usage: Usage,
+}
+
+#[derive(Debug)]
+enum Block {
+    Text(String),
+    Thinking { thinking: String, signature: String },
+    ToolUse { id: String, name: String, json: String },
+}
+
+impl Sink for Fold {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::MessageStart { message } => {
+                self.id = message.id.to_owned();
+                self.model = message.model.to_owned();
+            }
+            Event::ContentBlockStart { content_block, .. } => {
+                self.blocks.push(match content_block {
+                    BlockStart::Text { .. } => Block::Text(String::new()),
+                    BlockStart::Thinking { .. } => {
+                        Block::Thinking { thinking: String::new(), signature: String::new() }
+                    }
+                    BlockStart::ToolUse { id, name, .. } => Block::ToolUse {
+                        id: (*id).to_owned(),
+                        name: (*name).to_owned(),
+                        json: String::new(),
+                    },
+                });
+            }
+            Event::ContentBlockDelta { delta, .. } => match (delta, self.blocks.last_mut()) {
+                (Delta::TextDelta { text }, Some(Block::Text(all))) => all.push_str(text),
+                (
+                    Delta::ThinkingDelta { thinking },
+                    Some(Block::Thinking { thinking: all, .. }),
+                ) => {
+                    all.push_str(thinking);
+                }
+                (
+                    Delta::SignatureDelta { signature },
+                    Some(Block::Thinking { signature: all, .. }),
+                ) => {
+                    all.push_str(signature);
+                }
+                (Delta::InputJsonDelta { partial_json }, Some(Block::ToolUse { json, .. })) => {
+                    json.push_str(partial_json);
+                }
+                _ => unreachable!("a delta fits the block that was started last"),
+            },
+            Event::MessageDelta { delta, usage } => {
+                self.stop = Some((delta.stop_reason, delta.stop_sequence.map(str::to_owned)));
+                self.usage = *usage;
+            }
+            Event::ContentBlockStop { .. }
+            | Event::MessageStop
+            | Event::Ping
+            | Event::Error { .. } => {}
+        }
+    }
+}
+
+impl Fold {
+    /// The message.
+    ///
+    /// A tool call that `max_tokens` cut in two is left out: the client must not run it.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if the arguments of a tool call are not JSON, or no message ended.
+    pub fn into_message(self) -> Result<Message, Error> {
+        let Some((stop_reason, stop_sequence)) = self.stop else {
+            return Err(Error::Protocol { reason: "it held no message".to_owned() });
+        };
+        let mut content = Vec::with_capacity(self.blocks.len());
+        for block in self.blocks {
+            content.push(match block {
+                Block::Text(text) => ContentBlock::Text { text },
+                Block::Thinking { thinking, signature } => {
+                    ContentBlock::Thinking { thinking, signature }
+                }
+                Block::ToolUse { id, name, json } => match RawValue::from_string(json) {
+                    Ok(input) => ContentBlock::ToolUse { id, name, input },
+                    Err(_) if stop_reason == StopReason::MaxTokens => continue,
+                    Err(e) => {
+                        return Err(Error::Protocol {
+                            reason: format!("the arguments for {name} are not JSON: {e}"),
+                        });
+                    }
+                },
+            });
+        }
+        Ok(Message {
+            id: self.id,
+            kind: "message",
+            role: "assistant",
+            model: self.model,
+            content,
+            stop_reason,
+            stop_sequence,
+            usage: self.usage,
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Ids of tool calls, both ways.
+//!
+//! The client gets an id that is new and unique in its conversation, since Claude Code drops the
+//! results of an id it has seen before and services reuse `call_0`. What it sends back goes upstream
+//! as it is, or in the form the service takes; call and result get the same form.
+
+use std::borrow::Cow;
+
+use crate::provider::ToolId;
+
+/// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation.
+pub fn upstream_id<'a>(id: &Cow<'a, str>, use_number: usize, rule: ToolId) -> Cow<'a, str> {
+    let first = use_number == 0;
+    match rule {
+        ToolId::Opaque if first && is_plain(id) => id.clone(),
+        ToolId::Opaque => Cow::Owned(format!("call_{:016x}", hash(id, use_number))),
+        ToolId::NineAlphanumerics if first && is_nine(id) => id.clone(),
+        ToolId::NineAlphanumerics => Cow::Owned(base36(hash(id, use_number))),
+    }
+}
+
+fn is_plain(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+fn is_nine(id: &str) -> bool {
+    id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// FNV-1a, because it is the same in every process and replica, which std's hasher is not.
+pub fn hash(text: &str, salt: usize) -> u64 {
+    let bytes = text.bytes().chain(salt.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn base36(mut number: u64) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = String::with_capacity(9);
+    for _ in 0..9 {
+        text.push(char::from(DIGITS[(number % 36) as usize]));
+        number /= 36;
+    }
+    text
+}

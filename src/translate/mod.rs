@@ -1,0 +1,34 @@
+//! From one API to the other, without IO: what comes out depends on what goes in alone.
+//!
+//! | Messages API | chat completions | where |
+//! |---|---|---|
+//! | `system`, `role: "system"` | first message, `<system-reminder>` later | `conversation` |
+//! | `tool_use`, `tool_result` | `tool_calls`, `role: "tool"` | `conversation` |
+//! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
+//! | `max_tokens`, `stop_sequences`, effort, format | per provider | `request` |
+//! | stream events | chunks | `stream` |
+//! | a message | the events, folded | `fold` |
+//! | `stop_reason` | `finish_reason` | `stop_reason` |
+//! | `usage` | `usage` | `usage` |
+//! | error | error | `error` |
+
+mod arguments;
+mod conversation;
+mod error;
+mod fold;
+mod ids;
+mod request;
+mod schema;
+mod stop_reason;
+mod stream;
+mod think;
+mod tokens;
+mod tools;
+mod usage;
+
+pub use error::{Context, upstream_error};
+pub use fold::Fold;
+pub use request::{Target, Translated, translate};
+pub use stream::{Sink, Translator};
+pub use tokens::estimate;
+pub use tools::ToolNames;

@@ -1,0 +1,516 @@
+//! Chunks → events: the state machine that every answer goes through, streamed or whole.
+//!
+//! ```text
+//!   Idle ──start──▶ Started ──finish──▶ Ended      message_stop
+//!     └───────fail────┴───────fail────▶ Ended      error
+//! ```
+//!
+//! Blocks go out one after another, as the API describes a stream, while services interleave tool
+//! calls. So what comes in is sorted into items in the order of their first piece: the first item is
+//! the open block and streams, the others collect until it is over. A text is over when something
+//! else follows, a tool call when its JSON is complete and something else follows.
+//!
+//! Whatever comes in and wherever it ends: every started block is stopped, the last event is
+//! `message_stop` or `error`, and nothing follows it.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use serde_json::value::RawValue;
+
+use super::arguments::Arguments;
+use super::error::{stream_error, stream_failure};
+use super::stop_reason::{is_failure, stop_reason};
+use super::think::{ThinkSplitter, Voice};
+use super::tools::ToolNames;
+use super::usage;
+use crate::anthropic::{
+    BlockStart, Delta, Event, MessageDelta, MessageHead, NoInput, StopReason, Usage,
+};
+use crate::error::Error;
+use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
+use crate::sse::Frame;
+
+/// Takes events as they are made.
+pub trait Sink {
+    fn event(&mut self, event: &Event<'_>);
+}
+
+/// Encoded, as a client reads them.
+impl Sink for Vec<u8> {
+    fn event(&mut self, event: &Event<'_>) {
+        event.encode(self);
+    }
+}
+
+/// What a thinking block is signed with. Clients send it back as they got it.
+const SIGNATURE: &str = "ccproxy";
+
+/// Translates one answer.
+#[derive(Debug)]
+pub struct Translator {
+    id: String,
+    model: String,
+    names: ToolNames,
+    stop_sequences: Vec<String>,
+    input_estimate: u64,
+    state: State,
+    /// The first is the open block, if it is open; the others wait.
+    items: VecDeque<Item>,
+    /// The index of the first item.
+    index: usize,
+    calls: usize,
+    splitter: ThinkSplitter,
+    finish_reason: Option<String>,
+    matched_stop: Option<String>,
+    refused: bool,
+    usage: Option<Usage>,
+    output_bytes: usize,
+    /// `[DONE]` has come.
+    done: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Started,
+    Ended,
+}
+
+/// A block in the making. `open` tells that its start has gone out.
+#[derive(Debug)]
+struct Item {
+    open: bool,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// What has not gone out yet.
+    Text(String),
+    Thinking(String),
+    Call(Call),
+}
+
+#[derive(Debug)]
+struct Call {
+    id: String,
+    upstream_index: Option<u64>,
+    upstream_id: Option<String>,
+    name: Option<String>,
+    arguments: Arguments,
+}
+
+impl Translator {
+    /// A translator for one answer.
+    ///
+    /// `id` is the message's, `msg_…`, and unique: the ids of its tool calls are made from it.
+    /// `model` is the name the client asked for. `input_estimate` counts the input until (and
+    /// unless) the upstream tells.
+    pub fn new(
+        id: String,
+        model: String,
+        names: ToolNames,
+        stop_sequences: Vec<String>,
+        input_estimate: u64,
+    ) -> Translator {
+        Translator {
+            id,
+            model,
+            names,
+            stop_sequences,
+            input_estimate,
+            state: State::Idle,
+            items: VecDeque::new(),
+            index: 0,
+            calls: 0,
+            splitter: ThinkSplitter::default(),
+            finish_reason: None,
+            matched_stop: None,
+            refused: false,
+            usage: None,
+            output_bytes: 0,
+            done: false,
+        }
+    }
+
+    /// Whether the last event has gone out.
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// The tokens as far as they are known: the upstream's count, or an estimate.
+    pub fn usage(&self) -> Usage {
+        self.usage.unwrap_or_else(|| usage::estimated(self.input_estimate, self.output_bytes))
+    }
+
+    /// Begins the message, if it has not begun.
+    pub fn start(&mut self, sink: &mut impl Sink) {
+        if self.state == State::Idle {
+            self.state = State::Started;
+            let usage = Usage { input_tokens: self.input_estimate, ..Usage::default() };
+            let message = MessageHead::new(&self.id, &self.model, usage);
+            sink.event(&Event::MessageStart { message });
+            // As the API does; it also tells clients that the stream is alive.
+            sink.event(&Event::Ping);
+        }
+    }
+
+    /// Takes one frame of the upstream's stream.
+    ///
+    /// # Errors
+    /// An error the upstream tells of, or a frame that makes no sense. The message is not ended by
+    /// it: [`Translator::fail`] does that, if anything of it has been sent.
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+        let data = frame.data.trim_ascii();
+        if self.state == State::Ended || data.is_empty() {
+            return Ok(());
+        }
+        if data == b"[DONE]" {
+            self.done = true;
+            return self.finish(sink);
+        }
+        if frame.event == b"error" {
+            return Err(stream_failure(data));
+        }
+        self.chunk(data, sink)
+    }
+
+    /// Takes a chunk, or a whole completion.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`].
+    pub fn chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        if self.state == State::Ended {
+            return Ok(());
+        }
+        let chunk: Chunk = serde_json::from_slice(json).map_err(|e| Error::Protocol {
+            reason: format!("a chunk is not what chat completions send: {e}"),
+        })?;
+        let groq = chunk.x_groq.unwrap_or_default();
+        if let Some(error) = chunk.error.or(groq.error) {
+            return Err(stream_error(error));
+        }
+        if let Some(counts) = chunk.usage.or(groq.usage).filter(|u| u.prompt_tokens.0.is_some()) {
+            self.usage = Some(usage::translate(&counts));
+        }
+        if let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() {
+            self.start(sink);
+            self.choice(choice);
+            self.advance(sink);
+        }
+        Ok(())
+    }
+
+    /// Ends the message: the upstream's answer is over.
+    ///
+    /// `message_delta` waits for this, since usage comes after the finish reason, without choices.
+    ///
+    /// # Errors
+    /// The answer was cut short, or its finish reason tells of a failure; as for
+    /// [`Translator::frame`], nothing is ended then.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        if self.state == State::Ended {
+            return Ok(());
+        }
+        let mut items = std::mem::take(&mut self.items);
+        self.splitter.finish(|voice, text| {
+            self.output_bytes += text.len();
+            append(&mut items, voice, text);
+        });
+        self.items = items;
+        let finish_reason = self.checked_finish_reason()?;
+        self.start(sink);
+        while !self.items.is_empty() {
+            self.flush_first(sink);
+            self.finish_first_call(sink);
+            self.close_first(sink);
+        }
+        let has_calls = self.calls > 0;
+        let mut stop = stop_reason(&finish_reason, has_calls);
+        if self.refused && stop == StopReason::EndTurn {
+            stop = StopReason::Refusal;
+        }
+        let stop_sequence = self.matched_stop.as_deref().filter(|_| stop == StopReason::EndTurn);
+        if stop_sequence.is_some() {
+            stop = StopReason::StopSequence;
+        }
+        let delta = MessageDelta { stop_reason: stop, stop_sequence };
+        sink.event(&Event::MessageDelta { delta, usage: self.usage() });
+        sink.event(&Event::MessageStop);
+        self.state = State::Ended;
+        Ok(())
+    }
+
+    /// Ends the message with an error.
+    pub fn fail(&mut self, error: &Error, sink: &mut impl Sink) {
+        if self.state == State::Ended {
+            return;
+        }
+        if self.items.front().is_some_and(|item| item.open) {
+            sink.event(&Event::ContentBlockStop { index: self.index });
+        }
+        self.items.clear();
+        sink.event(&Event::Error { error: &error.detail() });
+        self.state = State::Ended;
+    }
+
+    /// The finish reason, if the answer is complete.
+    ///
+    /// A stream that ends without one and without `[DONE]` was cut, even where its text looks
+    /// complete; one with `[DONE]` is a sloppy service, unless a tool call is broken off.
+    fn checked_finish_reason(&mut self) -> Result<String, Error> {
+        let calls = || {
+            self.items.iter().filter_map(|item| match &item.content {
+                Content::Call(call) => Some(call),
+                _ => None,
+            })
+        };
+        if calls().any(|call| call.name.is_none()) {
+            return Err(Error::Protocol { reason: "a tool call has no name".to_owned() });
+        }
+        let said_something = self.index > 0 || !self.items.is_empty();
+        match &self.finish_reason {
+            Some(reason) if is_failure(reason) => Err(Error::Upstream {
+                status: 500,
+                message: format!("the upstream ended its answer with finish_reason {reason:?}"),
+                retry: Default::default(),
+            }),
+            Some(reason) => Ok(reason.clone()),
+            None if self.done
+                && said_something
+                && calls().all(|call| call.arguments.is_complete()) =>
+            {
+                Ok("stop".to_owned())
+            }
+            None => Err(Error::Protocol {
+                reason: "it ended before the message was complete".to_owned(),
+            }),
+        }
+    }
+
+    /// Sorts the content of a choice into items.
+    fn choice(&mut self, choice: Choice<'_>) {
+        let delta = choice.delta.unwrap_or_default();
+        for thought in [&delta.reasoning_content, &delta.reasoning] {
+            if let Some(thought) = thought.some() {
+                self.output_bytes += thought.len();
+                append(&mut self.items, Voice::Thinking, thought);
+                // Services that send both fields send the same in both.
+                break;
+            }
+        }
+        for piece in &delta.content.0 {
+            match piece {
+                ContentPiece::Thinking(text) => self.say(Voice::Thinking, text),
+                ContentPiece::Text(text) => self.split(text),
+            }
+        }
+        if let Some(refusal) = delta.refusal.some() {
+            self.refused = true;
+            self.say(Voice::Text, refusal);
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.tool_call(&call);
+        }
+        if let Some(function) = delta.function_call {
+            self.tool_call(&ToolDelta { function: Some(function), ..ToolDelta::default() });
+        }
+        if let Some(reason) = choice.finish_reason.some() {
+            self.finish_reason = Some(reason.clone().into_owned());
+        }
+        for stop in [choice.stop_reason, choice.matched_stop] {
+            if let Some(stop) = stop.some()
+                && self.stop_sequences.iter().any(|asked| *asked == **stop)
+            {
+                self.matched_stop = Some(stop.clone().into_owned());
+            }
+        }
+    }
+
+    fn say(&mut self, voice: Voice, text: &str) {
+        self.output_bytes += text.len();
+        append(&mut self.items, voice, text);
+    }
+
+    /// Content that may begin with `<think>`.
+    fn split(&mut self, text: &str) {
+        let (items, output_bytes) = (&mut self.items, &mut self.output_bytes);
+        self.splitter.push(text, |voice, text| {
+            *output_bytes += text.len();
+            append(items, voice, text);
+        });
+    }
+
+    fn tool_call(&mut self, delta: &ToolDelta<'_>) {
+        let empty = FunctionDelta::default();
+        let function = delta.function.as_ref().unwrap_or(&empty);
+        let arguments = function.arguments.map(json_text).unwrap_or_default();
+        let at = self.call_of(delta, &arguments).unwrap_or_else(|| {
+            self.calls += 1;
+            let unique = self.id.strip_prefix("msg_").unwrap_or(&self.id);
+            self.items.push_back(Item {
+                open: false,
+                content: Content::Call(Call {
+                    id: format!("toolu_{unique}_{}", self.calls),
+                    upstream_index: delta.index.0,
+                    upstream_id: None,
+                    name: None,
+                    arguments: Arguments::default(),
+                }),
+            });
+            self.items.len() - 1
+        });
+        let Content::Call(call) = &mut self.items[at].content else {
+            unreachable!("call_of() finds calls");
+        };
+        if let Some(id) = delta.id.some() {
+            call.upstream_id = Some(id.clone().into_owned());
+        }
+        if let Some(name) = function.name.some()
+            && call.name.is_none()
+        {
+            call.name = Some(self.names.original(name).to_owned());
+        }
+        self.output_bytes += arguments.len();
+        call.arguments.push(&arguments);
+    }
+
+    /// The item that a piece of a call belongs to, or `None` if it begins a new call.
+    ///
+    /// Services send an index, or an id, or both, or neither; Ollama and Gemini number all calls 0.
+    fn call_of(&self, delta: &ToolDelta<'_>, arguments: &str) -> Option<usize> {
+        let id = delta.id.some().map(|id| &**id);
+        let name = delta.function.as_ref().and_then(|function| function.name.some());
+        let calls =
+            self.items.iter().enumerate().rev().filter_map(|(at, item)| match &item.content {
+                Content::Call(call) => Some((at, call)),
+                _ => None,
+            });
+        let same = |(_, call): &(usize, &Call)| match (delta.index.0, id) {
+            (Some(index), _) if call.upstream_index.is_some() => call.upstream_index == Some(index),
+            (_, Some(id)) if call.upstream_id.is_some() => call.upstream_id.as_deref() == Some(id),
+            _ => true,
+        };
+        let (at, call) = calls.into_iter().find(same)?;
+        let other_id = matches!((id, &call.upstream_id), (Some(id), Some(theirs)) if id != theirs);
+        let named_again = name.is_some() && call.name.is_some();
+        let same_id = id.is_some() && call.upstream_id.as_deref() == id;
+        let begins_anew = named_again
+            && !same_id
+            && if delta.index.0.is_some() {
+                call.arguments.is_complete() && !arguments.is_empty()
+            } else {
+                true
+            };
+        (!other_id && !begins_anew).then_some(at)
+    }
+
+    /// Sends what can be sent.
+    fn advance(&mut self, sink: &mut impl Sink) {
+        loop {
+            self.flush_first(sink);
+            let over = match self.items.front() {
+                None => false,
+                Some(Item { content: Content::Call(call), open }) => {
+                    *open && call.arguments.is_complete()
+                }
+                Some(_) => true,
+            };
+            if !over || self.items.len() < 2 {
+                return;
+            }
+            self.close_first(sink);
+        }
+    }
+
+    /// Opens the first item, if there is something to open it for, and sends what it has.
+    fn flush_first(&mut self, sink: &mut impl Sink) {
+        let index = self.index;
+        let Some(Item { open, content }) = self.items.front_mut() else { return };
+        let mut start = |content_block| {
+            if !std::mem::replace(open, true) {
+                sink.event(&Event::ContentBlockStart { index, content_block });
+            }
+        };
+        match content {
+            Content::Text(text) if !text.is_empty() => {
+                start(BlockStart::TEXT);
+                let delta = Delta::TextDelta { text };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+                text.clear();
+            }
+            Content::Thinking(thinking) if !thinking.is_empty() => {
+                start(BlockStart::THINKING);
+                let delta = Delta::ThinkingDelta { thinking };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+                thinking.clear();
+            }
+            Content::Call(Call { id, name: Some(name), arguments, .. }) => {
+                start(BlockStart::ToolUse { id, name, input: NoInput {} });
+                let partial_json = arguments.take();
+                if !partial_json.is_empty() {
+                    let delta = Delta::InputJsonDelta { partial_json };
+                    sink.event(&Event::ContentBlockDelta { index, delta });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the end of the first item's arguments, if it is a call.
+    fn finish_first_call(&mut self, sink: &mut impl Sink) {
+        if let Some(Item { content: Content::Call(call), .. }) = self.items.front_mut() {
+            let rest = call.arguments.take_rest();
+            if !rest.is_empty() {
+                let delta = Delta::InputJsonDelta { partial_json: &rest };
+                sink.event(&Event::ContentBlockDelta { index: self.index, delta });
+            }
+        }
+    }
+
+    /// Stops the first item's block and goes on to the next.
+    fn close_first(&mut self, sink: &mut impl Sink) {
+        let Some(item) = self.items.pop_front() else { return };
+        if !item.open {
+            return;
+        }
+        let index = self.index;
+        if matches!(item.content, Content::Thinking(_)) {
+            let delta = Delta::SignatureDelta { signature: SIGNATURE };
+            sink.event(&Event::ContentBlockDelta { index, delta });
+        }
+        sink.event(&Event::ContentBlockStop { index });
+        self.index += 1;
+    }
+}
+
+/// Appends text to the last item, or as a new one if the last is something else.
+fn append(items: &mut VecDeque<Item>, voice: Voice, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    match (voice, items.back_mut().map(|item| &mut item.content)) {
+        (Voice::Text, Some(Content::Text(last)))
+        | (Voice::Thinking, Some(Content::Thinking(last))) => last.push_str(text),
+        (Voice::Text, _) => {
+            items.push_back(Item { open: false, content: Content::Text(text.to_owned()) });
+        }
+        (Voice::Thinking, _) => {
+            items.push_back(Item { open: false, content: Content::Thinking(text.to_owned()) });
+        }
+    }
+}
+
+/// The JSON text of arguments that come as a string, or as an object as some services send them.
+fn json_text(raw: &RawValue) -> Cow<'_, str> {
+    #[derive(serde::Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let json = raw.get();
+    match serde_json::from_str::<Text>(json) {
+        Ok(text) => text.0,
+        Err(_) if json == "null" => Cow::Borrowed(""),
+        Err(_) => Cow::Borrowed(json),
+    }
+}

@@ -1,0 +1,121 @@
+//! `tools` and `tool_choice`.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::{ids, schema};
+use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
+use crate::error::Error;
+use crate::openai::{Function, Tool, ToolChoice};
+use crate::provider::Provider;
+
+/// The longest name that every provider takes.
+const MAX_NAME: usize = 64;
+
+/// The tools to offer and how to choose among them.
+pub struct Offer<'a> {
+    pub tools: Vec<Tool<'a>>,
+    pub choice: Option<ToolChoice<'a>>,
+    pub parallel: Option<bool>,
+    pub names: ToolNames,
+}
+
+/// Names that had to be changed for the upstream, and what they were.
+#[derive(Debug, Default, Clone)]
+pub struct ToolNames(Vec<(String, String)>);
+
+impl ToolNames {
+    /// The client's name for the tool that the upstream calls `name`.
+    pub fn original<'a>(&'a self, name: &'a str) -> &'a str {
+        let changed = self.0.iter().find(|(upstream, _)| upstream == name);
+        changed.map_or(name, |(_, original)| original)
+    }
+}
+
+/// Translates the tools: those with a schema, and of the deferred ones those that a `tool_reference`
+/// in the conversation has loaded. Server tools are dropped, and `tool_choice` if nothing is left
+/// for it to choose.
+pub fn offer<'a>(
+    request: &'a MessagesRequest<'a>,
+    provider: &Provider,
+) -> Result<Offer<'a>, Error> {
+    let loaded = loaded_tools(request);
+    let mut names = ToolNames::default();
+    let mut tools = Vec::new();
+    for (i, tool) in request.tools.iter().flatten().enumerate() {
+        let Some(input_schema) = tool.input_schema else { continue };
+        let Some(name) = &tool.name else {
+            return Err(Error::request(format!("tools.{i}.name"), "field required"));
+        };
+        if tool.defer_loading == Some(true) && !loaded.contains(&**name) {
+            continue;
+        }
+        let upstream = upstream_name(name);
+        if upstream != *name {
+            names.0.push((upstream.clone().into_owned(), name.clone().into_owned()));
+        }
+        tools.push(Tool::new(Function {
+            name: upstream,
+            description: tool.description.as_deref().filter(|text| !text.is_empty()),
+            parameters: parameters(input_schema, provider),
+        }));
+    }
+    let choice = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
+    let parallel = choice.and_then(|choice| choice.disable_parallel_tool_use);
+    let choice = match choice {
+        None => None,
+        Some(choice) => match (choice.kind, &choice.name) {
+            (ToolChoiceKind::Auto, _) => Some(ToolChoice::Mode("auto")),
+            (ToolChoiceKind::None, _) => Some(ToolChoice::Mode("none")),
+            (ToolChoiceKind::Any, _) => Some(ToolChoice::Mode(provider.tool_choice_any)),
+            (ToolChoiceKind::Tool, None) => {
+                return Err(Error::request("tool_choice.name", "field required"));
+            }
+            (ToolChoiceKind::Tool, Some(name)) => {
+                let upstream = upstream_name(name);
+                let offered = tools.iter().any(|tool| tool.function.name == upstream);
+                offered.then(|| ToolChoice::function(upstream))
+            }
+        },
+    };
+    Ok(Offer { tools, choice, parallel: (parallel == Some(true)).then_some(false), names })
+}
+
+fn parameters<'a>(input_schema: &'a RawValue, provider: &Provider) -> Cow<'a, RawValue> {
+    schema::object(input_schema, provider.schema_drops)
+}
+
+/// The names in the `tool_reference` blocks of the conversation's tool results.
+fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
+    if !request.tools.iter().flatten().any(|tool| tool.defer_loading == Some(true)) {
+        return HashSet::new();
+    }
+    let blocks = request.messages.iter().flat_map(|message| &message.content.0);
+    let results = blocks.filter_map(|block| match block {
+        Block::ToolResult { content, .. } => Some(&content.0),
+        _ => None,
+    });
+    let references = results.flatten().filter_map(|block| match block {
+        Block::ToolReference { tool_name } => Some(&**tool_name),
+        _ => None,
+    });
+    references.collect()
+}
+
+/// The name a tool has upstream: its own if every provider takes it, else a shortened one with a
+/// hash, the same every time.
+pub fn upstream_name<'a>(name: &Cow<'a, str>) -> Cow<'a, str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
+        return name.clone();
+    }
+    let mut short: String = name
+        .chars()
+        .map(|c| if c.is_ascii() && allowed(c as u8) { c } else { '_' })
+        .take(MAX_NAME - 9)
+        .collect();
+    short.push_str(&format!("_{:08x}", ids::hash(name, 0) as u32));
+    Cow::Owned(short)
+}

@@ -1,0 +1,297 @@
+//! Sends a request to the provider and hands out its answer: the only code that knows ureq.
+//!
+//! One thread waits for both sides at once: a client that leaves ends the call, deadlines belong to
+//! phases (there is none for the whole), and a kept connection that the provider closed meanwhile is
+//! replaced once, before anything came back.
+
+mod resolver;
+mod transport;
+mod wait;
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::{Agent, Body, Proxy};
+
+use crate::config::{Config, Secret, Timeouts};
+use crate::error::{Error, Phase, Retry};
+use resolver::CachingResolver;
+use transport::{PhaseConnector, SocketConnector};
+use wait::{CallGuard, Stop, begin, enter, stopped, with_call};
+pub use wait::{Client, Failure};
+
+/// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
+
+/// The size of a connection's buffers: the head of an answer must fit.
+const BUFFER_BYTES: usize = 16 << 10;
+
+/// How long the end of a finished answer is waited for.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The provider, ready to be asked.
+#[derive(Debug)]
+pub struct Upstream {
+    agent: Agent,
+    url: String,
+    key: Option<Secret>,
+    headers: Vec<(&'static str, String)>,
+    timeouts: Timeouts,
+}
+
+/// The head of an answer, and its body still to be read.
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub retry: Retry,
+    pub location: Option<String>,
+    pub body: AnswerBody,
+}
+
+/// The body of an answer. Reading blocks for as long as the phase allows, and sends pings meanwhile.
+pub struct AnswerBody {
+    reader: Box<dyn Read>,
+    begun: bool,
+    _call: CallGuard,
+}
+
+impl Upstream {
+    /// Sets up the client. `embedded` is the abstract name of the embedded provider's socket.
+    ///
+    /// # Errors
+    /// A sentence about the proxy or the certificates that cannot be used.
+    pub fn new(config: &Config, embedded: Option<String>) -> Result<Upstream, String> {
+        let proxy = match &config.http_proxy {
+            Some(url) => Some(Proxy::new(url.expose()).map_err(|_| {
+                "the HTTP proxy's address is not a URL such as http://proxy:3128".to_owned()
+            })?),
+            None => None,
+        };
+        let root_certs = match &config.certificates {
+            Some(path) => RootCerts::from(certificates(path)?.into_iter()),
+            None => RootCerts::WebPki,
+        };
+        let agent_config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirect would carry the key to another host.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(root_certs).build())
+            .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(config.timeouts.connect))
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .max_idle_connections(config.max_in_flight)
+            .max_idle_connections_per_host(config.max_in_flight)
+            .max_idle_age(MAX_IDLE_AGE)
+            .build();
+        let resolver = CachingResolver::new(embedded.is_some());
+        let base_url = if embedded.is_some() { "http://embedded/v1" } else { &config.base_url };
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(SocketConnector { embedded })
+                .chain(RustlsConnector::default())
+                .chain(PhaseConnector);
+        Ok(Upstream {
+            agent: Agent::with_parts(agent_config, connector, resolver),
+            url: format!("{base_url}/chat/completions"),
+            key: config.api_key.clone(),
+            headers: config.headers.clone(),
+            timeouts: config.timeouts,
+        })
+    }
+
+    /// Sends `body` and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`Failure::ClientGone`], or which phase failed and why.
+    pub fn send(&self, body: &[u8], client: Rc<RefCell<dyn Client>>) -> Result<Answer, Failure> {
+        match self.attempt(body, Rc::clone(&client), false) {
+            Err(Attempt::Stale) => {
+                log::debug!("the provider had closed a kept connection; asking again on a new one");
+                self.attempt(body, client, true)
+            }
+            other => other,
+        }
+        .map_err(|attempt| match attempt {
+            Attempt::Stale => unreachable!("a fresh connection is not stale"),
+            Attempt::Failed(failure) => failure,
+        })
+    }
+
+    fn attempt(
+        &self,
+        body: &[u8],
+        client: Rc<RefCell<dyn Client>>,
+        only_fresh: bool,
+    ) -> Result<Answer, Attempt> {
+        let call = begin(client, self.timeouts, only_fresh);
+        let mut request = self.agent.post(&self.url).header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {}", key.expose()));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        match request.send(body) {
+            Ok(response) => Ok(answer(response, call)),
+            Err(e) => {
+                let pooled = with_call(|call| !call.connected && !call.answered) == Some(true);
+                if pooled && stopped().is_none() && is_disconnect(&e) {
+                    return Err(Attempt::Stale);
+                }
+                Err(Attempt::Failed(failure(&e)))
+            }
+        }
+    }
+}
+
+/// Why an attempt gave no answer.
+enum Attempt {
+    /// The connection was a kept one, and had been closed by the other side.
+    Stale,
+    Failed(Failure),
+}
+
+fn answer(response: Response<Body>, call: CallGuard) -> Answer {
+    let header = |name: &str| {
+        let value = response.headers().get(name)?.to_str().ok()?;
+        // They are copied into an answer: nothing but what a header may hold.
+        value.bytes().all(|b| (b' '..=b'~').contains(&b)).then(|| value.to_owned())
+    };
+    Answer {
+        status: response.status().as_u16(),
+        content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
+        retry: Retry {
+            after: header("retry-after"),
+            after_ms: header("retry-after-ms"),
+            should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
+        },
+        location: header("location"),
+        body: AnswerBody {
+            reader: Box::new(response.into_body().into_reader()),
+            begun: false,
+            _call: call,
+        },
+    }
+}
+
+impl AnswerBody {
+    /// Reads some of the body; 0 is its end.
+    ///
+    /// # Errors
+    /// As [`Upstream::send`]. A body that ends before its announced length is an error.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let n = self.reader.read(buffer).map_err(|e| read_failure(&e))?;
+        if n > 0 && !self.begun {
+            self.begun = true;
+            enter(Phase::Idle);
+        }
+        Ok(n)
+    }
+
+    /// Reads what is left after the answer's end, which is a few bytes if anything, so that the
+    /// connection can be used again. The client is no longer watched; a silent provider is given up
+    /// soon.
+    pub fn drain(mut self) {
+        with_call(|call| call.finish_alone(DRAIN_PATIENCE));
+        let mut buffer = [0; 4096];
+        for _ in 0..16 {
+            match self.reader.read(&mut buffer) {
+                Ok(n) if n > 0 => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// As [`AnswerBody::read`]; a body over `limit` bytes is one too.
+    pub fn read_to_end(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        let mut buffer = [0; 8192];
+        loop {
+            match self.read(&mut buffer)? {
+                0 => return Ok(body),
+                n if body.len() + n > limit => {
+                    let reason = format!("it is larger than {limit} bytes");
+                    return Err(Error::Protocol { reason }.into());
+                }
+                n => body.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+}
+
+/// Whether the other side closed the connection.
+fn is_disconnect(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(e) if matches!(
+        e.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    ))
+}
+
+fn read_failure(error: &io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        Some(inner) => failure(inner),
+        None => describe(&error.to_string()),
+    }
+}
+
+fn failure(error: &ureq::Error) -> Failure {
+    match error {
+        ureq::Error::Timeout(ureq::Timeout::Connect) => {
+            unreachable_in(Phase::Connect, "it took too long")
+        }
+        ureq::Error::HostNotFound => unreachable_in(Phase::Resolve, "the host is not known"),
+        ureq::Error::Io(e) => describe(&e.to_string()),
+        // Never more than the kind of problem: ureq's texts may quote the proxy's URL.
+        ureq::Error::ConnectProxyFailed(_) => {
+            unreachable_in(Phase::Connect, "the HTTP proxy refused the connection")
+        }
+        other => describe(&other.to_string()),
+    }
+}
+
+/// The failure of the phase the call is in, for the reason waiting stopped or else `reason`.
+fn describe(reason: &str) -> Failure {
+    match stopped() {
+        Some(Stop::ClientGone) => Failure::ClientGone,
+        Some(Stop::Silent(phase)) => unreachable_in(phase, "it took too long"),
+        None => unreachable_in(with_call(|call| call.phase()).unwrap_or(Phase::Connect), reason),
+    }
+}
+
+fn unreachable_in(phase: Phase, reason: &str) -> Failure {
+    let what = match phase {
+        Phase::Resolve => "the provider's host could not be looked up",
+        Phase::Connect => "the provider could not be reached",
+        Phase::Send => "the request could not be sent to the provider",
+        Phase::FirstByte => "the provider did not begin to answer",
+        Phase::Idle => "the provider's answer broke off",
+    };
+    Failure::Error(Error::Unreachable { phase, reason: format!("{what}: {reason}") })
+}
+
+/// The certificates of a PEM file.
+fn certificates(path: &str) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
+    let pem =
+        std::fs::read(path).map_err(|e| format!("SSL_CERT_FILE: {path:?} cannot be read: {e}"))?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(format!("SSL_CERT_FILE: {path:?} holds no certificate in PEM form"));
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,204 @@
+//! The one place where a thread waits for the upstream.
+//!
+//! ureq blocks inside its transport, so that is where the client is watched, deadlines are kept and
+//! pings are sent: one poll(2) over the upstream's socket and the client's. What belongs to the call
+//! at hand is in a thread-local, since ureq hands a transport nothing of its caller.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::config::Timeouts;
+use crate::error::{Error, Phase};
+
+/// Whoever is waiting for the upstream's answer.
+pub trait Client {
+    /// The client's socket, to see it leave.
+    fn socket(&self) -> Option<RawFd>;
+    /// When [`Client::wake`] wants to be called.
+    fn wake_at(&self) -> Instant;
+    /// Called while the upstream is silent, to send the client a sign of life.
+    fn wake(&mut self);
+}
+
+/// Why a call ended without an answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The client has gone: nobody is there to be told.
+    ClientGone,
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
+
+/// The upstream call this thread is in.
+pub(super) struct Call {
+    /// Nobody, once the client has its answer.
+    client: Option<Rc<RefCell<dyn Client>>>,
+    timeouts: Timeouts,
+    phase: Phase,
+    phase_began: Instant,
+    /// A connection was opened for this call, so it did not come from the pool.
+    pub connected: bool,
+    /// Pooled connections count as closed.
+    pub only_fresh: bool,
+    /// A byte of the answer has come.
+    pub answered: bool,
+    /// Why [`until_ready`] gave up.
+    stopped: Option<Stop>,
+}
+
+/// Why waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    ClientGone,
+    Silent(Phase),
+}
+
+thread_local! {
+    static CALL: RefCell<Option<Call>> = const { RefCell::new(None) };
+}
+
+/// Ends the call when it is dropped.
+#[derive(Debug)]
+pub(super) struct CallGuard(());
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        CALL.set(None);
+    }
+}
+
+/// Begins a call on this thread.
+pub(super) fn begin(
+    client: Rc<RefCell<dyn Client>>,
+    timeouts: Timeouts,
+    only_fresh: bool,
+) -> CallGuard {
+    CALL.set(Some(Call {
+        client: Some(client),
+        timeouts,
+        phase: Phase::Resolve,
+        phase_began: Instant::now(),
+        connected: false,
+        only_fresh,
+        answered: false,
+        stopped: None,
+    }));
+    CallGuard(())
+}
+
+/// Reads or changes the call, if this thread is in one.
+pub(super) fn with_call<T>(f: impl FnOnce(&mut Call) -> T) -> Option<T> {
+    CALL.with_borrow_mut(|call| call.as_mut().map(f))
+}
+
+/// Enters a phase; its time begins now.
+pub(super) fn enter(phase: Phase) {
+    with_call(|call| {
+        call.phase = phase;
+        call.phase_began = Instant::now();
+    });
+}
+
+/// Why the last wait gave up, if it did.
+pub(super) fn stopped() -> Option<Stop> {
+    with_call(|call| call.stopped).flatten()
+}
+
+impl Call {
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The client has its answer: what is left is read without it, and not for long.
+    pub fn finish_alone(&mut self, patience: Duration) {
+        self.client = None;
+        self.timeouts.idle = patience;
+    }
+
+    fn deadline(&self) -> Instant {
+        let limit = match self.phase {
+            Phase::Resolve | Phase::Connect => self.timeouts.connect,
+            Phase::FirstByte => self.timeouts.first_byte,
+            Phase::Send | Phase::Idle => self.timeouts.idle,
+        };
+        self.phase_began + limit
+    }
+}
+
+/// Waits until one of `fds` is ready or `until` has passed, which is no error: the caller looks.
+///
+/// # Errors
+/// The client has gone or the phase's time is over; [`stopped`] tells which.
+pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -> io::Result<()> {
+    let sockets = fds.len();
+    loop {
+        let state = with_call(|call| (call.deadline(), call.phase, call.client.clone()));
+        let (client_fd, wake_at) = match &state {
+            Some((_, _, Some(client))) => {
+                let client = client.borrow();
+                (client.socket(), Some(client.wake_at()))
+            }
+            _ => (None, None),
+        };
+        fds.truncate(sockets);
+        fds.extend(client_fd.map(|fd| libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 }));
+        let deadline = state.as_ref().map(|(deadline, ..)| *deadline);
+        let next = [deadline, wake_at, until].into_iter().flatten().min();
+        let ready = poll(fds, next)?;
+
+        if fds[sockets..].iter().any(|client| client.revents != 0) {
+            return Err(stop(Stop::ClientGone));
+        }
+        if ready && fds[..sockets].iter().any(|fd| fd.revents != 0) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if until.is_some_and(|until| now >= until) {
+            return Ok(());
+        }
+        let Some((deadline, phase, client)) = state else { continue };
+        if now >= deadline {
+            return Err(stop(Stop::Silent(phase)));
+        }
+        if let (Some(client), Some(at)) = (client, wake_at)
+            && now >= at
+        {
+            client.borrow_mut().wake();
+        }
+    }
+}
+
+fn stop(stop: Stop) -> io::Error {
+    with_call(|call| call.stopped = Some(stop));
+    let kind = match stop {
+        Stop::ClientGone => io::ErrorKind::ConnectionAborted,
+        Stop::Silent(_) => io::ErrorKind::TimedOut,
+    };
+    kind.into()
+}
+
+/// poll(2) until `until`; true if a descriptor is ready.
+fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
+    let timeout = until.map_or(-1, |until| {
+        // Rounded up, so that the caller does not spin through the last millisecond.
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+        i32::try_from(left.as_millis()).unwrap_or(i32::MAX)
+    });
+    // SAFETY: `fds` is a valid array of that many pollfd for the whole call.
+    let n = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
+    if n >= 0 {
+        return Ok(n > 0);
+    }
+    match io::Error::last_os_error() {
+        e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
+        e => Err(e),
+    }
+}
