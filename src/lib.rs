@@ -18,9 +18,9 @@
 //!    no environment, make no random ids, and do not log.
 //! 2. Only `api` and `echo` know tiny_http, only `upstream` knows ureq, only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
-//! 4. Whatever the upstream sends and wherever it ends, the client gets one well-formed message:
-//!    every started block is stopped, the last event is `message_stop` or `error`, and nothing
-//!    follows it. A truncated answer is never a finished turn.
+//! 4. Whatever the upstream sends and wherever it ends, the client gets one well-formed message: the
+//!    last event is `message_stop`, with every started block stopped, or `error`, and nothing follows
+//!    it. A truncated answer is never a finished turn, and what an error broke off is left open.
 //! 5. How the input is cut into reads never shows in the output.
 //! 6. No key appears in a log, an error or an answer.
 

@@ -10,8 +10,8 @@
 //! the open block and streams, the others collect until it is over. A text is over when something
 //! else follows, a tool call when its JSON is complete and something else follows.
 //!
-//! Whatever comes in and wherever it ends: every started block is stopped, the last event is
-//! `message_stop` or `error`, and nothing follows it.
+//! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
+//! stopped, or `error`, and nothing follows it.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -243,12 +243,12 @@ impl Translator {
     }
 
     /// Ends the message with an error.
+    ///
+    /// The open block is not stopped: Claude Code takes a stopped block as said. It then runs half a
+    /// tool call and keeps half a text, where it otherwise throws both away and asks again.
     pub fn fail(&mut self, error: &Error, sink: &mut impl Sink) {
         if self.state == State::Ended {
             return;
-        }
-        if self.items.front().is_some_and(|item| item.open) {
-            sink.event(&Event::ContentBlockStop { index: self.index });
         }
         self.items.clear();
         sink.event(&Event::Error { error: &error.detail() });
