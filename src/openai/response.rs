@@ -35,8 +35,11 @@ pub struct GroqExtra<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Choice<'a> {
-    #[serde(borrow, default, alias = "message")]
+    #[serde(borrow, default)]
     pub delta: Option<ChoiceDelta<'a>>,
+    /// In place of `delta` in a whole completion; some services send both.
+    #[serde(borrow, default)]
+    pub message: Option<ChoiceDelta<'a>>,
     #[serde(borrow, default)]
     pub finish_reason: Text<'a>,
     /// vLLM: the stop string that was met (or a token id).

@@ -24,6 +24,9 @@ enum Form {
 
 impl Arguments {
     pub fn push(&mut self, piece: &str) {
+        if self.form == Form::Complete {
+            return;
+        }
         if self.form == Form::Odd {
             self.text.push_str(piece);
             return;

@@ -55,11 +55,12 @@ pub fn translate<'a>(
     for message in opening.iter().filter(|message| message.role == From::User) {
         turn.user(&message.content);
     }
-    conversation.close_turn(turn);
-    let mut turn = Turn::default();
     let mut answer: Vec<&'a Block<'a>> = Vec::new();
     for message in rest {
         if message.role == From::Assistant {
+            if !turn.is_empty() && !says_something(&message.content) {
+                continue;
+            }
             if !turn.is_empty() {
                 conversation.answer(&answer);
                 answer.clear();
@@ -75,6 +76,17 @@ pub fn translate<'a>(
     conversation.answer(&answer);
     conversation.close_turn(turn);
     conversation.messages
+}
+
+/// Whether an answer has anything to say upstream. One of thinking alone has not, and what was said
+/// before and after it is one turn.
+fn says_something(content: &InputContent<'_>) -> bool {
+    content.0.iter().any(|block| match block {
+        Block::Text(text) => !text.is_empty(),
+        Block::ToolUse { .. } => true,
+        Block::Other { content, .. } => says_something(content),
+        _ => false,
+    })
 }
 
 fn system_messages<'a>(
@@ -122,13 +134,14 @@ impl<'a> Turn<'a> {
                 Block::ToolResult { tool_use_id, content, is_error } => {
                     self.results.push(ToolResult { id: tool_use_id, content, is_error: *is_error });
                 }
+                Block::Text(text) if text.is_empty() => {}
                 block => self.said.push(Said::Block(block)),
             }
         }
     }
 
     fn system(&mut self, content: &'a InputContent<'a>) {
-        if !content.0.is_empty() {
+        if content.0.iter().any(|block| !matches!(block, Block::Text(text) if text.is_empty())) {
             self.said.push(Said::System(content));
         }
     }

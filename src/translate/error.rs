@@ -36,6 +36,9 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     {
         return Error::Upstream { status: 400, message, retry: Retry::default() };
     }
+    // The client's request was fine, the model's call was not: 400 would end the session.
+    let failed_call = json.as_ref().is_some_and(|json| json["error"]["code"] == "tool_use_failed");
+    let status = if failed_call { 500 } else { status };
     let said = said.unwrap_or_else(|| plain_text(&text));
     let said = if said.is_empty() { format!("status {status} without a message") } else { said };
     let message = format!("{}: {}", context.provider, redact(&shorten(&said)));

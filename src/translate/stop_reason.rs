@@ -24,7 +24,7 @@ const FAILURES: &[&str] = &["error", "insufficient_system_resource"];
 
 /// Whether the upstream gives `finish_reason` for a failure of its own.
 pub fn is_failure(finish_reason: &str) -> bool {
-    FAILURES.contains(&finish_reason)
+    FAILURES.iter().any(|word| word.eq_ignore_ascii_case(finish_reason))
 }
 
 /// The stop reason of a message that has a tool call or not.

@@ -291,7 +291,7 @@ impl Translator {
 
     /// Sorts the content of a choice into items.
     fn choice(&mut self, choice: Choice<'_>) {
-        let delta = choice.delta.unwrap_or_default();
+        let delta = choice.delta.or(choice.message).unwrap_or_default();
         for thought in [&delta.reasoning_content, &delta.reasoning] {
             if let Some(thought) = thought.some() {
                 self.output_bytes += thought.len();
@@ -346,7 +346,13 @@ impl Translator {
         let empty = FunctionDelta::default();
         let function = delta.function.as_ref().unwrap_or(&empty);
         let arguments = function.arguments.map(json_text).unwrap_or_default();
-        let at = self.call_of(delta, &arguments).unwrap_or_else(|| {
+        let found = self.call_of(delta, &arguments);
+        let says_nothing =
+            delta.id.some().is_none() && function.name.some().is_none() && arguments.is_empty();
+        if found.is_none() && says_nothing {
+            return;
+        }
+        let at = found.unwrap_or_else(|| {
             self.calls += 1;
             let unique = self.id.strip_prefix("msg_").unwrap_or(&self.id);
             self.items.push_back(Item {
@@ -397,8 +403,7 @@ impl Translator {
         let named_again = name.is_some() && call.name.is_some();
         let same_id = id.is_some() && call.upstream_id.as_deref() == id;
         let begins_anew = named_again
-            && !same_id
-            && if delta.index.0.is_some() {
+            && if delta.index.0.is_some() || same_id {
                 call.arguments.is_complete() && !arguments.is_empty()
             } else {
                 true
