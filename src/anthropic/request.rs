@@ -177,7 +177,7 @@ struct WireBlock<'a> {
     #[serde(borrow)]
     text: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    source: Option<WireSource<'a>>,
+    source: Option<&'a RawValue>,
     #[serde(borrow)]
     title: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -229,11 +229,11 @@ impl<'a> TryFrom<WireBlock<'a>> for Block<'a> {
         };
         Ok(match &*wire.kind {
             "text" => Block::Text(required(wire.text, "text")?),
-            "image" => Block::Image(wire.source.ok_or("source: field required")?.try_into()?),
+            "image" => Block::Image(source(wire.source)?.try_into()?),
             "document" => Block::Document {
                 title: wire.title,
                 context: wire.context,
-                source: wire.source.ok_or("source: field required")?.try_into()?,
+                source: source(wire.source)?.try_into()?,
             },
             "tool_use" => Block::ToolUse {
                 id: required(wire.id, "id")?,
@@ -289,6 +289,12 @@ impl<'a> TryFrom<WireSource<'a>> for DocumentSource<'a> {
             )),
         }
     }
+}
+
+/// Parsed only where a block has one of its own: a search result's `source` is a string.
+fn source<'a>(raw: Option<&'a RawValue>) -> Result<WireSource<'a>, String> {
+    serde_json::from_str(raw.ok_or("source: field required")?.get())
+        .map_err(|e| format!("source: {e}"))
 }
 
 fn required<'a>(field: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>, String> {
