@@ -6,8 +6,14 @@ use crate::provider::Provider;
 ///
 /// People write it with and without the version, with a slash at the end, or with the whole path.
 pub(super) fn normalise(value: &str, provider: &Provider) -> Result<String, String> {
+    let userinfo =
+        || "it must not hold a user name or password; the key has its own variable".to_owned();
+    let shown = value.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = value.split_once("://") else {
-        return Err(format!("{value:?} is not a URL; it begins with http:// or https://"));
+        if value.contains('@') {
+            return Err(userinfo());
+        }
+        return Err(format!("{shown:?} is not a URL; it begins with http:// or https://"));
     };
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
@@ -15,21 +21,20 @@ pub(super) fn normalise(value: &str, provider: &Provider) -> Result<String, Stri
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.contains('@') {
-        return Err(
-            "it must not hold a user name or password; the key has its own variable".to_owned()
-        );
+        return Err(userinfo());
     }
     if authority.is_empty() || !authority.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(format!("{value:?} has no valid host"));
+        return Err(format!("{shown:?} has no valid host"));
     }
     if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(format!("{value:?} must end with its path: no query, no fragment, no spaces"));
+        return Err(format!("{shown:?} must end with its path: no query, no fragment, no spaces"));
     }
     let path = path.trim_end_matches('/');
     let path = path.strip_suffix("chat/completions").unwrap_or(path).trim_end_matches('/');
     let host = format!("{scheme}://{authority}");
     // The provider's own address with less of its path than it needs.
     if let Some(full) = provider.base_url.strip_prefix(&host)
+        && full.starts_with('/')
         && full.trim_start_matches('/').starts_with(path)
     {
         return Ok(provider.base_url.to_owned());
