@@ -260,12 +260,17 @@ fn failure(error: &ureq::Error) -> Failure {
     }
 }
 
-/// The failure of the phase the call is in, for the reason waiting stopped or else `reason`.
+/// The failure of the phase the call is in, for the reason waiting stopped or else `reason`. Silence is
+/// a timeout; a connection that was closed in the middle of an answer is a broken answer.
 fn describe(reason: &str) -> Failure {
-    match stopped() {
-        Some(Stop::ClientGone) => Failure::ClientGone,
-        Some(Stop::Silent(phase)) => unreachable_in(phase, "it took too long"),
-        None => unreachable_in(with_call(|call| call.phase()).unwrap_or(Phase::Connect), reason),
+    let phase = with_call(|call| call.phase()).unwrap_or(Phase::Connect);
+    match (stopped(), phase) {
+        (Some(Stop::ClientGone), _) => Failure::ClientGone,
+        (Some(Stop::Silent(phase)), _) => unreachable_in(phase, "it took too long"),
+        (None, Phase::FirstByte | Phase::Idle) => {
+            Error::Protocol { reason: format!("it broke off: {reason}") }.into()
+        }
+        (None, phase) => unreachable_in(phase, reason),
     }
 }
 
