@@ -15,32 +15,27 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use std::{iter, process, thread};
+use std::{iter, thread};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, json, value::RawValue};
 use tiny_http::{Header, Method, Request, Response, Server};
 
+use crate::private;
+
 /// Starts an echo server and returns the name of its abstract Unix socket, without the leading NUL.
 ///
-/// It lives as long as the process. tiny_http can promise one idle thread to two connections that
-/// arrive together, and the second then waits until the first closes. So a client that opens many
-/// has an exchange on each, such as `GET /v1/models`, before it opens the next.
+/// It lives as long as the process. Clients connect by [`private::connect`].
 ///
 /// # Errors
 ///
 /// Those of binding the socket and of starting the thread that receives the requests.
 pub fn start() -> io::Result<String> {
-    static STARTED: AtomicU64 = AtomicU64::new(0);
-    let number = STARTED.fetch_add(1, Relaxed);
-    let name = format!("ccproxy-echo-{}-{number}", process::id());
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    let (listener, name) = private::listen("echo")?;
     let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
     // Dropping a Server panics when its address is abstract. A leaked one is never dropped, not
     // even when the thread fails to start.

@@ -53,26 +53,32 @@ pub struct Retry {
     pub should_retry: Option<bool>,
 }
 
-/// Upstream status → status for the client, where they differ.
+/// Upstream status → status for the client, where there is no better word than for its whole class.
 ///
 /// 503 becomes 529 because that is Anthropic's word for "overloaded", and 422 becomes 400 because
-/// Anthropic has no 422. Statuses that are not listed pass as they are if `TYPES` knows them.
+/// Anthropic has no 422.
 const STATUSES: &[(u16, u16)] = &[
-    (405, 400),
-    (406, 400),
+    (401, 401),
+    (402, 402),
+    (403, 403),
+    (404, 404),
+    (408, 408),
+    (409, 409),
     (410, 404),
-    (415, 400),
-    (422, 400),
+    (413, 413),
     (424, 500),
     (425, 529),
+    (429, 429),
     (498, 529), // Groq: flex tier capacity exceeded
-    (501, 500),
+    (502, 502),
     (503, 529),
+    (504, 504),
     (520, 502),
     (521, 529),
     (522, 504),
     (523, 529),
     (524, 504),
+    (529, 529),
 ];
 
 /// Status for the client → Anthropic error type.
@@ -87,10 +93,15 @@ const TYPES: &[(u16, &str)] = &[
     (409, "conflict_error"),
     (413, "request_too_large"),
     (415, "invalid_request_error"),
+    (417, "invalid_request_error"),
     (429, "rate_limit_error"),
+    (431, "invalid_request_error"),
     (500, "api_error"),
+    (501, "invalid_request_error"),
     (502, "api_error"),
+    (503, "overloaded_error"),
     (504, "timeout_error"),
+    (505, "invalid_request_error"),
     (529, "overloaded_error"),
 ];
 
@@ -131,7 +142,7 @@ impl Error {
                 }),
                 ..retry.clone()
             },
-            Error::Refused { status: 529, .. } => {
+            Error::Refused { status: 503 | 529, .. } => {
                 Retry { after: Some("1".to_owned()), ..Retry::default() }
             }
             _ => Retry::default(),
@@ -163,7 +174,6 @@ fn answer_status(status: u16) -> u16 {
         return *answer;
     }
     match status {
-        _ if TYPES.iter().any(|(known, _)| *known == status) => status,
         400..=499 => 400,
         500..=599 => 500,
         // A redirect, or a status outside of HTTP.

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use crate::config::Network;
+
 /// The proxy's URL for `base_url`, if there is one.
 ///
 /// # Errors
@@ -60,30 +62,9 @@ fn is_excepted(host: &str, list: &str) -> bool {
             return true;
         }
         if let Some(address) = address {
-            return in_network(address, entry);
+            return Network::parse(entry).is_some_and(|network| network.contains(address));
         }
         let name = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
         host == name || host.strip_suffix(&name).is_some_and(|sub| sub.ends_with('.'))
     })
-}
-
-fn in_network(address: IpAddr, entry: &str) -> bool {
-    let (network, bits) = match entry.split_once('/') {
-        Some((network, bits)) => (network, bits.parse::<u32>().ok()),
-        None => (entry, Some(u32::MAX)),
-    };
-    let network = network.trim_start_matches('[').trim_end_matches(']');
-    let (Ok(network), Some(bits)) = (network.parse::<IpAddr>(), bits) else { return false };
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            same_prefix(a.to_bits().into(), n.to_bits().into(), bits, 32)
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => same_prefix(a.to_bits(), n.to_bits(), bits, 128),
-        _ => false,
-    }
-}
-
-fn same_prefix(a: u128, b: u128, bits: u32, width: u32) -> bool {
-    let ignored = width - bits.min(width);
-    ignored == 128 || (a >> ignored) == (b >> ignored)
 }

@@ -2,9 +2,9 @@
 //! chat completions.
 //!
 //! ```text
-//! client ─▶ api ─▶ anthropic::parse ─▶ translate ─▶ openai::ChatRequest ─▶ upstream
-//! client ◀─ api ◀─ sse::encode ◀─ translate::Translator ◀─ sse::Decoder ◀─ upstream
-//!                    └──────────────── relay ────────────────┘
+//! client ─▶ door ─▶ api ─▶ anthropic::parse ─▶ translate ─▶ openai::ChatRequest ─▶ upstream
+//! client ◀─ door ◀─ api ◀─ sse::encode ◀─ translate::Translator ◀─ sse::Decoder ◀─ upstream
+//!                             └──────────────── relay ────────────────┘
 //! ```
 //!
 //! One translator serves streamed and whole answers: a whole completion is one chunk, and its events
@@ -28,12 +28,17 @@ pub mod anthropic;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod dotenv;
 pub mod echo;
 pub mod error;
+pub mod exchange;
+pub mod health;
+mod http;
 pub mod http_proxy;
 pub mod logging;
 pub mod openai;
+mod private;
 pub mod provider;
 pub mod relay;
 pub mod sse;

@@ -42,13 +42,15 @@ pub fn start(level: LevelFilter, format: Option<LogFormat>) {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Warn)
         // ureq and rustls tell of each connection at debug; that is their business.
-        .filter_module("ccproxy", level)
+        .filter_module("ccproxy", LevelFilter::Debug)
         .target(env_logger::Target::Pipe(Box::new(Queue { sender, line: Vec::new() })))
         .format(move |out, record| match format {
             LogFormat::Text => text(out, record),
             LogFormat::Json => json(out, record),
         })
         .init();
+    // The level proper, which may change while serving.
+    log::set_max_level(level);
 }
 
 /// Waits until the lines so far are written, but not for a reader that has stopped.

@@ -1,10 +1,16 @@
 //! Arguments → configuration → server. The only exit.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::exit;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use ccproxy::cli::{self, Command};
 use ccproxy::config::{Config, Host, Problems};
+use ccproxy::door::{self, Door, Limits, Resources};
+use ccproxy::exchange::Exchanges;
+use ccproxy::health::Health;
 use ccproxy::provider::Key;
 use ccproxy::upstream::Upstream;
 use ccproxy::{api, dotenv, echo, logging};
@@ -15,6 +21,10 @@ use signal_hook::iterator::Signals;
 const EXIT_CONFIG: i32 = 2;
 /// The server could not be started.
 const EXIT_START: i32 = 1;
+/// The watchdog has given up; BSD's word for an internal error.
+const EXIT_HOPELESS: i32 = 70;
+/// As after SIGTERM without a handler.
+const EXIT_SECOND_SIGNAL: i32 = 128 + SIGTERM;
 
 fn main() {
     let arguments = cli::parse(std::env::args().skip(1))
@@ -28,12 +38,12 @@ fn main() {
         .unwrap_or_else(|problems| fail(EXIT_CONFIG, &problems.to_string()));
     if arguments.command == Command::CheckConfig {
         // Also what only shows when it is used: certificates, the proxy's address.
-        if let Err(problem) = Upstream::new(&config, None) {
+        if let Err(problem) = Upstream::new(&config, 1, None) {
             fail(EXIT_CONFIG, &Problems(vec![problem]).to_string());
         }
         return say(&config.to_string());
     }
-    exit(serve(config));
+    exit(serve(config, &arguments.flags));
 }
 
 /// Reads settings from flags, environment and `.env`.
@@ -56,63 +66,55 @@ fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
     Config::new(flags, &env, default_host)
 }
 
+/// What the main thread waits for.
+enum Event {
+    /// TERM or INT.
+    End,
+    /// HUP: read again what can be read again.
+    Reload,
+    /// The watchdog has given up.
+    Hopeless(String),
+}
+
 /// Serves until a signal ends it; returns the exit code.
-fn serve(config: Config) -> i32 {
+fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
     logging::start(config.log_level, config.log_format);
-    raise_descriptor_limit();
-    let shutdown_timeout = config.shutdown_timeout;
-    let notice = notice(&config);
-    // Before anything listens, so that no signal is missed. HUP and USR1 would end the process;
-    // log rotation sends them.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2]);
-    let embedded = match config.provider.key {
-        Key::Embedded => match echo::start() {
-            Ok(name) => Some(name),
-            Err(e) => return failed(&format!("the embedded provider could not be started: {e}")),
-        },
-        Key::Required | Key::Optional => None,
-    };
-    let upstream = match Upstream::new(&config, embedded) {
-        Ok(upstream) => upstream,
+    // Before anything listens, so that no signal is missed.
+    let events = match events() {
+        Ok(events) => events,
         Err(problem) => return failed(&problem),
     };
-    let is_open = config.client_keys.is_empty();
-    let running = match api::start(config, upstream) {
-        Ok(running) => running,
+    let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
+    let door = match open(config, events.0) {
+        Ok(door) => door,
         Err(problem) => return failed(&problem),
     };
-    for line in notice {
-        log::info!("{line}");
+    for event in &events.1 {
+        match event {
+            Event::End => break,
+            Event::Reload => reload(&door, flags),
+            Event::Hopeless(reason) => {
+                log::error!(
+                    "giving up, so that whoever watches this process starts it again: {reason}"
+                );
+                logging::flush();
+                return EXIT_HOPELESS;
+            }
+        }
     }
-    let shown = running.addresses.first().map(|address| {
-        let host = if address.ip().is_loopback() && running.addresses.len() > 1 {
-            "localhost".to_owned()
-        } else {
-            address.to_string().rsplit_once(':').map_or(String::new(), |(host, _)| host.to_owned())
-        };
-        format!("{host}:{}", address.port())
-    });
-    log::info!("listening on http://{}", shown.unwrap_or_default());
-    if is_open && running.addresses.iter().any(|address| !address.ip().is_loopback()) {
-        log::warn!(
-            "everybody who reaches this port can spend the provider's key; \
-             set CCPROXY_API_KEY to let in only those who send it"
-        );
-    }
-    let Ok(mut signals) = signals else { return failed("signals cannot be handled") };
-    let mut end = move || signals.forever().find(|signal| [SIGTERM, SIGINT].contains(signal));
-    let first = end();
     log::info!(
-        "shutting down: waiting up to {} s for answers in progress",
+        "shutting down: new messages for {} s more, then up to {} s for answers in progress",
+        drain_delay.as_secs(),
         shutdown_timeout.as_secs()
     );
     std::thread::spawn(move || {
-        if end().is_some() {
+        if events.1.iter().any(|event| matches!(event, Event::End)) {
+            log::warn!("stopped at once by a second signal");
             logging::flush();
-            exit(128 + first.unwrap_or(SIGTERM));
+            exit(EXIT_SECOND_SIGNAL);
         }
     });
-    match running.drain(shutdown_timeout) {
+    match door.drain(drain_delay, shutdown_timeout) {
         0 => log::info!("stopped"),
         left => log::warn!("stopped with {left} answers cut off"),
     }
@@ -120,18 +122,100 @@ fn serve(config: Config) -> i32 {
     0
 }
 
-fn notice(config: &Config) -> Vec<String> {
-    let host = if config.host == Host::Localhost { "localhost" } else { "this host" };
-    vec![
-        format!(
-            "ccproxy {}: provider {}, model {}, {}",
-            env!("CARGO_PKG_VERSION"),
-            config.provider.name,
-            config.model,
-            config.shown_base_url()
+/// The channel that signals and the watchdog speak on. HUP and USR1 would end the process, and log
+/// rotation sends them.
+fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+        .map_err(|e| format!("signals cannot be handled: {e}"))?;
+    let (sender, receiver) = mpsc::channel();
+    let from_signals = sender.clone();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            for signal in signals.forever() {
+                let event = match signal {
+                    SIGTERM | SIGINT => Event::End,
+                    SIGHUP => Event::Reload,
+                    _ => continue,
+                };
+                if from_signals.send(event).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|e| format!("signals cannot be handled: {e}"))?;
+    Ok((sender, receiver))
+}
+
+/// Starts everything, from the provider to the public socket.
+fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
+    let resources = Resources::of_this_process();
+    let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes);
+    let embedded = match config.provider.key {
+        Key::Embedded => Some(
+            echo::start()
+                .map_err(|e| format!("the embedded provider could not be started: {e}"))?,
         ),
-        format!("to use it: ANTHROPIC_BASE_URL=http://{host}:{} claude", config.port),
-    ]
+        Key::Required | Key::Optional => None,
+    };
+    let upstream = Upstream::new(&config, limits.max_in_flight, embedded)?;
+    let health = Arc::new(Health::new(&config));
+    let exchanges = Arc::<Exchanges>::default();
+    let is_open = config.client_keys.is_empty();
+    log::info!(
+        "ccproxy {}: provider {}, model {}, {}",
+        env!("CARGO_PKG_VERSION"),
+        config.provider.name,
+        config.model,
+        config.shown_base_url()
+    );
+    log::info!(
+        "up to {} messages at once, {} connections",
+        limits.max_in_flight,
+        limits.max_connections
+    );
+    let config = Arc::new(config);
+    let api = api::Server::new(
+        Arc::clone(&config),
+        upstream,
+        Arc::clone(&exchanges),
+        limits.max_in_flight,
+    )?;
+    let door = door::start(&config, limits, health, exchanges, api.listen()?)?;
+    let is_public = |address: &SocketAddr| !address.ip().is_loopback();
+    let port = door.addresses().first().map_or(0, SocketAddr::port);
+    let url = match (config.host, door.addresses()) {
+        (Host::Localhost, _) | (_, []) => format!("http://localhost:{port}"),
+        (_, [address, ..]) => format!("http://{address}"),
+    };
+    log::info!("listening on {url}");
+    log::info!("to use it: ANTHROPIC_BASE_URL={url} claude");
+    if is_open && door.addresses().iter().any(is_public) {
+        log::warn!(
+            "everybody who reaches this port can spend the provider's key; \
+             set CCPROXY_API_KEY to let in only those who send it"
+        );
+    }
+    let give_up = move |reason: &str| {
+        let _ = events.send(Event::Hopeless(reason.to_owned()));
+    };
+    door::watch(Arc::clone(&door), move || api.listen(), give_up)
+        .map_err(|e| format!("the watchdog could not be started: {e}"))?;
+    Ok(door)
+}
+
+/// Takes over what may change while serving: the client keys and the log level. A configuration that
+/// is not valid changes nothing.
+fn reload(door: &Door, flags: &[(&'static str, String)]) {
+    match configure(flags) {
+        Ok(config) => {
+            log::set_max_level(config.log_level);
+            log::info!("read the configuration again: {} client keys", config.client_keys.len());
+            door.replace_keys(config.client_keys);
+        }
+        Err(problems) => log::error!("the configuration stays as it was: {problems}"),
+    }
 }
 
 fn failed(problem: &str) -> i32 {
@@ -148,17 +232,4 @@ fn fail(code: i32, text: &str) -> ! {
 fn say(text: &str) {
     // A closed stdout is no reason to panic.
     let _ = io::stdout().write_all(text.as_bytes());
-}
-
-/// Each connection costs up to five descriptors; the usual soft limit of 1024 is for programs that use
-/// select(2).
-fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls take a valid rlimit.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max.min(65_536);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
-    }
 }

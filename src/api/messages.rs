@@ -1,18 +1,15 @@
 //! `POST /v1/messages`, from the request to the last event, and `count_tokens`.
 
 use std::cell::RefCell;
-use std::io::Read;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-use tiny_http::Request;
 
 use super::Api;
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, MessagesRequest, Usage};
 use crate::error::{Error, Retry};
+use crate::exchange::Exchange;
 use crate::provider::upstream_model;
 use crate::relay::{self, BodyForm, EventWriter, Stream};
 use crate::translate::{self, Context, Target, Translator, estimate, translate, upstream_error};
@@ -23,26 +20,13 @@ use crate::upstream::{Answer, Client, Failure};
 const ERROR_LIMIT_BYTES: usize = 64 << 10;
 
 /// Answers a message.
-pub fn answer(api: &Api, mut request: Request, reply: Reply) {
+pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     let began = Instant::now();
-    let body = read_body(&mut request, api.config.body_limit_bytes);
     #[cfg(debug_assertions)]
-    let panics = request.headers().iter().any(|h| h.field.equiv("x-ccproxy-test-panic"));
-    let reply = reply.with(request);
-    #[cfg(debug_assertions)]
-    assert!(!panics, "provoked by a test");
+    assert!(!exchange.panics, "provoked by a test");
 
-    let request_id = reply.request_id.clone();
-    let slot = Slot::take(&api.in_flight);
-    let outcome = if slot.number > api.config.max_in_flight {
-        let reason = format!("{} messages are being answered already", api.config.max_in_flight);
-        refuse(reply, Error::Refused { status: 529, reason })
-    } else {
-        match body {
-            Ok(body) => exchange(api, &body, reply),
-            Err(error) => refuse(reply, error),
-        }
-    };
+    let request_id = &*exchange.request_id;
+    let outcome = exchange_message(api, &exchange.body, reply);
     let milliseconds = began.elapsed().as_millis() as u64;
     let provider = api.config.provider.name;
     match outcome {
@@ -70,15 +54,11 @@ pub fn answer(api: &Api, mut request: Request, reply: Reply) {
 }
 
 /// Answers `count_tokens` with an estimate.
-pub fn count_tokens(api: &Api, mut request: Request, reply: Reply) {
-    let body = read_body(&mut request, api.config.body_limit_bytes);
-    let reply = reply.with(request);
-    let counted = body.and_then(|body| anthropic::parse(&body).map(|request| estimate(&request)));
-    match counted {
+pub fn count_tokens(body: &[u8], reply: Reply) {
+    match anthropic::parse(body).map(|request| estimate(&request)) {
         Ok(input_tokens) => {
-            let body =
-                serde_json::to_vec(&CountTokens { input_tokens }).expect("a number serializes");
-            reply.json(200, &body);
+            let body = serde_json::to_vec(&CountTokens { input_tokens });
+            reply.json(200, &body.expect("a number serializes"));
         }
         Err(error) => reply.error(&error),
     }
@@ -91,45 +71,13 @@ enum Outcome {
     ClientGone,
 }
 
-/// A place among the messages in flight.
-struct Slot<'a> {
-    in_flight: &'a AtomicUsize,
-    number: usize,
-}
-
-impl Slot<'_> {
-    fn take(in_flight: &AtomicUsize) -> Slot<'_> {
-        Slot { in_flight, number: in_flight.fetch_add(1, Ordering::Relaxed) + 1 }
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn read_body(request: &mut Request, limit: usize) -> Result<Vec<u8>, Error> {
-    let announced = request.body_length();
-    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(limit).min(1 << 20));
-    let read = request.as_reader().take(limit as u64 + 1).read_to_end(&mut body);
-    if body.len() > limit {
-        let reason = format!("the body is larger than {limit} bytes");
-        return Err(Error::Refused { status: 413, reason });
-    }
-    if read.is_err() || announced.is_some_and(|length| body.len() < length) {
-        return Err(Error::request("", "the body ended before its announced length"));
-    }
-    Ok(body)
-}
-
 fn refuse(reply: Reply, error: Error) -> Outcome {
     reply.error(&error);
     Outcome::Failed(error)
 }
 
 /// Translates, asks the provider, and answers.
-fn exchange(api: &Api, body: &[u8], reply: Reply) -> Outcome {
+fn exchange_message(api: &Api, body: &[u8], reply: Reply) -> Outcome {
     let request = match anthropic::parse(body) {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
@@ -147,21 +95,22 @@ fn exchange(api: &Api, body: &[u8], reply: Reply) -> Outcome {
         Err(error) => return refuse(reply, error),
     };
     let upstream_body = serde_json::to_vec(&translated.chat).expect("the wire types serialize");
-    let exchange = Exchange { api, input_estimate: estimate(&request) };
-    let translator = exchange.translator(&request, translated.names);
+    let asking = Asking { api, input_estimate: estimate(&request) };
+    let translator = asking.translator(&request, translated.names);
     if request.stream == Some(true) {
-        exchange.stream(&upstream_body, translator, reply)
+        asking.stream(&upstream_body, translator, reply)
     } else {
-        exchange.whole(&upstream_body, translator, reply)
+        asking.whole(&upstream_body, translator, reply)
     }
 }
 
-struct Exchange<'a> {
+/// A request on its way to the provider and back.
+struct Asking<'a> {
     api: &'a Api,
     input_estimate: u64,
 }
 
-impl Exchange<'_> {
+impl Asking<'_> {
     fn translator(&self, request: &MessagesRequest<'_>, names: translate::ToolNames) -> Translator {
         let stops = request.stop_sequences.iter().flatten();
         Translator::new(

@@ -1,133 +1,117 @@
-//! The HTTP API: a thread-pool server on tiny_http.
+//! The HTTP API: a thread-pool server on tiny_http, behind the door.
 //!
-//! Health and status are answered in the thread that receives requests; everything else goes to a
-//! pool of workers, since it may block.
+//! It listens on a private socket and serves only requests that the door has checked, read whole and
+//! admitted; what the door hands over beside a request is its [`Exchange`].
 
-mod access;
-mod client;
 mod messages;
 mod models;
 mod pool;
 mod reply;
-mod route;
-mod status;
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tiny_http::{Request, Server};
+use tiny_http::Request;
 
-use crate::config::{Config, Host};
-use crate::error::Error;
+use crate::config::Config;
+use crate::exchange::{Call, Exchange, Exchanges, HEADER};
+use crate::private;
 use crate::upstream::Upstream;
 use pool::Pool;
 use reply::Reply;
-use route::Route;
 
-/// Connections that wait to be accepted, at most.
-const BACKLOG: i32 = 1024;
-
-/// The largest body that tiny_http has read before a request is received: dropping such a request
-/// never waits for its client.
-const PREREAD_BYTES: usize = 1024;
+/// How often old connections to the provider are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+const TIDY_STACK_BYTES: usize = 128 << 10;
 
 /// What every request shares.
-pub struct Api {
-    config: Config,
+struct Api {
+    config: Arc<Config>,
     upstream: Upstream,
     models: Vec<crate::anthropic::Model>,
-    in_flight: AtomicUsize,
-    draining: AtomicBool,
+    exchanges: Arc<Exchanges>,
 }
 
-/// A running server.
-pub struct Running {
+/// The API, which can be given a new socket.
+pub struct Server {
     api: Arc<Api>,
-    /// Where it listens.
-    pub addresses: Vec<SocketAddr>,
+    pool: Arc<Pool>,
 }
 
-/// Binds and starts to serve.
-///
-/// # Errors
-/// A sentence about the address that cannot be listened on.
-pub fn start(config: Config, upstream: Upstream) -> Result<Running, String> {
-    let listeners = listen(config.host, config.port)?;
-    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    let pool = Arc::new(Pool::new(config.max_in_flight));
-    let api = Arc::new(Api {
-        models: models::list(&config),
-        config,
-        upstream,
-        in_flight: AtomicUsize::new(0),
-        draining: AtomicBool::new(false),
-    });
-    for listener in listeners {
-        let server = Server::from_listener(listener, None)
-            .map_err(|e| format!("the server could not be started: {e}"))?;
-        let (api, pool) = (Arc::clone(&api), Arc::clone(&pool));
+impl Server {
+    /// Sets up the API for up to `max_in_flight` requests at once.
+    ///
+    /// # Errors
+    /// A sentence about what could not be started.
+    pub fn new(
+        config: Arc<Config>,
+        upstream: Upstream,
+        exchanges: Arc<Exchanges>,
+        max_in_flight: usize,
+    ) -> Result<Server, String> {
+        let api = Arc::new(Api { models: models::list(&config), config, upstream, exchanges });
+        let tidied = Arc::clone(&api);
+        let tidy = move || loop {
+            thread::sleep(TIDY_EVERY);
+            tidied.upstream.tidy();
+        };
+        thread::Builder::new()
+            .name("tidy".to_owned())
+            .stack_size(TIDY_STACK_BYTES)
+            .spawn(tidy)
+            .map_err(|e| failed(&e))?;
+        Ok(Server { api, pool: Arc::new(Pool::new(max_in_flight)) })
+    }
+
+    /// Listens on a new private socket and serves it. Returns the socket's name.
+    ///
+    /// tiny_http stops accepting for good when it meets a shortage of descriptors or threads; a new one
+    /// takes its place. The old one keeps its receiving thread, and its connections.
+    ///
+    /// # Errors
+    /// A sentence about what could not be started.
+    pub fn listen(&self) -> Result<String, String> {
+        let (listener, name) = private::listen("api").map_err(|e| failed(&e))?;
+        let server = tiny_http::Server::from_listener(listener, None).map_err(|e| failed(&e))?;
+        // Dropping a server on an abstract socket panics.
+        let server: &'static tiny_http::Server = Box::leak(Box::new(server));
+        let (api, pool) = (Arc::clone(&self.api), Arc::clone(&self.pool));
         thread::Builder::new()
             .name("receive".to_owned())
-            .spawn(move || receive(&server, &api, &pool))
-            .map_err(|e| format!("the server could not be started: {e}"))?;
+            .spawn(move || receive(server, &api, &pool))
+            .map_err(|e| failed(&e))?;
+        Ok(name)
     }
-    Ok(Running { api, addresses })
 }
 
-impl Running {
-    /// Answers 503 on the health paths from now on, and waits for the answers in progress, but not
-    /// longer than `timeout`. Returns how many are left.
-    pub fn drain(&self, timeout: Duration) -> usize {
-        self.api.draining.store(true, Ordering::Relaxed);
-        let deadline = Instant::now() + timeout;
-        loop {
-            let left = self.api.in_flight.load(Ordering::Relaxed);
-            if left == 0 || Instant::now() >= deadline {
-                return left;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
+fn failed(e: &dyn std::fmt::Display) -> String {
+    format!("the API could not be started: {e}")
 }
 
 /// Receives requests for ever.
-fn receive(server: &Server, api: &Arc<Api>, pool: &Pool) {
+fn receive(server: &tiny_http::Server, api: &Arc<Api>, pool: &Pool) {
     loop {
         let request = match server.recv() {
             Ok(request) => request,
             Err(e) => {
-                log::error!("receiving failed: {e}");
+                log::error!("the API accepts no further connection: {e}");
                 continue;
             }
         };
-        let route = route::find(request.method(), request.url());
-        if let Route::Health(health) = route
-            && !may_block(&request)
-        {
-            guarded(|| status::answer(api, health, Reply::new(request)));
-        } else {
-            let api = Arc::clone(api);
-            let refused = pool.run(move || guarded(|| serve(&api, request)));
-            if refused {
-                log::warn!("a request was dropped: no thread could be started for it");
-            }
+        let id = request.headers().iter().find(|header| header.field.equiv(HEADER));
+        let exchange = id.and_then(|id| api.exchanges.take(id.value.as_str()));
+        let Some(exchange) = exchange else {
+            // The door's first request on a connection, or the watchdog's.
+            guarded(|| Reply::hello(request));
+            continue;
+        };
+        let api = Arc::clone(api);
+        if pool.run(move || guarded(|| serve(&api, request, exchange))) {
+            log::error!("a request was dropped: no thread could be started for it");
         }
     }
-}
-
-/// Whether answering could wait for the client to send a body.
-fn may_block(request: &Request) -> bool {
-    request.body_length().is_some_and(|length| length > PREREAD_BYTES)
-        || request
-            .headers()
-            .iter()
-            .any(|h| h.field.equiv("Transfer-Encoding") || h.field.equiv("Expect"))
 }
 
 /// Keeps a panic to the request that met it. The reply, when dropped, tells the client.
@@ -137,96 +121,13 @@ fn guarded(work: impl FnOnce()) {
     }
 }
 
-/// Answers any request.
-fn serve(api: &Api, request: Request) {
-    let route = route::find(request.method(), request.url());
-    let mut reply = Reply::new_for(&request);
-    if let Err(error) = access::check(api, &request, &route, &mut reply) {
-        reply.take_from(request);
-        return reply.error(&error);
+/// Answers a request.
+fn serve(api: &Api, request: Request, exchange: Exchange) {
+    let reply = Reply::new(request, &exchange);
+    match &exchange.call {
+        Call::Messages => messages::answer(api, &exchange, reply),
+        Call::CountTokens => messages::count_tokens(&exchange.body, reply),
+        Call::Models => models::answer_list(api, reply),
+        Call::Model(id) => models::answer_one(api, id, reply),
     }
-    match route {
-        Route::Health(health) => status::answer(api, health, reply.with(request)),
-        Route::Preflight => reply.with(request).preflight(),
-        Route::Hello => reply.with(request).json(200, b"{}"),
-        Route::Models => models::answer_list(api, reply.with(request)),
-        Route::Model(id) => models::answer_one(api, &id, reply.with(request)),
-        Route::Messages => messages::answer(api, request, reply),
-        Route::CountTokens => messages::count_tokens(api, request, reply),
-        Route::WrongMethod(allow) => {
-            let reason = format!("{} is not allowed here; use {allow}", request.method());
-            let reply = reply.with(request);
-            reply.error_with(&Error::Refused { status: 405, reason }, &[("Allow", allow)]);
-        }
-        Route::Unknown => {
-            let path = request.url().split('?').next().unwrap_or_default();
-            let reason = format!("{path:?} is not a path of this API");
-            reply.with(request).error(&Error::Refused { status: 404, reason });
-        }
-    }
-}
-
-/// Opens the sockets to listen on.
-fn listen(host: Host, port: u16) -> Result<Vec<TcpListener>, String> {
-    let on = |address: IpAddr, port: u16| {
-        let address = SocketAddr::new(address, port);
-        bind(address).map_err(|e| bind_problem(address, &e))
-    };
-    match host {
-        Host::Address(address) => Ok(vec![on(address, port)?]),
-        Host::Localhost => {
-            let v4 = on(Ipv4Addr::LOCALHOST.into(), port)?;
-            let port = v4.local_addr().map_err(|e| e.to_string())?.port();
-            let v6 = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port);
-            match bind(v6) {
-                Ok(v6) => Ok(vec![v4, v6]),
-                // A machine without IPv6 has one loopback.
-                Err(e) if e.kind() != io::ErrorKind::AddrInUse => Ok(vec![v4]),
-                Err(e) => Err(bind_problem(v6, &e)),
-            }
-        }
-    }
-}
-
-fn bind_problem(address: SocketAddr, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there; stop it, or choose another port with --port or SERVER_PORT"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege; choose another with --port or SERVER_PORT"
-        }
-        _ => "check --host or SERVER_HOST",
-    };
-    format!("cannot listen on {address}: {error}; {hint}")
-}
-
-/// A listener whose connections inherit its options. `::` also takes IPv4.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let unspecified = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    let socket = match Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
-    {
-        Err(_) if unspecified => {
-            // No IPv6 here at all: every address means every IPv4 address.
-            return bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
-        }
-        other => other?,
-    };
-    if address.is_ipv6() {
-        socket.set_only_v6(!unspecified)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    socket.set_tcp_keepalive(&keepalive)?;
-    match socket.bind(&address.into()) {
-        Err(e) if unspecified && e.kind() == io::ErrorKind::AddrNotAvailable => {
-            return bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
-        }
-        other => other?,
-    }
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -12,15 +12,12 @@ const STACK_BYTES: usize = 256 << 10;
 /// How long a worker without work stays.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Workers beyond the messages in flight: for small requests and refusals.
-const SPARE: usize = 16;
-
 /// Lower than the threads that answer health, which keep their latency when all cores are busy.
 const NICE: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Runs jobs on up to `max_in_flight` threads and a few.
+/// Runs jobs on a bounded number of threads.
 pub struct Pool {
     shared: Arc<Shared>,
     max_threads: usize,
@@ -39,9 +36,9 @@ struct State {
 }
 
 impl Pool {
-    pub fn new(max_in_flight: usize) -> Pool {
+    pub fn new(max_threads: usize) -> Pool {
         let shared = Shared { state: Mutex::default(), work: Condvar::new() };
-        Pool { shared: Arc::new(shared), max_threads: max_in_flight + SPARE }
+        Pool { shared: Arc::new(shared), max_threads }
     }
 
     /// Runs `job` on a worker. Returns whether it was refused, because there is no thread at all.
@@ -147,6 +144,6 @@ mod tests {
             });
             finished.recv_timeout(Duration::from_secs(30)).unwrap();
         }
-        assert!(pool.shared.lock().threads <= 4 + SPARE);
+        assert!(pool.shared.lock().threads <= 4);
     }
 }

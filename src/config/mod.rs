@@ -4,6 +4,7 @@
 //! problems are told at once, each with what to set.
 
 mod base_url;
+mod network;
 mod settings;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::http_proxy;
 use crate::provider::{Key, PROVIDERS, Provider};
+pub use network::Network;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 
@@ -35,9 +37,15 @@ pub struct Config {
     pub log_level: log::LevelFilter,
     /// `None` leaves it to where the log goes.
     pub log_format: Option<LogFormat>,
-    pub max_in_flight: usize,
+    /// `None` leaves it to what the machine has.
+    pub max_in_flight: Option<usize>,
+    /// Messages a minute for each caller.
+    pub rate_limit: Option<u64>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     pub body_limit_bytes: usize,
     pub timeouts: Timeouts,
+    pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub certificates: Option<String>,
     /// URL of the HTTP proxy to reach the provider through.
@@ -166,8 +174,9 @@ impl Config {
             cors_allowed_origins: reader.list(&CORS_ALLOWED_ORIGINS),
             log_level: reader.log_level(),
             log_format: reader.log_format(),
-            max_in_flight: reader.number(&MAX_IN_FLIGHT, 512, 1, 100_000, "a number of messages")
-                as usize,
+            max_in_flight: reader.optional(&MAX_IN_FLIGHT, 100_000).map(|n| n as usize),
+            rate_limit: reader.optional(&RATE_LIMIT, 1_000_000),
+            trusted_proxies: reader.networks(&TRUSTED_PROXIES),
             body_limit_bytes: reader.number(
                 &BODY_LIMIT,
                 32 << 20,
@@ -180,6 +189,7 @@ impl Config {
                 first_byte: reader.seconds(&TIMEOUT, 300),
                 idle: reader.seconds(&IDLE_TIMEOUT, 120),
             },
+            drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
             certificates: reader.get(&CERTIFICATES).map(|(_, value)| value),
             http_proxy: None,
@@ -364,6 +374,35 @@ impl Reader<'_> {
                 self.problem(format!("{name}: {value:?} is not {what} ({range})"));
                 default
             }
+        }
+    }
+
+    /// A number of messages that may be left open.
+    fn optional(&mut self, setting: &Setting, max: u64) -> Option<u64> {
+        self.get(setting)?;
+        Some(self.number(setting, max, 1, max, "a number of messages"))
+    }
+
+    fn networks(&mut self, setting: &Setting) -> Vec<Network> {
+        let Some((name, value)) = self.get(setting) else { return Vec::new() };
+        let mut networks = Vec::new();
+        for entry in value.split([',', ' ']).filter(|entry| !entry.is_empty()) {
+            match Network::parse(entry) {
+                Some(network) => networks.push(network),
+                None => self.problem(format!(
+                    "{name}: {entry:?} is neither an address nor a network such as 10.0.0.0/8"
+                )),
+            }
+        }
+        networks
+    }
+
+    /// A time that may be zero, which is its default.
+    fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
+        match self.get(setting) {
+            Some((_, value)) if value.trim_end_matches('s') == "0" => Duration::ZERO,
+            Some(_) => self.seconds(setting, 1),
+            None => Duration::ZERO,
         }
     }
 

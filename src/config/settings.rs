@@ -24,12 +24,15 @@ pub static SETTINGS: &[Setting] = &[
     PORT,
     CLIENT_KEYS,
     CORS_ALLOWED_ORIGINS,
+    RATE_LIMIT,
+    TRUSTED_PROXIES,
     LOG_LEVEL,
     LOG_FORMAT,
     MAX_IN_FLIGHT,
     BODY_LIMIT,
     CONNECT_TIMEOUT,
     IDLE_TIMEOUT,
+    DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     CERTIFICATES,
 ];
@@ -100,6 +103,18 @@ pub(super) const CORS_ALLOWED_ORIGINS: Setting = Setting {
     default: "",
     doc: "origins of web pages that may call the API, separated by commas, or *",
 };
+pub(super) const RATE_LIMIT: Setting = Setting {
+    flag: "rate-limit",
+    variables: &["CCPROXY_RATE_LIMIT"],
+    default: "",
+    doc: "messages a minute for each client key, or each address where there are no keys; more get 429",
+};
+pub(super) const TRUSTED_PROXIES: Setting = Setting {
+    flag: "trusted-proxies",
+    variables: &["CCPROXY_TRUSTED_PROXIES"],
+    default: "",
+    doc: "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas",
+};
 pub(super) const LOG_LEVEL: Setting = Setting {
     flag: "log-level",
     variables: &["LOG_LEVEL"],
@@ -115,7 +130,7 @@ pub(super) const LOG_FORMAT: Setting = Setting {
 pub(super) const MAX_IN_FLIGHT: Setting = Setting {
     flag: "max-in-flight",
     variables: &["CCPROXY_MAX_IN_FLIGHT"],
-    default: "512",
+    default: "up to 1024, by memory, descriptors and threads",
     doc: "messages answered at once; more get 529",
 };
 pub(super) const BODY_LIMIT: Setting = Setting {
@@ -135,6 +150,12 @@ pub(super) const IDLE_TIMEOUT: Setting = Setting {
     variables: &["CCPROXY_IDLE_TIMEOUT"],
     default: "120",
     doc: "seconds the provider may be silent within its answer",
+};
+pub(super) const DRAIN_DELAY: Setting = Setting {
+    flag: "drain-delay",
+    variables: &["CCPROXY_DRAIN_DELAY"],
+    default: "0",
+    doc: "seconds that new messages are still taken after SIGTERM, while health says 503",
 };
 pub(super) const SHUTDOWN_TIMEOUT: Setting = Setting {
     flag: "shutdown-timeout",

@@ -22,14 +22,17 @@ use crate::config::{Config, Secret, Timeouts};
 use crate::error::{Error, Phase, Retry};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
-use wait::{CallGuard, Stop, begin, enter, stopped, with_call};
-pub use wait::{Client, Failure};
+use wait::{CallGuard, Stop, arm_shutdown, begin, enter, stopped, with_call};
+pub use wait::{Client, Failure, shut_down};
 
 /// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// The size of a connection's buffers: the head of an answer must fit.
 const BUFFER_BYTES: usize = 16 << 10;
+
+/// A host that is never connected to; see [`Upstream::tidy`].
+const NOWHERE: &str = "nowhere.invalid";
 
 /// How long the end of a finished answer is waited for.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
@@ -65,7 +68,12 @@ impl Upstream {
     ///
     /// # Errors
     /// A sentence about the proxy or the certificates that cannot be used.
-    pub fn new(config: &Config, embedded: Option<String>) -> Result<Upstream, String> {
+    pub fn new(
+        config: &Config,
+        max_in_flight: usize,
+        embedded: Option<String>,
+    ) -> Result<Upstream, String> {
+        arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
         let proxy = match &config.http_proxy {
             Some(url) => Some(Proxy::new(url.expose()).map_err(|_| {
                 "the HTTP proxy's address is not a URL such as http://proxy:3128".to_owned()
@@ -87,8 +95,8 @@ impl Upstream {
             .timeout_connect(Some(config.timeouts.connect))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
-            .max_idle_connections(config.max_in_flight)
-            .max_idle_connections_per_host(config.max_in_flight)
+            .max_idle_connections(max_in_flight)
+            .max_idle_connections_per_host(max_in_flight)
             .max_idle_age(MAX_IDLE_AGE)
             .build();
         let resolver = CachingResolver::new(embedded.is_some());
@@ -105,6 +113,14 @@ impl Upstream {
             headers: config.headers.clone(),
             timeouts: config.timeouts,
         })
+    }
+
+    /// Closes the kept connections that have become too old to be used.
+    ///
+    /// ureq does so only when a connection is asked for, so one is asked for that cannot be had.
+    pub fn tidy(&self) {
+        let request = self.agent.get(format!("http://{NOWHERE}/")).config().proxy(None).build();
+        let _ = request.call();
     }
 
     /// Sends `body` and waits for the head of the answer.
@@ -266,6 +282,10 @@ fn describe(reason: &str) -> Failure {
     let phase = with_call(|call| call.phase()).unwrap_or(Phase::Connect);
     match (stopped(), phase) {
         (Some(Stop::ClientGone), _) => Failure::ClientGone,
+        (Some(Stop::ShutDown), _) => {
+            let reason = "ccproxy is shutting down; try again".to_owned();
+            Failure::Error(Error::Refused { status: 529, reason })
+        }
         (Some(Stop::Silent(phase)), _) => unreachable_in(phase, "it took too long"),
         (None, Phase::FirstByte | Phase::Idle) => {
             Error::Protocol { reason: format!("it broke off: {reason}") }.into()

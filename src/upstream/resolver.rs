@@ -15,6 +15,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::NOWHERE;
 use super::wait::until_ready;
 
 /// How long an answer counts as fresh. A stale one is still used, while a new one is fetched beside
@@ -47,7 +48,7 @@ impl Resolver for CachingResolver {
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut resolved = self.empty();
-        if self.embedded {
+        if self.embedded || uri.host() == Some(NOWHERE) {
             resolved.push(SocketAddr::from(([127, 0, 0, 1], 0)));
             return Ok(resolved);
         }

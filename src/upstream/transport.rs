@@ -6,9 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket as Socket2, Type};
@@ -16,14 +14,13 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
+use super::NOWHERE;
 use super::wait::{enter, until_ready, with_call};
 use crate::error::Phase;
+use crate::private;
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
-
-/// How long the embedded provider may take to say that it is there.
-const EMBEDDED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens sockets: to the addresses the resolver found, or to the embedded provider.
 #[derive(Debug)]
@@ -40,13 +37,16 @@ impl<In: Transport> Connector<In> for SocketConnector {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
+        if details.uri.host() == Some(NOWHERE) {
+            return Err(ureq::Error::ConnectionFailed);
+        }
         if let Some(through_proxy) = chained {
             return Ok(Some(Either::A(through_proxy)));
         }
         enter(Phase::Connect);
         with_call(|call| call.connected = true);
         let stream = match &self.embedded {
-            Some(name) => Stream::Unix(connect_embedded(name)?),
+            Some(name) => Stream::Unix(private::connect(name, "/v1/models")?),
             None => Stream::Tcp(connect_any(&details.addrs)?),
         };
         stream.set_nonblocking()?;
@@ -55,32 +55,6 @@ impl<In: Transport> Connector<In> for SocketConnector {
             details.config.output_buffer_size(),
         );
         Ok(Some(Either::B(SocketTransport { stream, buffers })))
-    }
-}
-
-/// Connects to the embedded provider.
-///
-/// Its tiny_http may promise one waiting thread to two new connections, and then the second is not
-/// served until the first is over. So connections are opened one at a time: the next begins when this
-/// one has had an answer.
-fn connect_embedded(name: &str) -> io::Result<UnixStream> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    let mut stream = UnixStream::connect_addr(&address)?;
-    stream.set_read_timeout(Some(EMBEDDED_PATIENCE))?;
-    stream.write_all(b"GET /v1/models HTTP/1.1\r\nHost: embedded\r\n\r\n")?;
-    let mut byte = [0];
-    // Head and body: the body is one JSON object, and the head holds no brace.
-    let mut depth = 0;
-    loop {
-        stream.read_exact(&mut byte)?;
-        match byte[0] {
-            b'{' => depth += 1,
-            b'}' if depth == 1 => return Ok(stream),
-            b'}' => depth -= 1,
-            _ => {}
-        }
     }
 }
 

@@ -5,9 +5,11 @@
 //! at hand is in a thread-local, since ureq hands a transport nothing of its caller.
 
 use std::cell::RefCell;
-use std::io;
-use std::os::fd::RawFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::config::Timeouts;
@@ -58,7 +60,28 @@ pub(super) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     ClientGone,
+    /// The program ends.
+    ShutDown,
     Silent(Phase),
+}
+
+/// Two ends of a connection to itself: a byte in it is for every thread to see, and nobody reads it.
+static SHUTDOWN: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
+
+/// Makes [`shut_down`] possible.
+pub(super) fn arm_shutdown() -> io::Result<()> {
+    if SHUTDOWN.get().is_none() {
+        let _ = SHUTDOWN.set(UnixStream::pair()?);
+    }
+    Ok(())
+}
+
+/// Ends every wait for an upstream, now and from now on.
+pub fn shut_down() {
+    if let Some((_, end)) = SHUTDOWN.get() {
+        let mut end = end;
+        let _ = end.write_all(&[1]);
+    }
 }
 
 thread_local! {
@@ -150,12 +173,20 @@ pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -
         };
         fds.truncate(sockets);
         fds.extend(client_fd.map(|fd| libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 }));
+        let watched = fds.len();
+        // A call that has its client's answer ends by itself.
+        if let (Some((seen, _)), Some(_)) = (SHUTDOWN.get(), client_fd) {
+            fds.push(libc::pollfd { fd: seen.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+        }
         let deadline = state.as_ref().map(|(deadline, ..)| *deadline);
         let next = [deadline, wake_at, until].into_iter().flatten().min();
         let ready = poll(fds, next)?;
 
-        if fds[sockets..].iter().any(|client| client.revents != 0) {
+        if fds[sockets..watched].iter().any(|client| client.revents != 0) {
             return Err(stop(Stop::ClientGone));
+        }
+        if fds[watched..].iter().any(|shutdown| shutdown.revents != 0) {
+            return Err(stop(Stop::ShutDown));
         }
         if ready && fds[..sockets].iter().any(|fd| fd.revents != 0) {
             return Ok(());
@@ -179,7 +210,7 @@ pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -
 fn stop(stop: Stop) -> io::Error {
     with_call(|call| call.stopped = Some(stop));
     let kind = match stop {
-        Stop::ClientGone => io::ErrorKind::ConnectionAborted,
+        Stop::ClientGone | Stop::ShutDown => io::ErrorKind::ConnectionAborted,
         Stop::Silent(_) => io::ErrorKind::TimedOut,
     };
     kind.into()

@@ -1,0 +1,334 @@
+//! One connection of a client, from its first byte to its last, one request at a time.
+
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::Door;
+use super::answer::{self, Manner};
+use super::body::{self, BodyError};
+use super::handover::Interrupted;
+use super::head::{self, BodyLength, Head};
+use super::registry::{Connection, Entry, Stage};
+use super::route::{self, Route};
+use crate::error::Error;
+use crate::exchange::{Call, Exchange};
+use crate::unique::unique;
+
+/// A request's head, from its first byte on.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Between requests: nginx keeps its side of a connection for 60 s, and a POST that meets a closed
+/// connection is an error there.
+pub const IDLE_TIME: Duration = Duration::from_secs(75);
+/// After a refusal, so that the client can read it before the connection is reset.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+
+/// Serves the connection until it ends.
+pub fn serve(door: &Door, entry: &Entry) {
+    let connection = &*entry.connection;
+    let peer = peer_of(&connection.socket);
+    let mut buffer = Vec::with_capacity(1024);
+    loop {
+        match read_head(connection, &mut buffer) {
+            Ok(Some(length)) => {
+                let rest = buffer.split_off(length);
+                let head = std::mem::replace(&mut buffer, rest);
+                if answer(door, connection, peer, &head, &mut buffer) == After::Close {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(refusal) => {
+                let error =
+                    Error::Refused { status: refusal.status, reason: refusal.reason.to_owned() };
+                let manner = Manner { head_only: false, close: true };
+                let _ = answer::send_error(&connection.socket, manner, &error, None);
+                linger(connection);
+                return;
+            }
+        }
+    }
+}
+
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Keep,
+    Close,
+}
+
+fn peer_of(socket: &TcpStream) -> IpAddr {
+    // A client that has gone already has no address any more.
+    socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical())
+}
+
+/// Reads until `buffer` holds a head; returns its length, or `None` when the client has gone.
+fn read_head(
+    connection: &Connection,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<usize>, head::Refusal> {
+    let mut seen = 0;
+    let mut stage = None;
+    loop {
+        // Empty lines before a request are from clients that end their bodies with one.
+        let blank = buffer.len() - buffer.iter().skip_while(|b| matches!(b, b'\r' | b'\n')).count();
+        if blank > 0 && seen == 0 {
+            buffer.drain(..blank);
+        }
+        if let Some(length) = head::length(buffer, seen)? {
+            return Ok(Some(length));
+        }
+        seen = buffer.len();
+        let next = if buffer.is_empty() { Stage::Idle } else { Stage::Head };
+        if stage != Some(next) {
+            connection.enter(next, if next == Stage::Idle { IDLE_TIME } else { HEAD_TIME });
+            stage = Some(next);
+        }
+        match receive(&connection.socket, buffer) {
+            Ok(n) if n > 0 => {}
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// Appends what can be read at once, up to what a head may have.
+fn receive(mut socket: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let have = buffer.len();
+    let room = if have == 0 { 1024 } else { 8192 };
+    buffer.resize(have + room, 0);
+    let read = loop {
+        match socket.read(&mut buffer[have..]) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => break other,
+        }
+    };
+    buffer.truncate(have + *read.as_ref().unwrap_or(&0));
+    read
+}
+
+/// Answers one request. `rest` is what came behind its head.
+fn answer(
+    door: &Door,
+    connection: &Connection,
+    peer: IpAddr,
+    bytes: &[u8],
+    rest: &mut Vec<u8>,
+) -> After {
+    let socket = &*connection.socket;
+    let head = match head::parse(bytes) {
+        Ok(head) => head,
+        Err(refusal) => {
+            let error =
+                Error::Refused { status: refusal.status, reason: refusal.reason.to_owned() };
+            return refuse(
+                connection,
+                &error,
+                None,
+                Manner { head_only: false, close: true },
+                false,
+            );
+        }
+    };
+    let route = route::find(head.method, head.target);
+    let close = head.close || door.health.is_draining();
+    let manner = Manner { head_only: head.method == "HEAD", close };
+    connection.busy();
+
+    if let Route::Health(path) = route {
+        let (status, body) = door.health.answer(path);
+        let has_body = !drop_body(&head, rest);
+        let manner = Manner { close: close || has_body, ..manner };
+        let retry: &[(&str, &str)] = if status == 503 { HEALTH_503 } else { HEALTH_200 };
+        let sent = answer::send(socket, manner, status, retry, body);
+        return after(connection, sent, manner, has_body);
+    }
+    let origin = match door.access.check(&head, &route, peer) {
+        Ok(origin) => origin,
+        Err(error) => {
+            let unread = !drop_body(&head, rest);
+            return refuse(connection, &error, None, manner, unread);
+        }
+    };
+    match route {
+        Route::Call(call) => hand_over(door, connection, &head, call, origin, rest, manner),
+        Route::Hello | Route::Preflight => {
+            let unread = !drop_body(&head, rest);
+            let manner = Manner { close: manner.close || unread, ..manner };
+            let sent = if route == Route::Hello {
+                answer::send(socket, manner, 200, &[("Content-Type", "application/json")], b"{}")
+            } else {
+                let mut headers = PREFLIGHT.to_vec();
+                headers.extend(origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
+                answer::send(socket, manner, 204, &headers, b"")
+            };
+            after(connection, sent, manner, unread)
+        }
+        Route::WrongMethod(allow) => {
+            let reason = format!("{} is not allowed here; use {allow}", head.method);
+            let unread = !drop_body(&head, rest);
+            let error = Error::Refused { status: 405, reason };
+            refuse(connection, &error, Some(allow), manner, unread)
+        }
+        Route::Unknown => {
+            let path = head.target.split('?').next().unwrap_or_default();
+            let reason = format!("{path:?} is not a path of this API");
+            let unread = !drop_body(&head, rest);
+            refuse(connection, &Error::Refused { status: 404, reason }, None, manner, unread)
+        }
+        Route::Health(_) => unreachable!("answered above"),
+    }
+}
+
+const HEALTH_200: &[(&str, &str)] =
+    &[("Content-Type", "application/json; charset=utf-8"), ("Allow", "GET, HEAD, OPTIONS")];
+const HEALTH_503: &[(&str, &str)] = &[
+    ("Content-Type", "application/json; charset=utf-8"),
+    ("Allow", "GET, HEAD, OPTIONS"),
+    ("Retry-After", "5"),
+];
+const PREFLIGHT: &[(&str, &str)] = &[
+    ("Allow", "GET, HEAD, POST, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
+    // `*` does not cover Authorization.
+    ("Access-Control-Allow-Headers", "*, Authorization"),
+    ("Access-Control-Max-Age", "86400"),
+    ("Vary", "Origin"),
+];
+
+/// Reads the body, admits the request, and lets the API answer it.
+fn hand_over(
+    door: &Door,
+    connection: &Connection,
+    head: &Head,
+    call: Call,
+    origin: Option<String>,
+    rest: &mut Vec<u8>,
+    manner: Manner,
+) -> After {
+    let mut socket = &*connection.socket;
+    if head.expects_continue && head.body != BodyLength::None && rest.is_empty() {
+        let sent = io::Write::write_all(&mut socket, b"HTTP/1.1 100 Continue\r\n\r\n");
+        if sent.is_err() {
+            return After::Close;
+        }
+    }
+    let read = body::read(connection, head.body, door.body_limit_bytes, rest, &door.budget);
+    connection.busy();
+    let (body, _share) = match read {
+        Ok(read) => read,
+        Err(BodyError::Gone) => return After::Close,
+        Err(BodyError::Refused(error)) => return refuse(connection, &error, None, manner, true),
+    };
+    if door.closing.load(Ordering::Relaxed) {
+        let reason = "ccproxy is shutting down; try again".to_owned();
+        let manner = Manner { close: true, ..manner };
+        return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
+    }
+    let Some(_slot) = Slot::take(&door.in_flight, door.limits.max_in_flight) else {
+        let reason = format!("{} messages are being answered already", door.limits.max_in_flight);
+        return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
+    };
+    // A stream to HTTP/1.0 has no end but the connection's.
+    let manner = Manner { close: manner.close || (head.old && call == Call::Messages), ..manner };
+    let request_id = unique("req_");
+    door.exchanges.hand_over(Exchange {
+        request_id: request_id.clone(),
+        call,
+        body,
+        client: Arc::clone(&connection.socket),
+        origin,
+        #[cfg(debug_assertions)]
+        panics: head.panics,
+    });
+    let result = door.handover.run(&request_id, socket, manner, head.old);
+    // Only there if the API was never reached.
+    drop(door.exchanges.take(&request_id));
+    match result {
+        Ok(()) if manner.close => close(connection),
+        Ok(()) => After::Keep,
+        Err(Interrupted::Within) => After::Close,
+        Err(Interrupted::Before(e)) => {
+            log::error!("the API did not take a request: {e}");
+            let reason = "ccproxy is short of threads or descriptors".to_owned();
+            refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false)
+        }
+    }
+}
+
+/// Drops a body nobody wants, if all of it has come. Returns whether none of it is left to come.
+fn drop_body(head: &Head, rest: &mut Vec<u8>) -> bool {
+    match head.body {
+        BodyLength::None => true,
+        BodyLength::Bytes(length) => match usize::try_from(length) {
+            Ok(length) if length <= rest.len() => {
+                rest.drain(..length);
+                true
+            }
+            _ => false,
+        },
+        BodyLength::Chunked => false,
+    }
+}
+
+/// Sends an error. `unread` tells that the client is still sending a body.
+fn refuse(
+    connection: &Connection,
+    error: &Error,
+    allow: Option<&str>,
+    manner: Manner,
+    unread: bool,
+) -> After {
+    let manner = Manner { close: manner.close || unread, ..manner };
+    let sent = answer::send_error(&connection.socket, manner, error, allow);
+    after(connection, sent, manner, unread || manner.close)
+}
+
+fn after(connection: &Connection, sent: io::Result<()>, manner: Manner, unread: bool) -> After {
+    match sent {
+        Err(_) => After::Close,
+        Ok(()) if manner.close && unread => {
+            linger(connection);
+            After::Close
+        }
+        Ok(()) if manner.close => close(connection),
+        Ok(()) => After::Keep,
+    }
+}
+
+/// Ends the connection after a complete answer.
+fn close(connection: &Connection) -> After {
+    let _ = connection.socket.shutdown(Shutdown::Write);
+    After::Close
+}
+
+/// Reads on for a while after the last answer: closing with bytes unread resets the connection, and
+/// the client would lose the answer.
+fn linger(connection: &Connection) {
+    if connection.socket.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    connection.enter(Stage::Lingering, LINGER_TIME);
+    let mut socket = &*connection.socket;
+    let mut bytes = [0; 16 << 10];
+    // The reaper ends it in time.
+    while socket.read(&mut bytes).is_ok_and(|n| n > 0) {}
+}
+
+/// A place among the messages in flight.
+struct Slot<'a>(&'a AtomicUsize);
+
+impl Slot<'_> {
+    fn take(in_flight: &AtomicUsize, max: usize) -> Option<Slot<'_>> {
+        let taken = in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
+        taken.is_ok().then(|| Slot(in_flight))
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,268 @@
+//! The head of a request, read strictly and within bounds.
+//!
+//! RFC 9112, without everything that has ever been read in two ways: no bare CR or LF, no folding, no
+//! byte outside of visible ASCII, one length or one `chunked` and never both.
+
+use std::fmt;
+
+/// The largest head, and the most headers in it.
+pub const LIMIT_BYTES: usize = 32 << 10;
+const MAX_HEADERS: usize = 100;
+
+/// A request's head, as far as it matters to anybody here. Everything is borrowed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    pub method: &'a str,
+    pub target: &'a str,
+    /// HTTP/1.0: no chunks, and closed unless asked otherwise.
+    pub old: bool,
+    pub body: BodyLength,
+    /// The client wants no further request on this connection.
+    pub close: bool,
+    pub expects_continue: bool,
+    pub origin: Option<&'a str>,
+    pub content_type: Option<&'a str>,
+    pub content_encoding: Option<&'a str>,
+    pub api_key: Option<&'a str>,
+    pub authorization: Option<&'a str>,
+    pub forwarded_for: Option<&'a str>,
+    /// Present on requests of tests that want a panic.
+    #[cfg(debug_assertions)]
+    pub panics: bool,
+}
+
+/// How long the body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    None,
+    Bytes(u64),
+    Chunked,
+}
+
+/// Why a head is refused: the status, and the reason for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub reason: &'static str,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status: 400, reason })
+}
+
+/// Looks at what has come so far: the length of the head in it, or `None` for more to come. `seen`
+/// bytes were looked at before.
+///
+/// # Errors
+/// A byte that no head holds, or too many of them: told at once, not when the head would end.
+pub fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
+    // An end may have begun in what was seen.
+    let from = seen.saturating_sub(3);
+    for at in from..bytes.len().min(LIMIT_BYTES) {
+        match bytes[at] {
+            b'\n' if at == 0 || bytes[at - 1] != b'\r' => return bad("a line ends in a bare LF"),
+            b'\n' if at >= 3 && bytes[at - 3..=at] == *b"\r\n\r\n" => return Ok(Some(at + 1)),
+            b'\n' | b'\r' | b'\t' | b' '..=b'~' => {}
+            _ => return bad("a byte of the head is not visible ASCII"),
+        }
+        if at > 0 && bytes[at - 1] == b'\r' && bytes[at] != b'\n' {
+            return bad("a CR stands alone");
+        }
+    }
+    if bytes.len() >= LIMIT_BYTES {
+        return Err(Refusal { status: 431, reason: "the head is larger than 32 KiB" });
+    }
+    Ok(None)
+}
+
+/// Reads a head that [`length`] has found.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
+    if bytes.windows(3).any(|w| w[..2] == *b"\r\n" && matches!(w[2], b' ' | b'\t')) {
+        return bad("a header is folded");
+    }
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return bad("the head is cut short"),
+        Err(httparse::Error::Version) => {
+            return Err(Refusal { status: 505, reason: "use HTTP/1.1 or HTTP/1.0" });
+        }
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Refusal { status: 431, reason: "there are more than 100 headers" });
+        }
+        Err(_) => return bad("the head is not HTTP/1.1"),
+    }
+    let old = request.version == Some(0);
+    let mut head = Head {
+        method: request.method.unwrap_or_default(),
+        target: request.path.unwrap_or_default(),
+        old,
+        body: BodyLength::None,
+        close: old,
+        expects_continue: false,
+        origin: None,
+        content_type: None,
+        content_encoding: None,
+        api_key: None,
+        authorization: None,
+        forwarded_for: None,
+        #[cfg(debug_assertions)]
+        panics: false,
+    };
+    let mut hosts = 0;
+    for header in request.headers.iter() {
+        let Ok(value) = std::str::from_utf8(header.value) else {
+            return bad("a header is not visible ASCII");
+        };
+        let value = value.trim_matches([' ', '\t']);
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            head.body = content_length(value, head.body)?;
+        } else if is("transfer-encoding") {
+            head.body = transfer_encoding(value, head.body, old)?;
+        } else if is("host") {
+            hosts += 1;
+        } else if is("connection") {
+            let says = |word: &str| value.split(',').any(|w| w.trim().eq_ignore_ascii_case(word));
+            head.close = says("close") || (head.close && !says("keep-alive"));
+        } else if is("expect") {
+            if !value.eq_ignore_ascii_case("100-continue") {
+                return Err(Refusal { status: 417, reason: "only 100-continue can be expected" });
+            }
+            head.expects_continue = !old;
+        } else if is("origin") {
+            head.origin = Some(value);
+        } else if is("content-type") {
+            head.content_type = Some(value);
+        } else if is("content-encoding") {
+            head.content_encoding = Some(value);
+        } else if is("x-api-key") {
+            head.api_key = Some(value);
+        } else if is("authorization") {
+            head.authorization = Some(value);
+        } else if is("x-forwarded-for") {
+            head.forwarded_for = Some(value);
+        }
+        #[cfg(debug_assertions)]
+        if is("x-ccproxy-test-panic") {
+            head.panics = true;
+        }
+    }
+    if hosts > 1 {
+        return bad("there is more than one Host");
+    }
+    Ok(head)
+}
+
+fn content_length(value: &str, known: BodyLength) -> Result<BodyLength, Refusal> {
+    match known {
+        BodyLength::None => {}
+        BodyLength::Bytes(_) => return bad("there is more than one Content-Length"),
+        BodyLength::Chunked => {
+            return bad("Content-Length and Transfer-Encoding exclude each other");
+        }
+    }
+    if !(1..=18).contains(&value.len()) || !value.bytes().all(|b| b.is_ascii_digit()) {
+        return bad("Content-Length is not a number of bytes");
+    }
+    Ok(BodyLength::Bytes(value.parse().expect("18 digits fit")))
+}
+
+fn transfer_encoding(value: &str, known: BodyLength, old: bool) -> Result<BodyLength, Refusal> {
+    match known {
+        BodyLength::None if old => bad("HTTP/1.0 knows no Transfer-Encoding"),
+        BodyLength::None if value.eq_ignore_ascii_case("chunked") => Ok(BodyLength::Chunked),
+        BodyLength::None => Err(Refusal {
+            status: 501,
+            reason: "Transfer-Encoding must be chunked and nothing else",
+        }),
+        BodyLength::Bytes(_) => bad("Content-Length and Transfer-Encoding exclude each other"),
+        BodyLength::Chunked => bad("there is more than one Transfer-Encoding"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(head: &str) -> u16 {
+        match length(head.as_bytes(), 0) {
+            Err(refusal) => refusal.status,
+            Ok(None) => 0,
+            Ok(Some(end)) => parse(&head.as_bytes()[..end]).map_or_else(|r| r.status, |_| 200),
+        }
+    }
+
+    #[test]
+    fn strict() {
+        for (wanted, lines) in [
+            (200, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (200, "GET /health HTTP/1.0\r\n\r\n"),
+            (200, "OPTIONS * HTTP/1.1\r\n\r\n"),
+            (200, "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n"),
+            (0, "GET / HTTP/1.1\r\nHost: a\r\n"),
+            (400, "GET / HTTP/1.1\nHost: a\n\n"),
+            (400, "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nA: b\0c\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nA: é\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\n Transfer-Encoding: chunked\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nA : b\r\n\r\n"),
+            (400, "GET / x HTTP/1.1\r\n\r\n"),
+            (400, "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n\r\n"),
+            (400, "\u{16}\u{3}\u{1}"),
+            (400, "GET / HTTP/1.1\r\nContent-Length: +3\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nContent-Length: 9223372036854775808\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"),
+            (400, "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+            (417, "GET / HTTP/1.1\r\nExpect: x\r\n\r\n"),
+            (501, "GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"),
+            (501, "GET / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+            (505, "GET / HTTP/2.0\r\n\r\n"),
+            (505, "PRI * HTTP/2.0\r\n\r\n"),
+        ] {
+            assert_eq!(status(lines), wanted, "{lines:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
+        assert_eq!(status(&many), 431);
+        let large = format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(LIMIT_BYTES));
+        assert_eq!(status(&large), 431);
+    }
+
+    #[test]
+    fn every_cut_finds_the_same_end() {
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for cut in 0..bytes.len() {
+            let early = length(&bytes[..cut], 0).unwrap();
+            let late = length(bytes, cut).unwrap();
+            assert!(early.is_none_or(|end| end == 28));
+            if early.is_none() {
+                assert_eq!(late, Some(28), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn connection() {
+        let close = |lines: &str| parse(lines.as_bytes()).unwrap().close;
+        assert!(!close("GET / HTTP/1.1\r\n\r\n"));
+        assert!(close("GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\n"));
+        assert!(!close("GET / HTTP/1.1\r\nConnection: x-disclose\r\n\r\n"));
+        assert!(close("GET / HTTP/1.0\r\n\r\n"));
+        assert!(!close("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+    }
+}

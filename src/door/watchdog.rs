@@ -1,0 +1,85 @@
+//! Asks for health the way a prober does, so that a server that has stopped answering is noticed from
+//! inside: an API that does not answer makes health 503, and what stays so ends the process, which an
+//! orchestrator then starts again.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::Door;
+
+const EVERY: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Failures of the API in a row after which it is given a new socket, each time.
+const REVIVE_AFTER: u32 = 2;
+/// Failures in a row after which the server is given up.
+const LAST_FAILURE: u32 = 10;
+
+/// Watches from a thread of its own. `revive` gives the API a new socket and returns its name;
+/// `give_up` is called when the server cannot be saved.
+///
+/// # Errors
+/// The thread could not be started.
+pub fn watch(
+    door: Arc<Door>,
+    revive: impl Fn() -> Result<String, String> + Send + 'static,
+    give_up: impl Fn(&str) + Send + 'static,
+) -> io::Result<()> {
+    let body = move || {
+        let (mut door_failures, mut api_failures) = (0, 0);
+        loop {
+            thread::sleep(EVERY);
+            count(&mut door_failures, door.probe());
+            count(&mut api_failures, door.handover.connect().map(drop));
+            door.health.set_api_alive(api_failures == 0);
+            if api_failures > 0 && api_failures % REVIVE_AFTER == 0 {
+                match revive() {
+                    Ok(name) => door.handover.move_to(name),
+                    Err(problem) => log::error!("{problem}"),
+                }
+            }
+            if door_failures >= LAST_FAILURE {
+                give_up("its own port does not answer any more");
+            } else if api_failures >= LAST_FAILURE {
+                give_up("the API does not answer any more");
+            }
+        }
+    };
+    thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn(body).map(drop)
+}
+
+fn count(failures: &mut u32, result: io::Result<()>) {
+    match result {
+        Ok(()) => *failures = 0,
+        // Out of descriptors: this says nothing about whether the server answers.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {}
+        Err(e) => {
+            *failures += 1;
+            log::debug!("the watchdog had no answer: {e}");
+        }
+    }
+}
+
+impl Door {
+    /// Asks for `/health` through the real socket. Any answer will do: 503 while draining is one.
+    fn probe(&self) -> io::Result<()> {
+        let Some(address) = self.addresses.first() else { return Ok(()) };
+        let ip = match address.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let mut socket =
+            TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), PATIENCE)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket
+            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut start = [0; 5];
+        socket.read_exact(&mut start)?;
+        if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the door hands to the API beside the private HTTP request: the body, which is not copied
+//! through a socket, and the client's socket, which the API watches.
+//!
+//! A private request names its exchange by the request's id. One that names none was not checked by
+//! the door, and is refused.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The header of a private request that names the exchange.
+pub const HEADER: &str = "X-Ccproxy-Exchange";
+
+/// One request on its way through the API.
+#[derive(Debug)]
+pub struct Exchange {
+    pub request_id: String,
+    pub call: Call,
+    pub body: Vec<u8>,
+    pub client: Arc<TcpStream>,
+    /// The page that may read the answer.
+    pub origin: Option<String>,
+    /// Provoked by a test.
+    #[cfg(debug_assertions)]
+    pub panics: bool,
+}
+
+/// What is asked of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Messages,
+    CountTokens,
+    Models,
+    /// One model, by its decoded id.
+    Model(String),
+}
+
+/// The exchanges that have been handed over and not been taken.
+#[derive(Debug, Default)]
+pub struct Exchanges(Mutex<HashMap<String, Exchange>>);
+
+impl Exchanges {
+    pub fn hand_over(&self, exchange: Exchange) {
+        self.lock().insert(exchange.request_id.clone(), exchange);
+    }
+
+    /// Takes the exchange called `id`; also to give up one that was never asked for.
+    pub fn take(&self, id: &str) -> Option<Exchange> {
+        self.lock().remove(id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Exchange>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

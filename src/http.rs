@@ -1,0 +1,58 @@
+//! How the head of an answer is written. Shared by the door and the API behind it.
+
+use std::io::Write;
+
+use crate::error::Retry;
+
+/// Appends the status line.
+pub fn push_status(out: &mut Vec<u8>, status: u16) {
+    let reason = reason(status);
+    write!(out, "HTTP/1.1 {status} {reason}\r\n").expect("a Vec takes every byte");
+}
+
+/// Appends a header. Values come from this program, or have been checked where they were read.
+pub fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    write!(out, "{name}: {value}\r\n").expect("a Vec takes every byte");
+}
+
+/// Appends what the client is told about trying again.
+pub fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
+    if let Some(after) = &retry.after {
+        push_header(out, "Retry-After", after);
+    }
+    if let Some(after_ms) = &retry.after_ms {
+        push_header(out, "Retry-After-Ms", after_ms);
+    }
+    if let Some(should) = retry.should_retry {
+        push_header(out, "X-Should-Retry", if should { "true" } else { "false" });
+    }
+}
+
+/// The reason phrases of the statuses that ccproxy sends.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        529 => "Overloaded",
+        _ => "Error",
+    }
+}
