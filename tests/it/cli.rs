@@ -1,0 +1,83 @@
+//! The command line.
+
+use ccproxy::cli::{Arguments, Command, help, parse};
+use ccproxy::config::SETTINGS;
+
+type Flags<'a> = &'a [(&'static str, &'a str)];
+
+/// Checks what a command line, split at spaces, means.
+fn check(line: &str, wanted: Result<(Command, Flags), &str>) {
+    let wanted = wanted
+        .map(|(command, flags)| Arguments {
+            command,
+            flags: flags.iter().map(|(flag, value)| (*flag, (*value).to_owned())).collect(),
+        })
+        .map_err(str::to_owned);
+    assert_eq!(parse(line.split_whitespace().map(str::to_owned)), wanted, "{line:?}");
+}
+
+#[test]
+fn arguments_are_read() {
+    check("", Ok((Command::Serve, &[])));
+    check("--port 80", Ok((Command::Serve, &[("port", "80")])));
+    check("--port=80", Ok((Command::Serve, &[("port", "80")])));
+    check("--base-url=http://h/v1?a=b", Ok((Command::Serve, &[("base-url", "http://h/v1?a=b")])));
+    check("--port=", Ok((Command::Serve, &[("port", "")])));
+    check("--port 80 --port 81", Ok((Command::Serve, &[("port", "80"), ("port", "81")])));
+    check("--check-config --host ::", Ok((Command::CheckConfig, &[("host", "::")])));
+    for line in ["--help", "-h", "help", "--port 80 --help", "--help --nonsense"] {
+        let flags: Flags = if line.starts_with("--port") { &[("port", "80")] } else { &[] };
+        check(line, Ok((Command::Help, flags)));
+    }
+    for line in ["--version", "-V", "version", "--version --nonsense"] {
+        check(line, Ok((Command::Version, &[])));
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    check("--prot 80", Err(r#""--prot" is not an option; --help lists them"#));
+    check("--prot=80", Err(r#""--prot" is not an option; --help lists them"#));
+    check("80", Err(r#""80" is not an option; --help lists them"#));
+    check("-p 80", Err(r#""-p" is not an option; --help lists them"#));
+    check("--", Err(r#""--" is not an option; --help lists them"#));
+    check("port 80", Err(r#""port" is not an option; --help lists them"#));
+    check("--port", Err("--port needs a value"));
+}
+
+#[test]
+fn a_key_is_never_an_argument() {
+    // Arguments show in `ps`, and an error about one would show it in a log.
+    check("--api-key=sk-secret", Err(r#""--api-key" is not an option; --help lists them"#));
+    let keys = SETTINGS.iter().filter(|s| s.variables.iter().any(|v| v.ends_with("API_KEY")));
+    assert!(keys.clone().count() >= 2);
+    assert!(keys.clone().all(|setting| setting.flag.is_empty()));
+}
+
+#[test]
+fn help_shows_every_setting() {
+    let help = help();
+    for setting in SETTINGS {
+        if !setting.flag.is_empty() {
+            assert!(help.contains(&format!("  --{}, ", setting.flag)), "--{}", setting.flag);
+        }
+        for variable in setting.variables {
+            assert!(help.contains(variable), "{variable}");
+        }
+        assert!(help.contains(setting.doc), "{}", setting.doc);
+        if !setting.default.is_empty() {
+            let default = format!("(default: {})", setting.default);
+            assert!(help.contains(&format!("{} {default}", setting.doc)), "{default}");
+        }
+    }
+    for option in ["--check-config", "--help", "--version"] {
+        assert!(help.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn every_flag_is_read() {
+    for setting in SETTINGS.iter().filter(|setting| !setting.flag.is_empty()) {
+        check(&format!("--{} x", setting.flag), Ok((Command::Serve, &[(setting.flag, "x")])));
+    }
+}

@@ -1,0 +1,78 @@
+//! The tables of the README are those of the code, and its commands work.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use ccproxy::config::{SETTINGS, Setting};
+use ccproxy::provider::PROVIDERS;
+
+use crate::support::proxy::Setup;
+
+fn readme() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    fs::read_to_string(path).expect("README.md")
+}
+
+/// The cells of every row whose first cell is `first`.
+fn rows<'a>(text: &'a str, first: &str) -> Vec<Vec<&'a str>> {
+    let rows = text.lines().filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    cells.filter(|cells| cells[0] == first).collect()
+}
+
+/// `` `a`, `b` ``
+fn code(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[test]
+fn every_provider_has_a_row() {
+    let readme = readme();
+    for provider in PROVIDERS {
+        let first = code([provider.name.to_owned()]);
+        let rows = rows(&readme, &first);
+        assert_eq!(rows.len(), 1, "README.md needs one row that begins with | {first} |");
+        let row = rows[0].join(" | ");
+        for said in provider.key_vars.iter().copied().chain([provider.base_url, provider.model]) {
+            assert!(row.contains(said), "the row {first} of README.md lacks {said}: {row}");
+        }
+    }
+}
+
+/// The row that README.md must have: flag, variables, default, meaning.
+fn row(setting: &Setting) -> [String; 4] {
+    let has_flag = !setting.flag.is_empty();
+    [
+        if has_flag { code([format!("--{}", setting.flag)]) } else { "—".to_owned() },
+        code(setting.variables.iter().map(|variable| (*variable).to_owned())),
+        setting.default.to_owned(),
+        setting.doc.to_owned(),
+    ]
+}
+
+#[test]
+fn every_setting_has_a_row() {
+    let readme = readme();
+    for setting in SETTINGS {
+        let wanted = row(setting);
+        let rows = rows(&readme, &wanted[0]);
+        let found = rows.iter().any(|row| row[..] == wanted[..]);
+        assert!(found, "README.md needs the row | {} |; it has {rows:?}", wanted.join(" | "));
+    }
+}
+
+/// The commands of a README are what people type first, so one of them is typed here.
+#[test]
+fn the_first_message_of_the_readme_is_answered() {
+    let readme = readme();
+    let begin = readme.find("curl -N").expect("README.md shows a message with curl");
+    let end = begin + readme[begin..].find("```").expect("the block ends");
+    let proxy = Setup::echo().start();
+    let command = readme[begin..end].replace("localhost:3456", &proxy.address.to_string());
+    let typed = Command::new("sh").args(["-c", &command]).output().expect("sh and curl are there");
+    let answer = String::from_utf8_lossy(&typed.stdout);
+    assert!(answer.contains("event: message_stop"), "{answer}{typed:?}");
+    assert!(answer.contains("Hello "), "{answer}");
+}

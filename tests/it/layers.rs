@@ -1,0 +1,146 @@
+//! The invariants at the top of `src/lib.rs`, as far as the text of the sources can tell.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ccproxy::provider::PROVIDERS;
+
+/// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
+const PURE: &[&str] = &["translate", "sse", "anthropic", "openai", "provider", "error"];
+
+/// What a pure module may not name.
+const IMPURE: &[&str] = &[
+    "std::io",
+    "std::net",
+    "std::fs",
+    "std::env",
+    "std::thread",
+    "std::process",
+    "std::os",
+    "env::var",
+    "Instant",
+    "SystemTime",
+    "RandomState",
+    "log::",
+    "println!",
+    "eprintln!",
+];
+
+/// Who may name what, beside the manifest.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("tiny_http", &["api", "echo"]),
+    ("ureq", &["upstream"]),
+    ("rustls", &["upstream"]),
+    ("process::exit", &["main"]),
+    ("env::var", &["main"]),
+    ("env::args", &["main"]),
+];
+
+/// A source file: its path below `src`, and its code without comments.
+struct Source {
+    path: PathBuf,
+    code: String,
+}
+
+impl Source {
+    /// The module directly below the crate that the file belongs to.
+    fn module(&self) -> &str {
+        let first = self.path.iter().next().and_then(|name| name.to_str()).expect("a name");
+        first.trim_end_matches(".rs")
+    }
+
+    /// Fails if the code names `word`, as a whole word.
+    fn must_not_name(&self, word: &str) {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        for (i, line) in self.code.lines().enumerate() {
+            let names = line.match_indices(word).any(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + word.len()..]);
+                !before.ends_with(is_part) && (word.ends_with(':') || !after.starts_with(is_part))
+            });
+            assert!(!names, "src/{}:{} names {word}: {line}", self.path.display(), i + 1);
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut directories = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let text = fs::read_to_string(&path).expect("a source file");
+                let path = path.strip_prefix(&root).expect("below src").to_owned();
+                sources.push(Source { path, code: text.lines().map(without_comment).collect() });
+            }
+        }
+    }
+    assert!(sources.len() > 20, "the sources are not where they were");
+    sources
+}
+
+/// A line without its comment, and with its end.
+fn without_comment(line: &str) -> String {
+    let is_comment = line.trim_start().starts_with("//");
+    let code = if is_comment { "" } else { line.split_once(" // ").map_or(line, |(code, _)| code) };
+    format!("{code}\n")
+}
+
+/// The modules of the crate.
+fn modules() -> Vec<String> {
+    let lib = sources().into_iter().find(|source| source.path == Path::new("lib.rs"));
+    let code = lib.expect("src/lib.rs").code;
+    let names = code.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn pure_modules_import_only_pure_modules() {
+    let modules = modules();
+    assert!(PURE.iter().all(|pure| modules.iter().any(|module| module == pure)));
+    for source in sources().iter().filter(|source| PURE.contains(&source.module())) {
+        for word in IMPURE {
+            source.must_not_name(word);
+        }
+        for module in modules.iter().filter(|module| !PURE.contains(&module.as_str())) {
+            source.must_not_name(&format!("crate::{module}"));
+        }
+        // `use crate::{a, b}` would hide a module from the line above.
+        assert!(!source.code.contains("crate::{"), "src/{}", source.path.display());
+    }
+}
+
+#[test]
+fn a_dependency_has_one_home() {
+    for source in sources() {
+        for (word, homes) in OWNERS {
+            if !homes.contains(&source.module()) {
+                source.must_not_name(word);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_code_compares_the_name_of_a_provider() {
+    // Its row, and the help text that lists the names.
+    const ROWS: &[&str] = &["provider.rs", "config/settings.rs"];
+    for source in sources().iter().filter(|s| !ROWS.iter().any(|row| s.path == Path::new(row))) {
+        // A test may name what it is about.
+        let code = source.code.split("#[cfg(test)]").next().expect("a first piece");
+        for provider in PROVIDERS {
+            let literal = format!("\"{}\"", provider.name);
+            for line in code.lines().filter(|line| line.contains(&literal)) {
+                let path = source.path.display();
+                let compares = ["==", "!=", "matches!", "=>", "find(", "contains("];
+                assert!(
+                    !compares.iter().any(|word| line.contains(word)),
+                    "src/{path} compares a name; a difference is a column of the row: {line}"
+                );
+            }
+        }
+    }
+}

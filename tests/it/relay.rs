@@ -1,0 +1,393 @@
+//! The loop between the two sides, with slices as the upstream and a recorder as the client.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+
+use ccproxy::error::{Error, Phase};
+use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
+use ccproxy::sse::FRAME_LIMIT_BYTES;
+use ccproxy::upstream::{Client, Failure};
+use serde_json::{Value, json};
+
+use crate::grammar;
+use crate::response::RESPONSES;
+use crate::stream::{STREAMS, translate, translator};
+
+/// A client's end that may fail at one of its calls; it must not be called after that.
+#[derive(Default)]
+struct Recorder {
+    calls: usize,
+    fail_at: Option<usize>,
+    failed: bool,
+    begun: bool,
+    ended: bool,
+    written: Vec<u8>,
+}
+
+impl Recorder {
+    fn call(&mut self) -> io::Result<()> {
+        assert!(!self.failed, "called after a failure");
+        assert!(!self.ended, "called after the end");
+        self.failed = self.fail_at == Some(self.calls);
+        self.calls += 1;
+        if self.failed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}
+
+impl EventWriter for Recorder {
+    fn begin(&mut self) -> io::Result<()> {
+        assert!(!self.begun, "begun twice");
+        self.begun = true;
+        self.call()
+    }
+
+    fn write(&mut self, events: &[u8]) -> io::Result<()> {
+        assert!(self.begun, "written before the beginning");
+        self.call()?;
+        self.written.extend_from_slice(events);
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.call()?;
+        self.ended = true;
+        Ok(())
+    }
+
+    fn socket(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+/// Hands out `reads` one by one, then `then`.
+fn reader<'a>(
+    reads: &[&'a [u8]],
+    then: Result<usize, Failure>,
+) -> impl FnMut(&mut [u8]) -> Result<usize, Failure> + use<'a> {
+    let mut reads: Vec<&[u8]> = reads.iter().rev().copied().filter(|r| !r.is_empty()).collect();
+    let mut then = Some(then);
+    move |buffer| match reads.pop() {
+        Some(read) => {
+            let n = read.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&read[..n]);
+            if n < read.len() {
+                reads.push(&read[n..]);
+            }
+            Ok(n)
+        }
+        None => then.take().unwrap_or(Ok(0)),
+    }
+}
+
+/// A failure as text, which can be compared.
+fn text(failure: Failure) -> String {
+    format!("{failure:?}")
+}
+
+fn client_gone<T>() -> Result<T, String> {
+    Err(text(Failure::ClientGone))
+}
+
+/// What became of relaying `reads` and then `then` to a client that fails at the call `fail_at`.
+fn stream(
+    form: BodyForm,
+    reads: &[&[u8]],
+    then: Result<usize, Failure>,
+    fail_at: Option<usize>,
+) -> (Result<(), String>, Recorder) {
+    let recorder = Recorder { fail_at, ..Recorder::default() };
+    let client = RefCell::new(Stream::new(translator(), recorder));
+    let result = relay::stream(&client, form, &mut reader(reads, then)).map_err(text);
+    (result, client.into_inner().into_writer())
+}
+
+/// The message as JSON, or the error.
+pub fn whole(
+    form: BodyForm,
+    reads: &[&[u8]],
+    then: Result<usize, Failure>,
+) -> Result<Value, String> {
+    let message = relay::whole(translator(), form, &mut reader(reads, then)).map_err(text)?;
+    Ok(serde_json::to_value(message).expect("a message serializes"))
+}
+
+const TEXT: &[&[u8]] = &[
+    b": relayed\n\n",
+    b"data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n",
+    b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\ndata: {\"choi",
+    b"ces\":[{\"index\":0,\"delta\":{\"content\":\" there\"},\"finish_reason\":\"stop\"}]}\n\n",
+    b"data: [DONE]\n\n",
+];
+
+/// Errors a read can end in.
+fn errors() -> [Error; 4] {
+    [
+        Error::Unreachable { phase: Phase::Idle, reason: "silent".to_owned() },
+        Error::Unreachable { phase: Phase::FirstByte, reason: "slow".to_owned() },
+        Error::Upstream { status: 503, message: "busy".to_owned(), retry: Default::default() },
+        cut(),
+    ]
+}
+
+fn cut() -> Error {
+    Error::Protocol { reason: "cut".to_owned() }
+}
+
+/// The text and the name of the last event.
+fn last_event(recorder: &Recorder) -> (String, Value) {
+    assert_eq!(grammar::check(&recorder.written), Ok(()));
+    grammar::events(&recorder.written).expect("events").pop().expect("an event")
+}
+
+#[test]
+fn a_read_that_fails_ends_the_stream() {
+    for count in 0..TEXT.len() {
+        for error in errors() {
+            let at = format!("{error:?} after {count} reads");
+            let then = Err(Failure::Error(error.clone()));
+            let (result, recorder) = stream(BodyForm::Events, &TEXT[..count], then, None);
+            if recorder.begun {
+                assert_eq!(result, Ok(()), "{at}");
+                assert!(recorder.ended, "{at}");
+                let (name, data) = last_event(&recorder);
+                assert_eq!(name, "error", "{at}");
+                assert_eq!(data["error"]["message"], error.to_string(), "{at}");
+                assert_eq!(data["error"]["type"], error.kind(), "{at}");
+            } else {
+                assert!(count < 2, "{at}: the first chunk begins the stream");
+                assert_eq!(result, Err(text(error.into())), "{at}");
+                assert_eq!(recorder.calls, 0, "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_reading_is_not_written_to() {
+    for count in 0..TEXT.len() {
+        let then = || Err(Failure::ClientGone);
+        let (_, before) = stream(BodyForm::Events, &TEXT[..count], then(), None);
+        let (result, recorder) = stream(BodyForm::Events, &TEXT[..count], then(), None);
+        assert_eq!(result, client_gone(), "after {count} reads");
+        assert!(!recorder.ended, "after {count} reads");
+        assert_eq!(before.written, recorder.written, "after {count} reads");
+    }
+}
+
+#[test]
+fn nothing_is_written_after_a_write_that_fails() {
+    let (_, recorder) = stream(BodyForm::Events, TEXT, Ok(0), None);
+    assert!(recorder.ended);
+    for fail_at in 0..recorder.calls {
+        let (result, recorder) = stream(BodyForm::Events, TEXT, Ok(0), Some(fail_at));
+        assert_eq!(result, client_gone(), "at call {fail_at}");
+        assert!(recorder.failed && !recorder.ended, "at call {fail_at}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_an_error_is_not_told() {
+    let run = |fail_at| stream(BodyForm::Events, &TEXT[..3], Err(cut().into()), fail_at);
+    let (_, recorder) = run(None);
+    for fail_at in 0..recorder.calls {
+        let (result, recorder) = run(Some(fail_at));
+        assert_eq!(result, client_gone(), "at call {fail_at}");
+        assert!(recorder.failed && !recorder.ended, "at call {fail_at}");
+    }
+}
+
+#[test]
+fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
+    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let mut reads = 0;
+    let result = relay::stream(&client, BodyForm::Events, &mut |_| {
+        reads += 1;
+        client.borrow_mut().wake();
+        assert_eq!(reads, 1, "read after a failure");
+        Err(cut().into())
+    });
+    assert_eq!(result.map_err(text), Ok(()));
+    let recorder = client.into_inner().into_writer();
+    let names: Vec<String> =
+        grammar::events(&recorder.written).expect("events").into_iter().map(|e| e.0).collect();
+    assert_eq!(names, ["message_start", "ping", "error"]);
+    assert!(recorder.ended);
+}
+
+#[test]
+fn pings_fit_between_any_two_reads() {
+    for case in STREAMS.cases() {
+        let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+        let mut read = reader(&case.input.chunks(40).collect::<Vec<_>>(), Ok(0));
+        let result = relay::stream(&client, BodyForm::Events, &mut |buffer| {
+            client.borrow_mut().wake();
+            read(buffer)
+        });
+        // Nothing may be left to the caller: the stream has begun.
+        assert_eq!(result.map_err(text), Ok(()), "{}", case.name);
+        let recorder = client.into_inner().into_writer();
+        assert_eq!(grammar::check(&recorder.written), Ok(()), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_failed_ping_is_the_last_write() {
+    let recorder = Recorder { fail_at: Some(0), ..Recorder::default() };
+    let client = RefCell::new(Stream::new(translator(), recorder));
+    let mut read = reader(TEXT, Ok(0));
+    let result = relay::stream(&client, BodyForm::Events, &mut |buffer| {
+        client.borrow_mut().wake();
+        read(buffer)
+    });
+    assert_eq!(result.map_err(text), client_gone());
+}
+
+#[test]
+fn golden_streams_pass_through_the_relay() {
+    for case in STREAMS.cases() {
+        let (events, _) = translate([&case.input[..]]);
+        let (result, recorder) = stream(BodyForm::Events, &[&case.input], Ok(0), None);
+        if recorder.begun {
+            assert_eq!(result, Ok(()), "{}", case.name);
+            assert!(recorder.written == events, "{}", case.name);
+            assert!(recorder.ended, "{}", case.name);
+        } else {
+            assert_ne!(result, Ok(()), "{}", case.name);
+            let text = String::from_utf8(events).expect("UTF-8");
+            assert!(text.starts_with("event: error\n"), "{}: {text}", case.name);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_read_after_the_end() {
+    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let mut read = reader(TEXT, Err(cut().into()));
+    assert_eq!(relay::stream(&client, BodyForm::Events, &mut read).map_err(text), Ok(()));
+    let recorder = client.into_inner().into_writer();
+    assert_eq!(last_event(&recorder).0, "message_stop");
+}
+
+/// The content of a streamed message, as the whole one shows it; `None` if it ends with an error.
+fn folded(events: &[u8]) -> Option<Value> {
+    let mut content: Vec<Value> = Vec::new();
+    let mut stop = json!(null);
+    for (name, data) in grammar::events(events).expect("events") {
+        match &*name {
+            "content_block_start" => content.push(data["content_block"].clone()),
+            "content_block_delta" => {
+                let block = content.last_mut().expect("a block");
+                for (from, to) in
+                    [("text", "text"), ("thinking", "thinking"), ("signature", "signature")]
+                {
+                    if let Some(piece) = data["delta"][from].as_str() {
+                        block[to] =
+                            json!(block[to].as_str().unwrap_or_default().to_owned() + piece);
+                    }
+                }
+                if let Some(piece) = data["delta"]["partial_json"].as_str() {
+                    block["input"] =
+                        json!(block["input"].as_str().unwrap_or_default().to_owned() + piece);
+                }
+            }
+            "message_delta" => stop = data,
+            "error" => return None,
+            _ => {}
+        }
+    }
+    // What max_tokens cut in two is not in the whole message.
+    content.retain_mut(|block| match block["input"].as_str().map(serde_json::from_str) {
+        Some(Ok(input)) => {
+            block["input"] = input;
+            true
+        }
+        Some(Err(_)) => false,
+        None => true,
+    });
+    let (delta, usage) = (&stop["delta"], &stop["usage"]);
+    Some(json!({
+        "id": "msg_test",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-opus-5-5",
+        "content": content,
+        "stop_reason": delta["stop_reason"],
+        "stop_sequence": delta["stop_sequence"],
+        "usage": usage,
+    }))
+}
+
+#[test]
+fn a_stream_is_the_whole_message_in_pieces() {
+    for case in STREAMS.cases() {
+        let (events, _) = translate([&case.input[..]]);
+        let whole = whole(BodyForm::Events, &[&case.input], Ok(0));
+        match (folded(&events), whole) {
+            (Some(streamed), Ok(whole)) => assert_eq!(streamed, whole, "{}", case.name),
+            (None, Err(_)) => {}
+            // Arguments that are not JSON are the client's to judge, if it streams.
+            (Some(_), Err(failure)) if failure.contains("not JSON") => {}
+            (streamed, whole) => panic!("{}: {streamed:?} and {whole:?}", case.name),
+        }
+    }
+}
+
+#[test]
+fn a_whole_completion_reaches_a_streaming_client_as_a_stream() {
+    for case in RESPONSES.cases() {
+        let whole = whole(BodyForm::Whole, &[&case.input], Ok(0));
+        let (result, recorder) = stream(BodyForm::Whole, &[&case.input], Ok(0), None);
+        match whole {
+            Ok(message) => {
+                assert_eq!(result, Ok(()), "{}", case.name);
+                assert_eq!(grammar::check(&recorder.written), Ok(()), "{}", case.name);
+                assert_eq!(folded(&recorder.written), Some(message), "{}", case.name);
+            }
+            Err(failure) if recorder.begun => {
+                assert!(failure.contains("not JSON"), "{}: {failure}", case.name);
+            }
+            Err(failure) => {
+                assert_eq!(result, Err(failure), "{}", case.name);
+                assert_eq!(recorder.calls, 0, "{}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_leaves_no_whole_message() {
+    let body: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    for error in errors() {
+        let then = || Err(Failure::Error(error.clone()));
+        let failed = || Err(text(Failure::Error(error.clone())));
+        for count in 0..TEXT.len() {
+            let result = whole(BodyForm::Events, &TEXT[..count], then());
+            assert_eq!(result, failed(), "after {count} reads");
+        }
+        assert_eq!(whole(BodyForm::Whole, &[body], then()), failed());
+        let (result, recorder) = stream(BodyForm::Whole, &[body], then(), None);
+        assert_eq!((result.map(|()| json!(null)), recorder.calls), (failed(), 0));
+    }
+    assert_eq!(whole(BodyForm::Events, TEXT, Ok(0)).map(drop), Ok(()));
+    assert_eq!(whole(BodyForm::Events, &TEXT[..3], Err(Failure::ClientGone)), client_gone());
+}
+
+/// Relays zeros without an end, and returns how many bytes were read before that was refused.
+fn endless(form: BodyForm) -> usize {
+    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let mut bytes = 0;
+    let result = relay::stream(&client, form, &mut |buffer| {
+        buffer.fill(b'0');
+        bytes += buffer.len();
+        Ok(buffer.len())
+    });
+    assert!(matches!(result, Err(Failure::Error(Error::Protocol { .. }))), "{result:?}");
+    bytes
+}
+
+#[test]
+fn a_body_without_an_end_is_refused() {
+    assert!(endless(BodyForm::Events) <= FRAME_LIMIT_BYTES + 8192);
+    assert!(endless(BodyForm::Whole) <= WHOLE_LIMIT_BYTES + 8192);
+}

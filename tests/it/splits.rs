@@ -1,0 +1,191 @@
+//! Cuts and damage: how a stream is cut never shows, and whatever comes gives a whole message.
+
+use ccproxy::error::Error;
+use ccproxy::relay::BodyForm;
+
+use crate::golden::Case;
+use crate::grammar;
+use crate::relay::whole;
+use crate::stream::{STREAMS, translate, translator};
+
+/// How many damaged forms of each golden stream are tried.
+const DAMAGED: u64 = 400;
+
+#[test]
+fn any_cut_gives_the_same_events() {
+    for case in STREAMS.cases() {
+        let (whole, _) = translate([&case.input[..]]);
+        for at in 0..=case.input.len() {
+            let (left, right) = case.input.split_at(at);
+            assert!(translate([left, right]).0 == whole, "{} cut at {at}", case.name);
+        }
+    }
+}
+
+#[test]
+fn single_bytes_give_the_same_events() {
+    for case in STREAMS.cases() {
+        let (whole, _) = translate([&case.input[..]]);
+        assert!(translate(case.input.chunks(1)).0 == whole, "{}", case.name);
+    }
+}
+
+#[test]
+fn a_damaged_stream_is_a_message_still() {
+    let cases = STREAMS.cases();
+    for (number, case) in cases.iter().enumerate() {
+        for seed in 0..DAMAGED {
+            let mut random = Random::new(seed << 16 | number as u64);
+            let damaged = damage(&case.input, &cases, &mut random);
+            let (out, _) = translate([&damaged[..]]);
+            let checked = grammar::check(&out).and_then(|()| agrees(&damaged, &out));
+            if let Err(fault) = checked {
+                panic!(
+                    "{} with seed {seed}: {fault}\n{}\n{}",
+                    case.name,
+                    String::from_utf8_lossy(&damaged),
+                    String::from_utf8_lossy(&out)
+                );
+            }
+        }
+    }
+}
+
+/// Whether a client that does not stream gets a message where one that streams does.
+fn agrees(stream: &[u8], events: &[u8]) -> Result<(), String> {
+    let is_message = events.ends_with(b"{\"type\":\"message_stop\"}\n\n");
+    match whole(BodyForm::Events, &[stream], Ok(0)) {
+        Ok(_) if is_message => Ok(()),
+        Err(_) if !is_message => Ok(()),
+        // Arguments that are not JSON are the client's to judge, if it streams.
+        Err(failure) if failure.contains("not JSON") => Ok(()),
+        other => Err(format!("the whole message is {other:?}")),
+    }
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    for case in STREAMS.cases() {
+        let (out, mut ended) = translate([&case.input[..]]);
+        assert!(ended.is_ended(), "{}", case.name);
+        let mut more = Vec::new();
+        for other in STREAMS.cases() {
+            for frame in other.input.split(|b| *b == b'\n') {
+                let data = frame.strip_prefix(b"data: ").unwrap_or(frame);
+                let _ = ended.chunk(data, &mut more);
+            }
+        }
+        let _ = ended.finish(&mut more);
+        ended.start(&mut more);
+        ended.fail(&Error::ThreadUnsupported, &mut more);
+        assert!(more.is_empty(), "{}: {}", case.name, String::from_utf8_lossy(&out));
+    }
+}
+
+#[test]
+fn an_error_can_come_at_any_time() {
+    let error = Error::Protocol { reason: "provoked".to_owned() };
+    for case in STREAMS.cases() {
+        let frames: Vec<&[u8]> = frames(&case.input).collect();
+        for count in 0..frames.len() {
+            let (mut translator, mut out) = (translator(), Vec::new());
+            for frame in &frames[..count] {
+                let data = frame.strip_prefix(b"data: ").unwrap_or_default().trim_ascii();
+                let _ = translator.chunk(data, &mut out);
+            }
+            translator.fail(&error, &mut out);
+            assert_eq!(grammar::check(&out), Ok(()), "{} after {count} frames", case.name);
+        }
+    }
+}
+
+/// The frames of a stream, each with its empty line.
+fn frames(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = stream;
+    std::iter::from_fn(move || {
+        let end = rest.windows(2).position(|pair| pair == b"\n\n").map_or(rest.len(), |at| at + 2);
+        let (frame, more) = rest.split_at(end);
+        rest = more;
+        (!frame.is_empty()).then_some(frame)
+    })
+}
+
+/// `input` with one to three faults: in its frames, as services make them, or in its bytes.
+fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
+    let mut bytes = input.to_vec();
+    for _ in 0..=random.below(3) {
+        if random.below(3) < 2 {
+            let mut parts: Vec<&[u8]> = frames(&bytes).collect();
+            let other = &others[random.below(others.len())].input;
+            damage_frames(&mut parts, other, random);
+            bytes = parts.concat();
+        } else {
+            damage_bytes(&mut bytes, random);
+        }
+    }
+    bytes
+}
+
+fn damage_frames<'a>(frames: &mut Vec<&'a [u8]>, other: &'a [u8], random: &mut Random) {
+    let at = random.below(frames.len().max(1));
+    match random.below(5) {
+        0 => frames.truncate(at),
+        1 if !frames.is_empty() => {
+            frames.remove(at);
+        }
+        2 if !frames.is_empty() => frames.insert(at, frames[random.below(frames.len())]),
+        3 if !frames.is_empty() => {
+            let other = random.below(frames.len());
+            frames.swap(at, other);
+        }
+        _ => {
+            let theirs: Vec<&[u8]> = self::frames(other).collect();
+            let from = random.below(theirs.len());
+            let count = random.below(theirs.len() - from) + 1;
+            frames.splice(at..at, theirs[from..from + count].iter().copied());
+        }
+    }
+}
+
+/// Truncates, drops, repeats, flips or moves some bytes.
+pub fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = random.below(bytes.len());
+    let end = (at + 1 + random.below(40)).min(bytes.len());
+    match random.below(5) {
+        0 => bytes.truncate(at),
+        1 => {
+            bytes.drain(at..end);
+        }
+        2 => {
+            let piece = bytes[at..end].to_vec();
+            bytes.splice(at..at, piece);
+        }
+        3 => bytes[at] ^= 1 << random.below(8),
+        _ => {
+            let piece = bytes.drain(at..end).collect::<Vec<u8>>();
+            let to = random.below(bytes.len() + 1);
+            bytes.splice(to..to, piece);
+        }
+    }
+}
+
+/// Numbers that are the same for the same seed: splitmix64.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    }
+}

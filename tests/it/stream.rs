@@ -1,0 +1,89 @@
+//! Chunks → events: the golden streams.
+
+use std::sync::LazyLock;
+
+use ccproxy::anthropic;
+use ccproxy::error::Error;
+use ccproxy::provider::Provider;
+use ccproxy::sse::Decoder;
+use ccproxy::translate::{self, Target, ToolNames, Translator};
+
+use crate::golden::Kind;
+use crate::grammar;
+
+pub const STREAMS: Kind = Kind { dir: "stream", input: ".openai.sse", output: ".anthropic.sse" };
+
+/// The names of the one tool that has to be renamed upstream.
+static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
+    let request = br#"{
+        "model": "claude-opus-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "?"}],
+        "tools": [{
+            "name": "mcp__knowledge_base__search_documents_by_full_text_and_metadata_filters",
+            "input_schema": {"type": "object", "properties": {}}
+        }]
+    }"#;
+    let request = anthropic::parse(request).expect("a request");
+    let provider = Provider::find("custom").expect("a provider");
+    let target = Target { provider, model: "m", max_tokens: 0, images: true };
+    translate::translate(&request, &target).expect("a translation").names
+});
+
+/// A translator for an answer to the client that asked for `claude-opus-5-5`, with the stop sequence
+/// `STOP` and about 100 tokens.
+pub fn translator() -> Translator {
+    let stops = vec!["STOP".to_owned()];
+    Translator::new("msg_test".to_owned(), "claude-opus-5-5".to_owned(), NAMES.clone(), stops, 100)
+}
+
+/// What a client sees of a stream that comes in `reads`, and the translator at its end. An error
+/// shows as an event, also where it would become a status.
+pub fn translate<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Translator) {
+    let mut translator = translator();
+    let mut out = Vec::new();
+    if let Err(error) = relay(reads, &mut translator, &mut out) {
+        translator.fail(&error, &mut out);
+    }
+    (out, translator)
+}
+
+fn relay<'a>(
+    reads: impl IntoIterator<Item = &'a [u8]>,
+    translator: &mut Translator,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut decoder = Decoder::default();
+    for read in reads {
+        decoder.feed(read);
+        while let Some(frame) = decoder.next_frame().expect("a short frame") {
+            translator.frame(&frame, out)?;
+        }
+    }
+    if let Some(frame) = decoder.finish() {
+        translator.frame(&frame, out)?;
+    }
+    translator.finish(out)
+}
+
+#[test]
+fn streams_are_translated() {
+    STREAMS.check(|case| {
+        let (out, _) = translate([&case.input[..]]);
+        vec![(case.name.clone(), String::from_utf8(out).expect("UTF-8"))]
+    });
+}
+
+#[test]
+fn every_stream_is_well_formed() {
+    for case in STREAMS.cases() {
+        let (out, _) = translate([&case.input[..]]);
+        assert_eq!(grammar::check(&out), Ok(()), "{}", case.name);
+    }
+}
+
+#[test]
+fn every_stream_tells_where_it_comes_from() {
+    for case in STREAMS.cases() {
+        let text = case.input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&case.input);
+        assert!(text.starts_with(b": "), "{} does not begin with a comment", case.name);
+    }
+}

@@ -1,0 +1,264 @@
+//! The program itself, with an environment of its own and nothing else.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Instant;
+
+use super::client::{Answer, Client};
+use super::upstream::Upstream;
+use super::{KEY, PATIENCE};
+
+/// How the program is started.
+pub struct Setup {
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    dotenv: Option<String>,
+}
+
+impl Setup {
+    /// Without one argument or variable.
+    pub fn empty() -> Setup {
+        Setup { arguments: Vec::new(), variables: Vec::new(), dotenv: None }
+    }
+
+    fn listening() -> Setup {
+        Setup::empty()
+            .variable("SERVER_HOST", "127.0.0.1")
+            .variable("SERVER_PORT", "0")
+            .variable("LOG_FORMAT", "text")
+    }
+
+    /// The provider inside the program answers.
+    pub fn echo() -> Setup {
+        Setup::listening().variable("PROVIDER", "echo")
+    }
+
+    /// The provider `custom` at `base_url` answers.
+    pub fn at(base_url: &str) -> Setup {
+        Setup::listening()
+            .variable("PROVIDER", "custom")
+            .variable("CUSTOM_BASE_URL", base_url)
+            .variable("CUSTOM_MODEL", "test-model")
+            .variable("CUSTOM_API_KEY", KEY)
+    }
+
+    /// `upstream` answers.
+    pub fn asking(upstream: &Upstream) -> Setup {
+        Setup::at(&upstream.base_url())
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn arguments(mut self, arguments: &[&str]) -> Setup {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Puts a `.env` where the program is started.
+    pub fn dotenv(mut self, text: &str) -> Setup {
+        self.dotenv = Some(text.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(self) -> Proxy {
+        let process = self.spawn();
+        let line = process.wait_for_line("listening on http://");
+        let (_, address) = line.split_once("http://").expect("the line has it");
+        // In JSON more follows. The name stands for two loopbacks.
+        let end = address.find(['"', ' ']).unwrap_or(address.len());
+        let address = address[..end].replace("localhost", "127.0.0.1");
+        let address = address.parse().expect("it is bound to an IP address");
+        Proxy { process, address }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Finished {
+        let mut process = self.spawn();
+        let code = process.exit();
+        Finished { code, stdout: process.stdout.text(), stderr: process.stderr.text() }
+    }
+
+    fn spawn(self) -> Process {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("serve-{}-{number}", std::process::id());
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).expect("cargo's directory can be written to");
+        if let Some(text) = &self.dotenv {
+            fs::write(directory.join(".env"), text).expect("cargo's directory can be written to");
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ccproxy"))
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.variables)
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cargo has built the program");
+        let stdout = Lines::of(child.stdout.take().expect("it is piped"));
+        let stderr = Lines::of(child.stderr.take().expect("it is piped"));
+        Process { child, directory, stdout, stderr }
+    }
+}
+
+/// What a run to its end leaves.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A running server.
+pub struct Proxy {
+    process: Process,
+    pub address: SocketAddr,
+}
+
+impl Deref for Proxy {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Proxy {
+    /// Waits for its end and returns the exit code, which a signal leaves none of.
+    pub fn exit(&mut self) -> Option<i32> {
+        self.process.exit()
+    }
+
+    /// Asks for health until `condition` holds for the answer.
+    pub fn wait_until(&self, what: &str, mut condition: impl FnMut(&Answer) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut client = Client::connect(self);
+        while !condition(&client.ask("GET", "/health", &[], b"")) {
+            assert!(Instant::now() < deadline, "{what} takes too long");
+        }
+    }
+}
+
+/// The program; it ends with the test.
+pub struct Process {
+    child: Child,
+    directory: PathBuf,
+    stdout: Arc<Lines>,
+    stderr: Arc<Lines>,
+}
+
+impl Process {
+    /// Waits for a line of the log with `part` in it, from the start of the program on.
+    pub fn wait_for_line(&self, part: &str) -> String {
+        self.stderr.wait(|lines| lines.iter().any(|line| line.contains(part)));
+        let found = self.stderr.lock().lines.iter().find(|line| line.contains(part)).cloned();
+        found.unwrap_or_else(|| panic!("{part:?} is in the log:\n{}", self.log()))
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        self.stderr.text()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let id = i32::try_from(self.child.id()).expect("a process id is positive");
+        // SAFETY: a plain system call; the child has not been waited for, so the id is its.
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+    }
+
+    pub fn threads(&self) -> usize {
+        self.entries("task")
+    }
+
+    pub fn descriptors(&self) -> usize {
+        self.entries("fd")
+    }
+
+    /// The memory that is really there (`VmRSS`).
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it is running");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        number.expect("Linux tells it")
+    }
+
+    fn entries(&self, of: &str) -> usize {
+        let directory = format!("/proc/{}/{of}", self.child.id());
+        fs::read_dir(directory).expect("it is running").count()
+    }
+
+    fn exit(&mut self) -> Option<i32> {
+        // The pipe ends with the program.
+        self.stdout.wait(|_| false);
+        self.stderr.wait(|_| false);
+        assert!(self.stderr.lock().ended, "the program ends; its log:\n{}", self.log());
+        self.child.wait().expect("it is a child").code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+        if thread::panicking() {
+            eprintln!("the program's log:\n{}", self.log());
+        }
+    }
+}
+
+/// The lines of a pipe, read as they come: a full pipe would stop the program.
+struct Lines {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Arc<Lines> {
+        let lines = Arc::new(Lines { state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::clone(&lines);
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                shared.lock().lines.push(line);
+                shared.changed.notify_all();
+            }
+            shared.lock().ended = true;
+            shared.changed.notify_all();
+        });
+        lines
+    }
+
+    /// Waits until the lines are as wanted or no more will come.
+    fn wait(&self, wanted: impl Fn(&[String]) -> bool) {
+        let until = |state: &mut State| !state.ended && !wanted(&state.lines);
+        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, until));
+    }
+
+    fn text(&self) -> String {
+        self.lock().lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under this lock")
+    }
+}
