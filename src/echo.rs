@@ -29,7 +29,7 @@ use crate::private;
 
 /// Starts an echo server and returns the name of its abstract Unix socket, without the leading NUL.
 ///
-/// It lives as long as the process. Clients connect by [`private::connect`].
+/// It lives as long as the process. Clients connect by `private::connect`.
 ///
 /// # Errors
 ///

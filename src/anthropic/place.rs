@@ -81,6 +81,6 @@ mod tests {
         assert_eq!(at("5}"), "messages.1.content.0.text");
         assert_eq!(at("}]}]}"), "messages.1.content.0.text");
         assert_eq!(path_at(json, 0), "");
-        assert_eq!(path_at(b"{\"a\":\"unterminated", 99), "");
+        assert_eq!(path_at(b"{\"a\":\"unterminated", 99), "a");
     }
 }

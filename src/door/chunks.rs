@@ -124,7 +124,7 @@ mod tests {
         for cut in 0..=input.len() {
             assert_eq!(
                 read(input, cut),
-                Ok(("abc0123456789".to_owned(), 46, true)),
+                Ok(("abc0123456789".to_owned(), 44, true)),
                 "cut at {cut}"
             );
         }
