@@ -12,6 +12,7 @@ mod request;
 mod response;
 mod serve;
 mod serve_process;
+mod serve_tls;
 mod serve_upstream;
 mod splits;
 mod stream;
