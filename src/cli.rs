@@ -7,6 +7,8 @@ use crate::config::{SETTINGS, Setting};
 pub enum Command {
     Serve,
     CheckConfig,
+    /// Ask the running server, with the option's value.
+    Healthcheck(Option<String>),
     Help,
     Version,
 }
@@ -37,6 +39,11 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Arguments, String
                 return Ok(arguments);
             }
             "--check-config" => arguments.command = Command::CheckConfig,
+            "--healthcheck" | "healthcheck" => arguments.command = Command::Healthcheck(None),
+            _ if arg.starts_with("--healthcheck=") => {
+                let wanted = arg.split_once('=').map(|(_, wanted)| wanted.to_owned());
+                arguments.command = Command::Healthcheck(wanted);
+            }
             _ => {
                 let (name, value) = match arg.split_once('=') {
                     Some((name, value)) => (name, Some(value.to_owned())),
@@ -61,6 +68,8 @@ pub fn help() -> String {
         "ccproxy {} speaks the Anthropic Messages API and forwards to an OpenAI-compatible provider.\n\n\
          Usage: ccproxy [OPTION]...\n\n\
          \x20 --check-config  check the configuration, show it without secrets, and exit\n\
+         \x20 --healthcheck[=live|ready|/PATH|URL], healthcheck\n\
+         \x20                 ask the running server; exit code 0 if it is healthy, else 1\n\
          \x20 --help          this text\n\
          \x20 --version       the version\n\n\
          Settings, as options and as environment variables (also read from .env; the environment\n\

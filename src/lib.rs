@@ -39,6 +39,7 @@ pub mod http_proxy;
 pub mod logging;
 pub mod openai;
 mod private;
+pub mod probe;
 pub mod provider;
 pub mod relay;
 pub mod sse;

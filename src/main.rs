@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use ccproxy::cli::{self, Command};
-use ccproxy::config::{Config, Host, Problems};
+use ccproxy::config::{Config, Healthcheck, Host, Problems};
 use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Exchanges;
 use ccproxy::health::Health;
+use ccproxy::probe::{self, Target};
 use ccproxy::provider::Key;
 use ccproxy::upstream::Upstream;
 use ccproxy::{api, dotenv, echo, logging};
@@ -21,17 +22,29 @@ use signal_hook::iterator::Signals;
 const EXIT_CONFIG: i32 = 2;
 /// The server could not be started.
 const EXIT_START: i32 = 1;
+/// The self-probe's only other answer.
+const EXIT_UNHEALTHY: i32 = 1;
 /// The watchdog has given up; BSD's word for an internal error.
 const EXIT_HOPELESS: i32 = 70;
 /// As after SIGTERM without a handler.
 const EXIT_SECOND_SIGNAL: i32 = 128 + SIGTERM;
 
 fn main() {
-    let arguments = cli::parse(std::env::args().skip(1))
-        .unwrap_or_else(|problem| fail(EXIT_CONFIG, &Problems(vec![problem]).to_string()));
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // Docker reserves the exit code 2 of a probe.
+    let probes = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("healthcheck"));
+    let arguments = cli::parse(args).unwrap_or_else(|problem| {
+        let code = if probes { EXIT_UNHEALTHY } else { EXIT_CONFIG };
+        fail(code, &Problems(vec![problem]).to_string())
+    });
     match arguments.command {
         Command::Help => return say(&cli::help()),
         Command::Version => return say(concat!("ccproxy ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Healthcheck(wanted) => {
+            // Whatever happens, a panic included, the code is 0 or 1.
+            let healthy = std::panic::catch_unwind(|| healthcheck(&arguments.flags, wanted));
+            exit(if healthy.unwrap_or(false) { 0 } else { EXIT_UNHEALTHY });
+        }
         Command::Serve | Command::CheckConfig => {}
     }
     let config = configure(&arguments.flags)
@@ -46,8 +59,36 @@ fn main() {
     exit(serve(config, &arguments.flags));
 }
 
+/// Asks the running server and prints one line. Returns whether it is healthy.
+fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool {
+    let asked = with_environment(|env| Healthcheck::new(flags, env)).and_then(|healthcheck| {
+        let wanted = wanted.or(healthcheck.wanted);
+        let target = Target::new(healthcheck.host, healthcheck.port, wanted.as_deref())
+            .map_err(|problem| Problems(vec![format!("healthcheck: {problem}")]))?;
+        Ok(probe::probe(&target, healthcheck.timeout))
+    });
+    let (healthy, line) = match asked {
+        Ok(Ok(line)) => (true, line),
+        Ok(Err(line)) => (false, line),
+        Err(Problems(problems)) => (false, format!("unhealthy: {}", problems.join("; "))),
+    };
+    let _ =
+        if healthy { writeln!(io::stdout(), "{line}") } else { writeln!(io::stderr(), "{line}") };
+    healthy
+}
+
 /// Reads settings from flags, environment and `.env`.
 fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
+    // In a container, also in one that somebody else built, this is the first process, and nobody
+    // reaches the container's loopback.
+    let default_host = if std::process::id() == 1 { "::" } else { "localhost" };
+    with_environment(|env| Config::new(flags, env, default_host))
+}
+
+/// Calls `read` with the environment, and `.env` behind it.
+fn with_environment<T>(
+    read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, Problems>,
+) -> Result<T, Problems> {
     let file = match std::fs::read_to_string(".env") {
         Ok(text) => {
             dotenv::parse(&text).map_err(|problem| Problems(vec![format!(".env, {problem}")]))?
@@ -60,10 +101,7 @@ fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
             file.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
         })
     };
-    // In a container, also in one that somebody else built, this is the first process, and nobody
-    // reaches the container's loopback.
-    let default_host = if std::process::id() == 1 { "::" } else { "localhost" };
-    Config::new(flags, &env, default_host)
+    read(&env)
 }
 
 /// What the main thread waits for.

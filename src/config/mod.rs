@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::http_proxy;
+use crate::probe;
 use crate::provider::{Key, PROVIDERS, Provider};
 pub use network::Network;
 use settings::*;
@@ -153,7 +154,6 @@ impl Config {
         let provider = reader.provider.unwrap_or(&PROVIDERS[0]);
 
         let host = reader.host(default_host);
-        let port = reader.number(&PORT, 3456, 0, u64::from(u16::MAX), "a port number");
         let config = Config {
             provider,
             base_url: reader.base_url(provider),
@@ -169,7 +169,7 @@ impl Config {
             images: reader.switch(&IMAGES, provider.images),
             headers: reader.headers(provider),
             host,
-            port: u16::try_from(port).expect("number() keeps the range"),
+            port: reader.port(),
             client_keys: reader.list(&CLIENT_KEYS).into_iter().map(Secret).collect(),
             cors_allowed_origins: reader.list(&CORS_ALLOWED_ORIGINS),
             log_level: reader.log_level(),
@@ -205,6 +205,35 @@ impl Config {
     /// The URL of the provider without what a bystander must not see.
     pub fn shown_base_url(&self) -> &str {
         if self.provider.key == Key::Embedded { "embedded" } else { &self.base_url }
+    }
+}
+
+/// What the self-probe needs: it asks the server whose configuration this is, without a provider.
+#[derive(Debug)]
+pub struct Healthcheck {
+    pub host: Host,
+    pub port: u16,
+    pub wanted: Option<String>,
+    pub timeout: Duration,
+}
+
+impl Healthcheck {
+    /// Reads the settings that tell where the server is.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn new(
+        flags: &[(&'static str, String)],
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Healthcheck, Problems> {
+        let mut reader = Reader { flags, env, provider: None, problems: Vec::new() };
+        let healthcheck = Healthcheck {
+            host: reader.host("localhost"),
+            port: reader.port(),
+            wanted: reader.get(&HEALTHCHECK_URL).map(|(_, wanted)| wanted),
+            timeout: reader.seconds(&HEALTHCHECK_TIMEOUT, probe::DEFAULT_TIMEOUT.as_secs()),
+        };
+        if reader.problems.is_empty() { Ok(healthcheck) } else { Err(Problems(reader.problems)) }
     }
 }
 
@@ -362,6 +391,11 @@ impl Reader<'_> {
                 Host::Localhost
             }
         }
+    }
+
+    fn port(&mut self) -> u16 {
+        let port = self.number(&PORT, 3456, 0, u64::from(u16::MAX), "a port number");
+        u16::try_from(port).expect("number() keeps the range")
     }
 
     fn number(&mut self, setting: &Setting, default: u64, min: u64, max: u64, what: &str) -> u64 {

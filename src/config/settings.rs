@@ -35,6 +35,8 @@ pub static SETTINGS: &[Setting] = &[
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     CERTIFICATES,
+    HEALTHCHECK_URL,
+    HEALTHCHECK_TIMEOUT,
 ];
 
 pub(super) const PROVIDER: Setting = Setting {
@@ -168,4 +170,16 @@ pub(super) const CERTIFICATES: Setting = Setting {
     variables: &["SSL_CERT_FILE"],
     default: "the built-in ones",
     doc: "PEM file of the certificate authorities to trust instead",
+};
+pub(super) const HEALTHCHECK_URL: Setting = Setting {
+    flag: "",
+    variables: &["CCPROXY_HEALTHCHECK_URL"],
+    default: "the server's own /health",
+    doc: "what --healthcheck asks: live, ready, a path, or a URL with an IP address",
+};
+pub(super) const HEALTHCHECK_TIMEOUT: Setting = Setting {
+    flag: "healthcheck-timeout",
+    variables: &["CCPROXY_HEALTHCHECK_TIMEOUT"],
+    default: "3",
+    doc: "seconds that --healthcheck may take in all",
 };

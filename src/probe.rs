@@ -1,0 +1,183 @@
+//! The self-probe: asks the running server for its health, for images that have no other program to
+//! ask with.
+//!
+//! It reads the server's own configuration, needs no key, no name lookup, no certificate, no writable
+//! disk, and pays no heed to proxies. Docker knows the exit codes 0 and 1 and reserves 2; people read the
+//! line.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::config::Host;
+
+/// Under the 10 s after which Docker kills the probe and stores no reason.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The most that is read of an answer.
+const ANSWER_LIMIT: usize = 16 << 10;
+
+/// What is asked, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Tried one after the other, until one can be connected to.
+    pub addresses: Vec<SocketAddr>,
+    pub path: String,
+}
+
+impl Target {
+    /// The target for a server that listens on `host` and `port`; `wanted` is the value of the option:
+    /// `live`, `ready`, a path, a URL, or nothing.
+    ///
+    /// # Errors
+    /// A sentence about a value that is none of these.
+    pub fn new(host: Host, port: u16, wanted: Option<&str>) -> Result<Target, String> {
+        let loopbacks = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let here: Vec<IpAddr> = match host {
+            Host::Localhost => loopbacks.to_vec(),
+            Host::Address(address) if address.is_unspecified() => loopbacks.to_vec(),
+            Host::Address(address) => vec![address],
+        };
+        let at = |path: &str| Target {
+            addresses: here.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+            path: path.to_owned(),
+        };
+        match wanted {
+            None | Some("") => Ok(at("/health")),
+            Some("live") => Ok(at("/livez")),
+            Some("ready") => Ok(at("/readyz")),
+            Some(path) if path.starts_with('/') => Ok(at(path)),
+            Some(url) => match url.strip_prefix("http://") {
+                Some(rest) => Target::of_url(rest, &loopbacks),
+                None => Err(format!("{url:?} is not live, ready, a path, or an http:// URL")),
+            },
+        }
+        .and_then(|target| {
+            let is_plain = target.path.bytes().all(|b| b.is_ascii_graphic());
+            if is_plain {
+                Ok(target)
+            } else {
+                Err("a path is visible ASCII without spaces".to_owned())
+            }
+        })
+    }
+
+    fn of_url(rest: &str, loopbacks: &[IpAddr]) -> Result<Target, String> {
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/health"),
+        };
+        let addresses = match authority.parse::<SocketAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+                let port = port.parse().map_err(|_| format!("{port:?} is not a port number"))?;
+                let ips = match host.trim_matches(['[', ']']) {
+                    "localhost" => loopbacks.to_vec(),
+                    ip => vec![ip.parse().map_err(|_| {
+                        format!("{ip:?} is not an IP address; names are not looked up")
+                    })?],
+                };
+                ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+            }
+        };
+        Ok(Target { addresses, path: path.to_owned() })
+    }
+}
+
+/// Asks, within `timeout` for everything. Returns the line to print.
+///
+/// # Errors
+/// The line that says why the server is not healthy.
+pub fn probe(target: &Target, timeout: Duration) -> Result<String, String> {
+    let began = Instant::now();
+    let deadline = began + timeout;
+    let mut problem = "no address to ask".to_owned();
+    for address in &target.addresses {
+        let url = format!("http://{address}{}", target.path);
+        match ask(*address, &target.path, deadline) {
+            Ok(()) => {
+                let ms = began.elapsed().as_millis();
+                return Ok(line(&format!("healthy: 200 {url} in {ms} ms")));
+            }
+            Err(Problem::Connect(e)) => problem = format!("connect {address}: {}", words(&e)),
+            Err(Problem::Answer(what)) => return Err(line(&format!("unhealthy: {url}: {what}"))),
+        }
+    }
+    Err(line(&format!("unhealthy: {problem}")))
+}
+
+enum Problem {
+    /// Another address may do.
+    Connect(io::Error),
+    Answer(String),
+}
+
+fn ask(address: SocketAddr, path: &str, deadline: Instant) -> Result<(), Problem> {
+    let left = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(left) }
+    };
+    let mut socket = left()
+        .and_then(|left| TcpStream::connect_timeout(&address, left))
+        .map_err(Problem::Connect)?;
+    let mut answer = Vec::new();
+    let mut exchange = || {
+        socket.set_write_timeout(Some(left()?))?;
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ccproxy-healthcheck/{}\r\n\
+             Accept: application/json\r\nConnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        )?;
+        let mut bytes = [0; 4096];
+        while answer.len() < ANSWER_LIMIT {
+            socket.set_read_timeout(Some(left()?))?;
+            match socket.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(n) => answer.extend_from_slice(&bytes[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // A server that resets after its answer has answered.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset && !answer.is_empty() => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    };
+    exchange().map_err(|e| Problem::Answer(words(&e)))?;
+    judge(&answer, path).map_err(Problem::Answer)
+}
+
+/// Healthy is 200, and on `/health` the word of ccproxy: another server on the port is not health.
+fn judge(answer: &[u8], path: &str) -> Result<(), String> {
+    let text = String::from_utf8_lossy(answer);
+    let status = text
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1))
+        .and_then(|status| status.get(..3)?.parse::<u16>().ok());
+    match status {
+        Some(200) => {}
+        Some(status) => return Err(format!("status {status}")),
+        None if answer.is_empty() => return Err("closed without an answer".to_owned()),
+        None => return Err("the answer is not HTTP".to_owned()),
+    }
+    let is_ours = text.contains(r#""service":"ccproxy""#);
+    if path == "/health" && !is_ours {
+        return Err("another server answers here, not ccproxy".to_owned());
+    }
+    Ok(())
+}
+
+/// An IO error in the words of the system, without its number.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// One line of at most 200 bytes of ASCII.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(199).collect()
+}
