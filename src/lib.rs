@@ -37,6 +37,7 @@ pub mod health;
 mod http;
 pub mod http_proxy;
 pub mod logging;
+pub mod metrics;
 pub mod openai;
 mod private;
 pub mod probe;

@@ -218,6 +218,7 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
         Arc::clone(&config),
         upstream,
         Arc::clone(&exchanges),
+        Arc::clone(&health),
         limits.max_in_flight,
     )?;
     let door = door::start(&config, limits, health, exchanges, api.listen()?)?;

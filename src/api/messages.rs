@@ -10,6 +10,8 @@ use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, MessagesRequest, Usage};
 use crate::error::{Error, Retry};
 use crate::exchange::Exchange;
+use crate::health::Outcome;
+use crate::metrics::Metrics;
 use crate::provider::upstream_model;
 use crate::relay::{self, BodyForm, EventWriter, Stream};
 use crate::translate::{self, Context, Target, Translator, estimate, translate, upstream_error};
@@ -26,18 +28,19 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     assert!(!exchange.panics, "provoked by a test");
 
     let request_id = &*exchange.request_id;
-    let outcome = exchange_message(api, &exchange.body, reply);
+    let ending = exchange_message(api, &exchange.body, reply);
     let milliseconds = began.elapsed().as_millis() as u64;
+    count(&api.health.metrics, &ending, began.elapsed());
     let provider = api.config.provider.name;
-    match outcome {
-        Outcome::Answered { status, usage } => log::info!(
+    match ending {
+        Ending::Answered { status, usage } => log::info!(
             request_id, action = "anthropic_response", provider, status, duration_ms = milliseconds,
             input_tokens = usage.input_tokens + usage.cache_read_input_tokens,
             output_tokens = usage.output_tokens;
             "POST /v1/messages {provider} {status}, {milliseconds} ms, tokens {} in {} out",
             usage.input_tokens + usage.cache_read_input_tokens, usage.output_tokens
         ),
-        Outcome::Failed(error) => {
+        Ending::Failed(error) => {
             let status = error.status();
             let level = if status >= 500 { log::Level::Warn } else { log::Level::Info };
             log::log!(
@@ -46,11 +49,26 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
                 "POST /v1/messages {provider} {status}, {milliseconds} ms: {error}"
             );
         }
-        Outcome::ClientGone => log::info!(
+        Ending::ClientGone => log::info!(
             request_id, action = "anthropic_response", provider, duration_ms = milliseconds;
             "POST /v1/messages {provider}, the client left after {milliseconds} ms"
         ),
     }
+}
+
+/// Counts a message.
+fn count(metrics: &Metrics, ending: &Ending, duration: Duration) {
+    match ending {
+        Ending::Answered { usage, .. } => {
+            metrics.succeeded.add(1);
+            metrics.input_tokens.add(usage.input_tokens + usage.cache_read_input_tokens);
+            metrics.output_tokens.add(usage.output_tokens);
+        }
+        Ending::Failed(_) => metrics.failed.add(1),
+        // Neither: its answer was not wanted any more.
+        Ending::ClientGone => return,
+    }
+    metrics.duration.observe(duration);
 }
 
 /// Answers `count_tokens` with an estimate.
@@ -65,19 +83,19 @@ pub fn count_tokens(body: &[u8], reply: Reply) {
 }
 
 /// How a message ended, for the log.
-enum Outcome {
+enum Ending {
     Answered { status: u16, usage: Usage },
     Failed(Error),
     ClientGone,
 }
 
-fn refuse(reply: Reply, error: Error) -> Outcome {
+fn refuse(reply: Reply, error: Error) -> Ending {
     reply.error(&error);
-    Outcome::Failed(error)
+    Ending::Failed(error)
 }
 
 /// Translates, asks the provider, and answers.
-fn exchange_message(api: &Api, body: &[u8], reply: Reply) -> Outcome {
+fn exchange_message(api: &Api, body: &[u8], reply: Reply) -> Ending {
     let request = match anthropic::parse(body) {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
@@ -122,7 +140,7 @@ impl Asking<'_> {
         )
     }
 
-    fn stream(&self, body: &[u8], translator: Translator, reply: Reply) -> Outcome {
+    fn stream(&self, body: &[u8], translator: Translator, reply: Reply) -> Ending {
         let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
         let relayed = self.ask(body, client.clone()).and_then(|(mut answer, form)| {
             relay::stream(&client, form, &mut |buffer| answer.body.read(buffer))?;
@@ -131,28 +149,28 @@ impl Asking<'_> {
         match relayed {
             Ok(answer) => {
                 answer.body.drain();
-                Outcome::Answered { status: 200, usage: client.borrow().usage() }
+                Ending::Answered { status: 200, usage: client.borrow().usage() }
             }
             Err(Failure::ClientGone) => {
                 forget(client);
-                Outcome::ClientGone
+                Ending::ClientGone
             }
             Err(Failure::Error(error)) => {
                 let told = client.borrow_mut().fail(error);
                 match told {
                     Err(_) => {
                         forget(client);
-                        Outcome::ClientGone
+                        Ending::ClientGone
                     }
                     // A ping had begun the stream, so it has ended with the error.
-                    Ok(error) if client.borrow().has_begun() => Outcome::Failed(error),
+                    Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
                     Ok(error) => refuse(into_stream(client).into_writer(), error),
                 }
             }
         }
     }
 
-    fn whole(&self, body: &[u8], translator: Translator, reply: Reply) -> Outcome {
+    fn whole(&self, body: &[u8], translator: Translator, reply: Reply) -> Ending {
         let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
         let message = self.ask(body, client).and_then(|(mut answer, form)| {
             let message = relay::whole(translator, form, &mut |buffer| answer.body.read(buffer))?;
@@ -162,18 +180,42 @@ impl Asking<'_> {
             Ok((message, answer)) => {
                 reply.json(200, &serde_json::to_vec(&message).expect("the wire types serialize"));
                 answer.body.drain();
-                Outcome::Answered { status: 200, usage: message.usage }
+                Ending::Answered { status: 200, usage: message.usage }
             }
             Err(Failure::Error(error)) => refuse(reply, error),
             Err(Failure::ClientGone) => {
                 reply.abandon();
-                Outcome::ClientGone
+                Ending::ClientGone
             }
         }
     }
 
-    /// Asks the provider; an answer that is an error becomes one.
+    /// Asks the provider, unless it has failed so often that it is left alone for a while.
     fn ask(
+        &self,
+        body: &[u8],
+        client: Rc<RefCell<dyn Client>>,
+    ) -> Result<(Answer, BodyForm), Failure> {
+        let health = &self.api.health;
+        let permit = health.provider.permit()?;
+        let asked = Instant::now();
+        let answer = self.ask_provider(body, client);
+        match &answer {
+            Ok(_) => {
+                health.metrics.first_chunk.observe(asked.elapsed());
+                permit.ended(Outcome::Answered);
+            }
+            Err(Failure::Error(error)) => {
+                health.metrics.upstream_error(error.kind());
+                permit.ended(Outcome::of(error));
+            }
+            Err(Failure::ClientGone) => {}
+        }
+        answer
+    }
+
+    /// Asks the provider; an answer that is an error becomes one.
+    fn ask_provider(
         &self,
         body: &[u8],
         client: Rc<RefCell<dyn Client>>,

@@ -17,6 +17,7 @@ use tiny_http::Request;
 
 use crate::config::Config;
 use crate::exchange::{Call, Exchange, Exchanges, HEADER};
+use crate::health::Health;
 use crate::private;
 use crate::upstream::Upstream;
 use pool::Pool;
@@ -32,6 +33,7 @@ struct Api {
     upstream: Upstream,
     models: Vec<crate::anthropic::Model>,
     exchanges: Arc<Exchanges>,
+    health: Arc<Health>,
 }
 
 /// The API, which can be given a new socket.
@@ -49,9 +51,11 @@ impl Server {
         config: Arc<Config>,
         upstream: Upstream,
         exchanges: Arc<Exchanges>,
+        health: Arc<Health>,
         max_in_flight: usize,
     ) -> Result<Server, String> {
-        let api = Arc::new(Api { models: models::list(&config), config, upstream, exchanges });
+        let models = models::list(&config);
+        let api = Arc::new(Api { models, config, upstream, exchanges, health });
         let tidied = Arc::clone(&api);
         let tidy = move || loop {
             thread::sleep(TIDY_EVERY);

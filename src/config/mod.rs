@@ -154,6 +154,7 @@ impl Config {
         let provider = reader.provider.unwrap_or(&PROVIDERS[0]);
 
         let host = reader.host(default_host);
+        let port = reader.port();
         let config = Config {
             provider,
             base_url: reader.base_url(provider),
@@ -169,7 +170,7 @@ impl Config {
             images: reader.switch(&IMAGES, provider.images),
             headers: reader.headers(provider),
             host,
-            port: reader.port(),
+            port,
             client_keys: reader.list(&CLIENT_KEYS).into_iter().map(Secret).collect(),
             cors_allowed_origins: reader.list(&CORS_ALLOWED_ORIGINS),
             log_level: reader.log_level(),

@@ -92,12 +92,17 @@ impl Access {
         Ok(origin)
     }
 
-    /// Who calls: by key where keys are wanted, else by address.
-    fn caller(&self, head: &Head, peer: IpAddr) -> Result<String, Error> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        if keys.is_empty() {
-            return Ok(self.client_address(head, peer).to_string());
+    /// Whether the caller sent a client key.
+    pub fn knows(&self, head: &Head) -> bool {
+        self.key_of(head).is_some()
+    }
+
+    /// The number of the client key that was sent, if it is one.
+    fn key_of(&self, head: &Head) -> Option<usize> {
+        if head.api_key.is_none() && head.authorization.is_none() {
+            return None;
         }
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let bearer = head.authorization.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
@@ -111,7 +116,15 @@ impl Access {
                 }
             }
         }
-        match found {
+        found
+    }
+
+    /// Who calls: by key where keys are wanted, else by address.
+    fn caller(&self, head: &Head, peer: IpAddr) -> Result<String, Error> {
+        if self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return Ok(self.client_address(head, peer).to_string());
+        }
+        match self.key_of(head) {
             Some(i) => Ok(format!("key {i}")),
             None => {
                 refused(401, "the key in x-api-key or Authorization is not one of CCPROXY_API_KEY")

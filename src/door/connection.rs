@@ -15,6 +15,7 @@ use super::registry::{Connection, Entry, Stage};
 use super::route::{self, Route};
 use crate::error::Error;
 use crate::exchange::{Call, Exchange};
+use crate::health::{Asked, HealthPath};
 use crate::unique::unique;
 
 /// A request's head, from its first byte on.
@@ -136,17 +137,33 @@ fn answer(
     let manner = Manner { head_only: head.method == "HEAD", close };
     connection.busy();
 
-    if let Route::Health(path) = route {
-        let (status, body) = door.health.answer(path);
-        let has_body = !drop_body(&head, rest);
-        let manner = Manner { close: close || has_body, ..manner };
-        let retry: &[(&str, &str)] = if status == 503 { HEALTH_503 } else { HEALTH_200 };
-        let sent = answer::send(socket, manner, status, retry, body);
-        return after(connection, sent, manner, has_body);
+    if let Route::Health(path) = &route {
+        let asked = Asked {
+            accept: head.accept.unwrap_or_default(),
+            scrapes: head.scrapes,
+            query: head.target.split_once('?').map_or("", |(_, query)| query),
+            is_known: door.access.knows(&head),
+        };
+        let answer = door.health.answer(path, asked, || door.load());
+        let unread = !drop_body(&head, rest);
+        let manner = Manner { close: close || unread, ..manner };
+        let mut headers =
+            vec![("Content-Type", answer.content_type), ("Allow", "GET, HEAD, OPTIONS")];
+        if *path == HealthPath::Health {
+            headers.push(("Vary", "Accept"));
+        }
+        if answer.status == 503 {
+            headers.push(("Retry-After", "5"));
+        }
+        let sent = answer::send(socket, manner, answer.status, &headers, &answer.body);
+        return after(connection, sent, manner, unread);
     }
     let origin = match door.access.check(&head, &route, peer) {
         Ok(origin) => origin,
         Err(error) => {
+            if error.status() == 429 {
+                door.health.metrics.shed("rate_limit");
+            }
             let unread = !drop_body(&head, rest);
             return refuse(connection, &error, None, manner, unread);
         }
@@ -181,13 +198,6 @@ fn answer(
     }
 }
 
-const HEALTH_200: &[(&str, &str)] =
-    &[("Content-Type", "application/json; charset=utf-8"), ("Allow", "GET, HEAD, OPTIONS")];
-const HEALTH_503: &[(&str, &str)] = &[
-    ("Content-Type", "application/json; charset=utf-8"),
-    ("Allow", "GET, HEAD, OPTIONS"),
-    ("Retry-After", "5"),
-];
 const PREFLIGHT: &[(&str, &str)] = &[
     ("Allow", "GET, HEAD, POST, OPTIONS"),
     ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
@@ -219,14 +229,21 @@ fn hand_over(
     let (body, _share) = match read {
         Ok(read) => read,
         Err(BodyError::Gone) => return After::Close,
-        Err(BodyError::Refused(error)) => return refuse(connection, &error, None, manner, true),
+        Err(BodyError::Refused(error)) => {
+            if error.status() == 529 {
+                door.health.metrics.shed("memory");
+            }
+            return refuse(connection, &error, None, manner, true);
+        }
     };
     if door.closing.load(Ordering::Relaxed) {
+        door.health.metrics.shed("draining");
         let reason = "ccproxy is shutting down; try again".to_owned();
         let manner = Manner { close: true, ..manner };
         return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
     }
     let Some(_slot) = Slot::take(&door.in_flight, door.limits.max_in_flight) else {
+        door.health.metrics.shed("in_flight");
         let reason = format!("{} messages are being answered already", door.limits.max_in_flight);
         return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
     };

@@ -26,6 +26,9 @@ pub struct Head<'a> {
     pub api_key: Option<&'a str>,
     pub authorization: Option<&'a str>,
     pub forwarded_for: Option<&'a str>,
+    pub accept: Option<&'a str>,
+    /// Prometheus says how long it waits.
+    pub scrapes: bool,
     /// Present on requests of tests that want a panic.
     #[cfg(debug_assertions)]
     pub panics: bool,
@@ -116,6 +119,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         api_key: None,
         authorization: None,
         forwarded_for: None,
+        accept: None,
+        scrapes: false,
         #[cfg(debug_assertions)]
         panics: false,
     };
@@ -150,6 +155,10 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.api_key = Some(value);
         } else if is("authorization") {
             head.authorization = Some(value);
+        } else if is("accept") {
+            head.accept = Some(value);
+        } else if is("x-prometheus-scrape-timeout-seconds") {
+            head.scrapes = true;
         } else if is("x-forwarded-for") {
             head.forwarded_for = Some(value);
         }

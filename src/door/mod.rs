@@ -44,7 +44,7 @@ pub use watchdog::watch;
 use crate::config::{Config, Secret};
 use crate::error::Error;
 use crate::exchange::Exchanges;
-use crate::health::Health;
+use crate::health::{Health, Load};
 
 /// Enough for a head of 100 headers and an error's JSON.
 const STACK_BYTES: usize = 128 << 10;
@@ -73,6 +73,7 @@ pub struct Door {
     /// New messages are refused: the server is about to end.
     closing: AtomicBool,
     addresses: Vec<SocketAddr>,
+    listeners: Vec<Arc<TcpListener>>,
 }
 
 /// Binds, and lets clients in. `api` is the name of the API's private socket.
@@ -86,7 +87,8 @@ pub fn start(
     exchanges: Arc<Exchanges>,
     api: String,
 ) -> Result<Arc<Door>, String> {
-    let listeners = listener::open(config.host, config.port)?;
+    let listeners: Vec<Arc<TcpListener>> =
+        listener::open(config.host, config.port)?.into_iter().map(Arc::new).collect();
     let door = Arc::new(Door {
         limits,
         body_limit_bytes: config.body_limit_bytes,
@@ -99,6 +101,7 @@ pub fn start(
         in_flight: AtomicUsize::new(0),
         closing: AtomicBool::new(false),
         addresses: listeners.iter().filter_map(|l| l.local_addr().ok()).collect(),
+        listeners: listeners.clone(),
     });
     let start = |name: &str, body: Box<dyn FnOnce() + Send>| {
         thread::Builder::new()
@@ -156,6 +159,15 @@ impl Door {
         left
     }
 
+    /// The numbers that health shows.
+    fn load(&self) -> Load {
+        Load {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            connections: self.registry.len(),
+            listen_queue: self.listeners.iter().find_map(listener::queue),
+        }
+    }
+
     fn wait_for_answers(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         loop {
@@ -190,6 +202,7 @@ impl Door {
     /// goes: a newcomer may be a health probe.
     fn admit(self: &Arc<Door>, socket: TcpStream) {
         if !self.registry.make_room(self.limits.max_connections, ROOM_PATIENCE) {
+            self.health.metrics.shed("connections");
             return turn_away(&socket);
         }
         let door = Arc::clone(self);

@@ -35,11 +35,20 @@ pub fn find(method: &str, url: &str) -> Route {
     if segments.starts_with(&["v1", "v1"]) {
         segments.remove(0);
     }
+    let health = |path| (READ, Route::Health(path));
     let (allow, route) = match &segments[..] {
         // HAProxy's default check asks for `*` or `/`.
-        [] | ["*"] => (READ, Route::Health(HealthPath::Root)),
-        ["health"] => (READ, Route::Health(HealthPath::Health)),
-        ["status"] => (READ, Route::Health(HealthPath::Status)),
+        [] | ["*"] => health(HealthPath::Root),
+        ["health"] => health(HealthPath::Health),
+        ["status"] => health(HealthPath::Status),
+        ["livez" | "healthz"] | ["health", "live"] => health(HealthPath::Live(None)),
+        ["readyz" | "ready"] | ["health", "ready"] => health(HealthPath::Ready(None)),
+        ["startupz"] | ["health", "started"] => health(HealthPath::Started(None)),
+        ["livez", check] => health(HealthPath::Live(Some((*check).to_owned()))),
+        ["readyz", check] => health(HealthPath::Ready(Some((*check).to_owned()))),
+        ["startupz", check] => health(HealthPath::Started(Some((*check).to_owned()))),
+        ["ping"] => health(HealthPath::Ping),
+        ["metrics"] => health(HealthPath::Metrics),
         ["api", "hello"] => (READ, Route::Hello),
         ["v1", "messages"] | ["messages"] => (POST, Route::Call(Call::Messages)),
         ["v1", "messages", "count_tokens"] | ["messages", "count_tokens"] => {
@@ -96,6 +105,9 @@ mod tests {
             ("GET", "//health/?x=1", Route::Health(HealthPath::Health)),
             ("GET", "http://host:1/status", Route::Health(HealthPath::Status)),
             ("GET", "http://host", Route::Health(HealthPath::Root)),
+            ("GET", "/healthz", Route::Health(HealthPath::Live(None))),
+            ("GET", "/health/ready/", Route::Health(HealthPath::Ready(None))),
+            ("GET", "/readyz/drain", Route::Health(HealthPath::Ready(Some("drain".to_owned())))),
             ("OPTIONS", "/health", Route::Health(HealthPath::Health)),
             ("POST", "/health", Route::WrongMethod(READ)),
             ("POST", "/v1/messages?beta=true", Route::Call(Call::Messages)),

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Door;
 
@@ -32,7 +32,12 @@ pub fn watch(
         let (mut door_failures, mut api_failures) = (0, 0);
         loop {
             thread::sleep(EVERY);
-            count(&mut door_failures, door.probe());
+            let asked = Instant::now();
+            let probed = door.probe();
+            let metrics = &door.health.metrics;
+            metrics.self_probe_duration.set(asked.elapsed().as_micros() as u64);
+            metrics.self_probe_failures.add(u64::from(probed.is_err()));
+            count(&mut door_failures, probed);
             count(&mut api_failures, door.handover.connect().map(drop));
             door.health.set_api_alive(api_failures == 0);
             if api_failures > 0 && api_failures % REVIVE_AFTER == 0 {

@@ -1,0 +1,241 @@
+//! Counters and histograms, and their exposition as text.
+//!
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>; names follow OpenTelemetry where it has
+//! one, and CCProxy's documents for the three that they name.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub succeeded: Counter,
+    pub failed: Counter,
+    pub input_tokens: Counter,
+    pub output_tokens: Counter,
+    /// Of a message, from the end of its body to the end of its answer.
+    pub duration: Histogram<14>,
+    /// From the request to the provider to the first byte of its answer.
+    pub first_chunk: Histogram<14>,
+    pub upstream_errors: [Counter; UPSTREAM_ERRORS.len()],
+    pub shed: [Counter; SHED.len()],
+    pub health: [[Counter; 2]; HEALTH_PATHS.len()],
+    pub self_probe_failures: Counter,
+    /// In microseconds.
+    pub self_probe_duration: Counter,
+}
+
+/// The classes of `ccproxy_upstream_errors_total`, by Anthropic's error types.
+pub const UPSTREAM_ERRORS: [&str; 8] = [
+    "api_error",
+    "authentication_error",
+    "invalid_request_error",
+    "not_found_error",
+    "overloaded_error",
+    "permission_error",
+    "rate_limit_error",
+    "timeout_error",
+];
+
+/// Why a request was turned away without the provider.
+pub const SHED: [&str; 5] = ["connections", "memory", "in_flight", "draining", "rate_limit"];
+
+/// The paths of `ccproxy_health_requests_total`.
+pub const HEALTH_PATHS: [&str; 8] =
+    ["/", "/health", "/status", "/livez", "/readyz", "/startupz", "/ping", "/metrics"];
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Seconds: the buckets that OpenTelemetry recommends for requests, with longer ones for models.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Times, in buckets.
+#[derive(Debug)]
+pub struct Histogram<const N: usize> {
+    counts: [Counter; N],
+    count: Counter,
+    microseconds: Counter,
+}
+
+impl<const N: usize> Default for Histogram<N> {
+    fn default() -> Histogram<N> {
+        Histogram {
+            counts: std::array::from_fn(|_| Counter::default()),
+            count: Counter::default(),
+            microseconds: Counter::default(),
+        }
+    }
+}
+
+impl Histogram<14> {
+    pub fn observe(&self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        if let Some(bucket) = SECONDS.iter().position(|limit| seconds <= *limit) {
+            self.counts[bucket].add(1);
+        }
+        self.count.add(1);
+        self.microseconds.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+impl Metrics {
+    /// Counts an error of the provider by its Anthropic type.
+    pub fn upstream_error(&self, kind: &str) {
+        let at = UPSTREAM_ERRORS.iter().position(|known| *known == kind).unwrap_or(0);
+        self.upstream_errors[at].add(1);
+    }
+
+    /// Counts a request that was turned away.
+    pub fn shed(&self, reason: &str) {
+        if let Some(at) = SHED.iter().position(|known| *known == reason) {
+            self.shed[at].add(1);
+        }
+    }
+
+    /// Counts a health request.
+    pub fn health(&self, path: &str, status: u16) {
+        if let Some(at) = HEALTH_PATHS.iter().position(|known| *known == path) {
+            self.health[at][usize::from(status != 200)].add(1);
+        }
+    }
+}
+
+/// Text in the making. A family is begun once, then its samples follow.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    text: String,
+    name: &'static str,
+}
+
+impl Exposition {
+    pub fn new() -> Exposition {
+        Exposition { text: String::with_capacity(8192), name: "" }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.text.into_bytes()
+    }
+
+    pub fn family(&mut self, name: &'static str, kind: &str, help: &str) -> &mut Exposition {
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        self.name = name;
+        self
+    }
+
+    /// One sample of the family. Labels are given as pairs.
+    pub fn sample(
+        &mut self,
+        labels: &[(&str, &str)],
+        value: impl std::fmt::Display,
+    ) -> &mut Exposition {
+        self.line("", labels, value);
+        self
+    }
+
+    /// A family of one sample without labels.
+    pub fn single(
+        &mut self,
+        name: &'static str,
+        kind: &str,
+        help: &str,
+        value: impl std::fmt::Display,
+    ) {
+        self.family(name, kind, help).sample(&[], value);
+    }
+
+    /// A histogram's samples.
+    pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram<14>) {
+        let mut below = 0;
+        for (limit, count) in SECONDS.iter().zip(&histogram.counts) {
+            below += count.get();
+            let limit = limit.to_string();
+            let labels: Vec<_> = labels.iter().copied().chain([("le", &*limit)]).collect();
+            self.line("_bucket", &labels, below);
+        }
+        // A time that is being counted may be in a bucket and not yet in the count.
+        let count = histogram.count.get().max(below);
+        let all: Vec<_> = labels.iter().copied().chain([("le", "+Inf")]).collect();
+        self.line("_bucket", &all, count);
+        self.line("_sum", labels, histogram.microseconds.get() as f64 / 1e6);
+        self.line("_count", labels, count);
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let _ = write!(self.text, "{}{suffix}", self.name);
+        for (i, (name, text)) in labels.iter().enumerate() {
+            let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.text, "{}{name}=\"{escaped}\"", if i == 0 { '{' } else { ',' });
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}
+
+/// The process as `/proc` shows it, where there is one.
+pub fn process(out: &mut Exposition) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The command's name may hold spaces; the fields follow its parenthesis.
+    let fields: Vec<f64> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect())
+        .unwrap_or_default();
+    let field = |number: usize| fields.get(number - 3).copied().unwrap_or(0.0);
+    // SAFETY: plain queries of constants.
+    let (ticks, page) = unsafe {
+        (libc::sysconf(libc::_SC_CLK_TCK) as f64, libc::sysconf(libc::_SC_PAGESIZE) as f64)
+    };
+    let boot: f64 = std::fs::read_to_string("/proc/stat")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("btime ")?.parse().ok())
+        .unwrap_or(0.0);
+    out.single(
+        "process_cpu_seconds_total",
+        "counter",
+        "Time on processors, of the system and the user, in seconds.",
+        (field(14) + field(15)) / ticks,
+    );
+    out.single(
+        "process_start_time_seconds",
+        "gauge",
+        "When the process began, in seconds since 1970.",
+        boot + field(22) / ticks,
+    );
+    out.single(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Memory in use, in bytes.",
+        field(24) * page,
+    );
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
+    out.single(
+        "process_open_fds",
+        "gauge",
+        "Open file descriptors.",
+        descriptors.saturating_sub(1),
+    );
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call takes a valid rlimit to write to.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    out.single("process_max_fds", "gauge", "File descriptors there may be.", limit.rlim_cur);
+}
