@@ -145,13 +145,15 @@ fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
         drain_delay.as_secs(),
         shutdown_timeout.as_secs()
     );
-    std::thread::spawn(move || {
+    let second = move || {
         if events.1.iter().any(|event| matches!(event, Event::End)) {
             log::warn!("stopped at once by a second signal");
             logging::flush();
             exit(EXIT_SECOND_SIGNAL);
         }
-    });
+    };
+    // Without this thread a second signal is only slower to be obeyed.
+    let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(second);
     match door.drain(drain_delay, shutdown_timeout) {
         0 => log::info!("stopped"),
         left => log::warn!("stopped with {left} answers cut off"),

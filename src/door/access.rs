@@ -139,7 +139,7 @@ impl Access {
         if !trusted(peer) {
             return peer;
         }
-        let hops = head.forwarded_for.unwrap_or_default().rsplit(',');
+        let hops = head.forwarded_for.iter().rev().flat_map(|line| line.rsplit(','));
         let addresses = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
         let mut client = peer;
         for address in addresses {

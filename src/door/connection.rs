@@ -71,7 +71,7 @@ fn read_head(
     buffer: &mut Vec<u8>,
 ) -> Result<Option<usize>, head::Refusal> {
     let mut seen = 0;
-    let mut stage = None;
+    let mut waiting = connection.wait(Stage::Idle, IDLE_TIME);
     loop {
         // Empty lines before a request are from clients that end their bodies with one.
         let blank = buffer.len() - buffer.iter().skip_while(|b| matches!(b, b'\r' | b'\n')).count();
@@ -82,10 +82,13 @@ fn read_head(
             return Ok(Some(length));
         }
         seen = buffer.len();
-        let next = if buffer.is_empty() { Stage::Idle } else { Stage::Head };
-        if stage != Some(next) {
-            connection.enter(next, if next == Stage::Idle { IDLE_TIME } else { HEAD_TIME });
-            stage = Some(next);
+        if waiting.stage == Stage::Idle && !buffer.is_empty() {
+            waiting = connection.wait(Stage::Head, HEAD_TIME);
+        }
+        // From here on it may be cut, until bytes have come.
+        connection.resume(waiting);
+        if !connection.await_bytes() {
+            return Ok(None);
         }
         match receive(&connection.socket, buffer) {
             Ok(n) if n > 0 => {}
@@ -218,7 +221,8 @@ fn hand_over(
     manner: Manner,
 ) -> After {
     let mut socket = &*connection.socket;
-    if head.expects_continue && head.body != BodyLength::None && rest.is_empty() {
+    let too_large = matches!(head.body, BodyLength::Bytes(n) if n > door.body_limit_bytes as u64);
+    if head.expects_continue && head.body != BodyLength::None && !too_large && rest.is_empty() {
         let sent = io::Write::write_all(&mut socket, b"HTTP/1.1 100 Continue\r\n\r\n");
         if sent.is_err() {
             return After::Close;
@@ -263,7 +267,8 @@ fn hand_over(
     // Only there if the API was never reached.
     drop(door.exchanges.take(&request_id));
     match result {
-        Ok(()) if manner.close => close(connection),
+        // A stream may have outlived the time when connections were kept.
+        Ok(()) if manner.close || door.health.is_draining() => close(connection),
         Ok(()) => After::Keep,
         Err(Interrupted::Within) => After::Close,
         Err(Interrupted::Before(e)) => {

@@ -14,7 +14,7 @@ const MAX_HEADERS: usize = 100;
 pub struct Head<'a> {
     pub method: &'a str,
     pub target: &'a str,
-    /// HTTP/1.0: no chunks, and closed unless asked otherwise.
+    /// HTTP/1.0: no chunks, and always closed, since keeping it open would have to be announced.
     pub old: bool,
     pub body: BodyLength,
     /// The client wants no further request on this connection.
@@ -25,7 +25,8 @@ pub struct Head<'a> {
     pub content_encoding: Option<&'a str>,
     pub api_key: Option<&'a str>,
     pub authorization: Option<&'a str>,
-    pub forwarded_for: Option<&'a str>,
+    /// The values of every line, which are one list.
+    pub forwarded_for: Vec<&'a str>,
     pub accept: Option<&'a str>,
     /// Prometheus says how long it waits.
     pub scrapes: bool,
@@ -118,7 +119,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         content_encoding: None,
         api_key: None,
         authorization: None,
-        forwarded_for: None,
+        forwarded_for: Vec::new(),
         accept: None,
         scrapes: false,
         #[cfg(debug_assertions)]
@@ -139,7 +140,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             hosts += 1;
         } else if is("connection") {
             let says = |word: &str| value.split(',').any(|w| w.trim().eq_ignore_ascii_case(word));
-            head.close = says("close") || (head.close && !says("keep-alive"));
+            head.close |= says("close");
         } else if is("expect") {
             if !value.eq_ignore_ascii_case("100-continue") {
                 return Err(Refusal { status: 417, reason: "only 100-continue can be expected" });
@@ -160,7 +161,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         } else if is("x-prometheus-scrape-timeout-seconds") {
             head.scrapes = true;
         } else if is("x-forwarded-for") {
-            head.forwarded_for = Some(value);
+            head.forwarded_for.push(value);
         }
         #[cfg(debug_assertions)]
         if is("x-ccproxy-test-panic") {
@@ -272,6 +273,7 @@ mod tests {
         assert!(close("GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\n"));
         assert!(!close("GET / HTTP/1.1\r\nConnection: x-disclose\r\n\r\n"));
         assert!(close("GET / HTTP/1.0\r\n\r\n"));
-        assert!(!close("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(close("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(close("GET / HTTP/1.1\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n"));
     }
 }

@@ -8,8 +8,9 @@ const RESERVED_DESCRIPTORS: usize = 24;
 /// What a message in flight uses besides its client's connection: both ends of the private connection,
 /// tiny_http's duplicate of one, and the upstream's socket.
 const DESCRIPTORS_IN_FLIGHT: usize = 4;
-/// Threads besides connections: main, accept, reaper, watchdog, log, receive, and tiny_http's own.
-const RESERVED_THREADS: usize = 12;
+/// Threads besides connections: main, signals, accept, reaper, watchdog, log, receive, tidy, and those that
+/// tiny_http keeps, of the API and of the embedded provider.
+const RESERVED_THREADS: usize = 20;
 /// What a message in flight uses besides its connection's thread: a worker, and tiny_http's.
 const THREADS_IN_FLIGHT: usize = 2;
 /// Memory of a message in flight: stacks, buffers, TLS; and of a connection.

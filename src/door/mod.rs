@@ -52,8 +52,10 @@ const STACK_BYTES: usize = 128 << 10;
 /// How often overdue connections are looked for.
 const REAP_EVERY: Duration = Duration::from_millis(250);
 
-/// How long a newcomer waits for the connection that makes room for it.
-const ROOM_PATIENCE: Duration = Duration::from_millis(50);
+/// How long a newcomer waits for the connection, or the thread, that makes room for it.
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
+/// How soon a thread that could not be started is tried again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// How long answers that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -205,10 +207,11 @@ impl Door {
             self.health.metrics.shed("connections");
             return turn_away(&socket);
         }
-        let door = Arc::clone(self);
         let entry = Arc::new(self.registry.enter(socket, connection::IDLE_TIME));
-        for attempt in 0..2 {
-            let (door, its) = (Arc::clone(&door), Arc::clone(&entry));
+        let deadline = Instant::now() + ROOM_PATIENCE;
+        let mut evicted = false;
+        loop {
+            let (door, its) = (Arc::clone(self), Arc::clone(&entry));
             let thread = thread::Builder::new()
                 .name("connection".to_owned())
                 .stack_size(STACK_BYTES)
@@ -218,17 +221,17 @@ impl Door {
                         log::error!("a connection met a bug in ccproxy and was closed");
                     }
                 });
-            match thread {
-                Ok(_) => return,
-                // The limit of threads: another connection's becomes free.
-                Err(_) if attempt == 0 => {
-                    entry.connection.busy();
-                    let count = self.registry.len();
-                    self.registry.evict();
-                    self.registry.wait_for_departure(count, ROOM_PATIENCE);
-                }
-                Err(_) => turn_away(&entry.connection.socket),
+            if thread.is_ok() {
+                return;
             }
+            // The limit of threads: another connection's becomes free, a moment after it has gone.
+            if Instant::now() >= deadline {
+                self.health.metrics.shed("connections");
+                return turn_away(&entry.connection.socket);
+            }
+            entry.connection.busy();
+            evicted = evicted || self.registry.evict();
+            thread::sleep(RETRY);
         }
     }
 }

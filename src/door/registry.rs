@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+/// How long a connection may take to be read from or to say something before it can be cut.
+const GRACE_MS: u64 = 5;
+
 /// How soon a connection that could not be cut is looked at again.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -33,6 +36,15 @@ pub enum Stage {
 
 const STAGES: [Stage; 5] = [Stage::Idle, Stage::Head, Stage::Body, Stage::Busy, Stage::Lingering];
 
+/// A stage that waits for the client: since when, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    pub stage: Stage,
+    /// Milliseconds since the connection began.
+    since: u64,
+    deadline: u64,
+}
+
 /// A connection as others see it.
 #[derive(Debug)]
 pub struct Connection {
@@ -51,11 +63,37 @@ impl Connection {
 
     /// Enters a stage that may last for `limit`.
     pub fn enter(&self, stage: Stage, limit: Duration) {
-        let now = self.now();
+        self.resume(self.wait(stage, limit));
+    }
+
+    /// A wait for the client that begins now. The connection enters it by [`Connection::resume`].
+    pub fn wait(&self, stage: Stage, limit: Duration) -> Wait {
+        let since = self.now();
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.deadline.store(now.saturating_add(limit), Ordering::Relaxed);
-        self.since.store(now, Ordering::Relaxed);
-        self.stage.store(stage as u8, Ordering::Release);
+        Wait { stage, since, deadline: since.saturating_add(limit) }
+    }
+
+    /// Enters a wait, or enters it again: its time goes on from where it began.
+    pub fn resume(&self, wait: Wait) {
+        self.deadline.store(wait.deadline, Ordering::Relaxed);
+        self.since.store(wait.since, Ordering::Relaxed);
+        self.stage.store(wait.stage as u8, Ordering::Release);
+    }
+
+    /// Waits until bytes have come, and leaves them unread. From then on the connection is busy, so that
+    /// nobody cuts it between its request and the answer. Returns false if the client has gone.
+    pub fn await_bytes(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        loop {
+            match SockRef::from(&*self.socket).recv_with_flags(&mut byte, libc::MSG_PEEK) {
+                Ok(n) => {
+                    self.busy();
+                    return n > 0;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Enters [`Stage::Busy`], which has no deadline here.
@@ -152,14 +190,6 @@ impl Registry {
         }
     }
 
-    /// Waits until there are fewer than `count`, but not longer than `patience`. Returns whether it is
-    /// so.
-    pub fn wait_for_departure(&self, count: usize, patience: Duration) -> bool {
-        let connections = self.lock();
-        let waited = self.gone.wait_timeout_while(connections, patience, |all| all.len() >= count);
-        waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
-    }
-
     /// Cuts every connection whose time is over.
     pub fn reap(&self) {
         for connection in self.lock().values().filter(|connection| connection.is_overdue()) {
@@ -174,7 +204,7 @@ impl Registry {
 
 /// A newcomer that has not said anything yet waits no less than one that sends a byte a second, so it
 /// is the time that decides between them. But one whose request has come and has not been read is about
-/// to be answered: it may be a probe amid a flood.
+/// to be answered, and one that has come this moment is about to speak: it may be a probe amid a flood.
 fn evict(connections: &HashMap<u64, Arc<Connection>>) -> bool {
     let rank = |connection: &Connection| match connection.stage() {
         Stage::Idle | Stage::Lingering | Stage::Head => Some(1),
@@ -184,13 +214,14 @@ fn evict(connections: &HashMap<u64, Arc<Connection>>) -> bool {
     let mut waiting: Vec<(u8, u64, &Arc<Connection>)> = connections
         .values()
         .filter_map(|connection| Some((rank(connection)?, connection.waited(), connection)))
+        .filter(|(_, waited, _)| *waited >= GRACE_MS)
         .collect();
     waiting.sort_unstable_by_key(|(rank, waited, _)| (*rank, *waited));
     let worst = waiting
         .into_iter()
         .rev()
         .map(|(_, _, connection)| connection)
-        .find(|connection| connection.stage() != Stage::Idle || !connection.has_unread());
+        .find(|connection| connection.stage() == Stage::Lingering || !connection.has_unread());
     let Some(connection) = worst else { return false };
     // Not chosen again before its thread has taken it out.
     connection.busy();
