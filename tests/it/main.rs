@@ -3,6 +3,14 @@
 mod cli;
 mod config;
 mod docs;
+mod door_access;
+mod door_bodies;
+mod door_drain;
+mod door_health;
+mod door_leaving;
+mod door_load;
+mod door_requests;
+mod door_shortage;
 mod error;
 mod golden;
 mod grammar;

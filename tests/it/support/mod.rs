@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod http;
+pub mod prober;
 pub mod proxy;
 pub mod upstream;
 

@@ -1,5 +1,7 @@
 //! The program itself, with an environment of its own and nothing else.
 
+pub mod confined;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

@@ -69,6 +69,35 @@ impl Upstream {
             }
         });
     }
+
+    /// Answers the first request of each connection, and closes when the next one comes: at its first
+    /// byte, which resets the connection, or when all of it has been read.
+    pub fn answer_once_per_connection(self) {
+        thread::spawn(move || {
+            let mut count = 0;
+            while let Ok((stream, _)) = self.listener.accept() {
+                count += 1;
+                let reads_all = count % 2 == 0;
+                thread::spawn(move || {
+                    let mut connection = Connection::new(stream);
+                    let Some(head) = connection.wire.try_head() else { return };
+                    let request = connection.request_after(head);
+                    if request.body["stream"] == true {
+                        connection.begin_events();
+                        connection.say("answered");
+                        connection.finish();
+                    } else {
+                        connection.complete("answered");
+                    }
+                    if let Some(head) = connection.wire.try_head()
+                        && reads_all
+                    {
+                        connection.request_after(head);
+                    }
+                });
+            }
+        });
+    }
 }
 
 /// An address that refuses every connection for as long as it is kept: bound, but not listening.

@@ -1,0 +1,126 @@
+//! Where descriptors, threads or a reader of the log are short: streams that were admitted go on,
+//! health answers, and afterwards all is as before.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use crate::support::client::Client;
+use crate::support::prober::Prober;
+use crate::support::proxy::confined::{Confines, is_root};
+use crate::support::proxy::{Proxy, Setup};
+use crate::support::upstream::{Connection, Upstream};
+
+/// A client that wants something, but does not say what.
+fn hostile(proxy: &Proxy, number: usize) -> TcpStream {
+    let said: &[u8] = match number % 4 {
+        0 => b"",
+        1 => b"GET /health HTTP/1.1\r\nHost: a\r\nX-",
+        2 => b"POST /v1/messages HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+        _ => b"P",
+    };
+    let mut stream = TcpStream::connect(proxy.address).expect("the proxy listens");
+    // Where it was cut already it takes nothing.
+    let _ = stream.write_all(said);
+    stream
+}
+
+/// Streams of which the client has seen the first piece.
+fn begin_streams(upstream: &Upstream, proxy: &Proxy, count: usize) -> Vec<(Client, Connection)> {
+    let begin = |_| {
+        let mut client = Client::connect(proxy);
+        client.send_stream("hello");
+        let mut connection = upstream.accept();
+        connection.request();
+        connection.begin_events();
+        connection.say("begun");
+        client.begin();
+        assert_eq!(client.text(), "begun");
+        (client, connection)
+    };
+    (0..count).map(begin).collect()
+}
+
+#[test]
+fn few_descriptors() {
+    for descriptors in [64, 65, 256] {
+        let upstream = Upstream::start();
+        let confines = Confines { descriptors: Some(descriptors), ..Confines::default() };
+        let proxy = Setup::asking(&upstream).start_confined(confines);
+        // What is kept for a while after four messages is no leak.
+        for (client, connection) in &mut begin_streams(&upstream, &proxy, 4) {
+            connection.finish();
+            assert_eq!(client.finish(), "");
+        }
+        let base = proxy.footprint();
+        let mut prober = Prober::start(&proxy);
+        let mut streams = begin_streams(&upstream, &proxy, 4);
+        for _ in 0..5 {
+            let mut crowd = Vec::new();
+            for number in 0..200 {
+                crowd.push(hostile(&proxy, number));
+                if number % 50 == 49 {
+                    for (client, connection) in &mut streams {
+                        connection.say("on");
+                        assert_eq!(client.text(), "on");
+                    }
+                }
+            }
+        }
+        for (client, connection) in &mut streams {
+            connection.finish();
+            assert_eq!(client.finish(), "");
+        }
+        drop(streams);
+        prober.wait_until("letting go of clients", || proxy.descriptors() <= base.descriptors + 10);
+        upstream.answer_all();
+        for _ in 0..20 {
+            assert_eq!(Client::fetch_message(&proxy, "hello").message(), "answered");
+        }
+        prober.finish(&format!("{descriptors} descriptors and 200 clients that only begin"));
+    }
+}
+
+#[test]
+fn few_threads() {
+    assert!(
+        is_root(),
+        "this test needs root, to run the program as a user of whom it counts threads"
+    );
+    // A user of whom nobody else runs anything, and that exists in small containers too.
+    let user = 20_000 + std::process::id() % 40_000;
+    let confines = Confines { threads: Some(30), user: Some(user), ..Confines::default() };
+    let proxy = Setup::echo().start_confined(confines);
+    assert_eq!(Client::fetch_message(&proxy, "hello").status, 200);
+    let base = proxy.footprint();
+    let mut prober = Prober::start(&proxy);
+    for _ in 0..20 {
+        let crowd: Vec<TcpStream> = (0..60).map(|number| hostile(&proxy, number)).collect();
+        // Nobody answers a message in the middle of it at once, but somebody does.
+        prober.wait_until("answering a message", || {
+            let answer = Client::fetch_message(&proxy, "hello");
+            assert!(matches!(answer.status, 200 | 503 | 529), "{}", answer.text());
+            answer.status == 200
+        });
+        drop(crowd);
+        prober.wait_until("letting go of clients", || proxy.footprint().is_near(base));
+        assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");
+    }
+    prober.finish("30 threads and 60 clients that only begin");
+}
+
+#[test]
+fn a_log_that_nobody_reads() {
+    let setup = Setup::echo().variable("LOG_LEVEL", "debug");
+    let (proxy, _pipe) = setup.start_with_unread_log();
+    let prober = Prober::start(&proxy);
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&proxy)).collect();
+    for number in 0..2000 / clients.len() {
+        for client in &mut clients {
+            client.send_whole(&format!("number {number}"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().message(), format!("You said: number {number}"));
+        }
+    }
+    prober.finish("a log that nobody reads");
+}
