@@ -131,7 +131,8 @@ fn ask(address: SocketAddr, path: &str, deadline: Instant) -> Result<(), Problem
             env!("CARGO_PKG_VERSION")
         )?;
         let mut bytes = [0; 4096];
-        while answer.len() < ANSWER_LIMIT {
+        // Not every server closes when it is asked to.
+        while answer.len() < ANSWER_LIMIT && !is_complete(&answer) {
             socket.set_read_timeout(Some(left()?))?;
             match socket.read(&mut bytes) {
                 Ok(0) => break,
@@ -146,6 +147,20 @@ fn ask(address: SocketAddr, path: &str, deadline: Instant) -> Result<(), Problem
     };
     exchange().map_err(|e| Problem::Answer(words(&e)))?;
     judge(&answer, path).map_err(Problem::Answer)
+}
+
+/// Whether the answer's head and the body it announces are there, or what came is no answer.
+fn is_complete(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        let begin = &answer[..answer.len().min(5)];
+        return !b"HTTP/".starts_with(begin);
+    };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| body.len() >= length)
 }
 
 /// Healthy is 200, and on `/health` the word of ccproxy: another server on the port is not health.
