@@ -3,21 +3,25 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>; names follow OpenTelemetry where it has
 //! one, and CCProxy's documents for the three that they name.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Everything that is counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     pub succeeded: Counter,
     pub failed: Counter,
-    pub input_tokens: Counter,
-    pub output_tokens: Counter,
-    /// Of a message, from the end of its body to the end of its answer.
-    pub duration: Histogram<14>,
-    /// From the request to the provider to the first byte of its answer.
-    pub first_chunk: Histogram<14>,
+    pub input_tokens: Histogram,
+    pub output_tokens: Histogram,
+    /// Of a message, from its coming to the API to the end of its answer.
+    pub duration: Histogram,
+    /// From the request to the provider to the head of its answer.
+    pub first_chunk: Histogram,
+    /// Requests to the API, as the door sees them. Locked once for each, when it is over.
+    requests: Mutex<BTreeMap<Labels, Histogram>>,
     pub upstream_errors: [Counter; UPSTREAM_ERRORS.len()],
     pub shed: [Counter; SHED.len()],
     pub health: [[Counter; 2]; HEALTH_PATHS.len()],
@@ -49,6 +53,13 @@ pub const HEALTH_PATHS: [&str; 8] =
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
+impl Histogram {
+    /// The sum of whole values, such as tokens.
+    pub fn total(&self) -> u64 {
+        self.millionths.get() / 1_000_000
+    }
+}
+
 impl Counter {
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
@@ -63,36 +74,75 @@ impl Counter {
     }
 }
 
-/// Seconds: the buckets that OpenTelemetry recommends for requests, with longer ones for models.
-const SECONDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// The buckets that OpenTelemetry recommends for the requests of a server, in seconds.
+const SERVER_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// Times, in buckets.
+/// The buckets that it recommends for models, in seconds and in tokens.
+const MODEL_SECONDS: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+const MODEL_TOKENS: &[f64] = &[
+    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0,
+    16777216.0, 67108864.0,
+];
+
+/// Values, in buckets.
 #[derive(Debug)]
-pub struct Histogram<const N: usize> {
-    counts: [Counter; N],
+pub struct Histogram {
+    limits: &'static [f64],
+    counts: Box<[Counter]>,
     count: Counter,
-    microseconds: Counter,
+    /// The sum, in millionths.
+    millionths: Counter,
 }
 
-impl<const N: usize> Default for Histogram<N> {
-    fn default() -> Histogram<N> {
+impl Histogram {
+    fn new(limits: &'static [f64]) -> Histogram {
         Histogram {
-            counts: std::array::from_fn(|_| Counter::default()),
+            limits,
+            counts: limits.iter().map(|_| Counter::default()).collect(),
             count: Counter::default(),
-            microseconds: Counter::default(),
+            millionths: Counter::default(),
         }
     }
-}
 
-impl Histogram<14> {
-    pub fn observe(&self, time: Duration) {
-        let seconds = time.as_secs_f64();
-        if let Some(bucket) = SECONDS.iter().position(|limit| seconds <= *limit) {
+    pub fn observe_time(&self, time: Duration) {
+        let millionths = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.observe(time.as_secs_f64(), millionths);
+    }
+
+    pub fn observe_tokens(&self, tokens: u64) {
+        self.observe(tokens as f64, tokens.saturating_mul(1_000_000));
+    }
+
+    fn observe(&self, value: f64, millionths: u64) {
+        if let Some(bucket) = self.limits.iter().position(|limit| value <= *limit) {
             self.counts[bucket].add(1);
         }
         self.count.add(1);
-        self.microseconds.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        self.millionths.add(millionths);
+    }
+}
+
+/// Method, route and status of a request to the API.
+pub type Labels = (&'static str, &'static str, u16);
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            succeeded: Counter::default(),
+            failed: Counter::default(),
+            input_tokens: Histogram::new(MODEL_TOKENS),
+            output_tokens: Histogram::new(MODEL_TOKENS),
+            duration: Histogram::new(MODEL_SECONDS),
+            first_chunk: Histogram::new(MODEL_SECONDS),
+            requests: Mutex::default(),
+            upstream_errors: Default::default(),
+            shed: Default::default(),
+            health: Default::default(),
+            self_probe_failures: Counter::default(),
+            self_probe_duration: Counter::default(),
+        }
     }
 }
 
@@ -101,6 +151,29 @@ impl Metrics {
     pub fn upstream_error(&self, kind: &str) {
         let at = UPSTREAM_ERRORS.iter().position(|known| *known == kind).unwrap_or(0);
         self.upstream_errors[at].add(1);
+    }
+
+    /// Counts a request to the API.
+    pub fn request(&self, labels: Labels, duration: Duration) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests
+            .entry(labels)
+            .or_insert_with(|| Histogram::new(SERVER_SECONDS))
+            .observe_time(duration);
+    }
+
+    /// Appends the histograms of the requests to the API.
+    pub fn expose_requests(&self, out: &mut Exposition) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((method, route, status), histogram) in requests.iter() {
+            let status = status.to_string();
+            let labels = [
+                ("http_request_method", *method),
+                ("http_route", *route),
+                ("http_response_status_code", &*status),
+            ];
+            out.histogram(&labels, histogram);
+        }
     }
 
     /// Counts a request that was turned away.
@@ -162,9 +235,9 @@ impl Exposition {
     }
 
     /// A histogram's samples.
-    pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram<14>) {
+    pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut below = 0;
-        for (limit, count) in SECONDS.iter().zip(&histogram.counts) {
+        for (limit, count) in histogram.limits.iter().zip(&histogram.counts) {
             below += count.get();
             let limit = limit.to_string();
             let labels: Vec<_> = labels.iter().copied().chain([("le", &*limit)]).collect();
@@ -174,7 +247,7 @@ impl Exposition {
         let count = histogram.count.get().max(below);
         let all: Vec<_> = labels.iter().copied().chain([("le", "+Inf")]).collect();
         self.line("_bucket", &all, count);
-        self.line("_sum", labels, histogram.microseconds.get() as f64 / 1e6);
+        self.line("_sum", labels, histogram.millionths.get() as f64 / 1e6);
         self.line("_count", labels, count);
     }
 

@@ -61,14 +61,15 @@ fn count(metrics: &Metrics, ending: &Ending, duration: Duration) {
     match ending {
         Ending::Answered { usage, .. } => {
             metrics.succeeded.add(1);
-            metrics.input_tokens.add(usage.input_tokens + usage.cache_read_input_tokens);
-            metrics.output_tokens.add(usage.output_tokens);
+            let input_tokens = usage.input_tokens + usage.cache_read_input_tokens;
+            metrics.input_tokens.observe_tokens(input_tokens);
+            metrics.output_tokens.observe_tokens(usage.output_tokens);
         }
         Ending::Failed(_) => metrics.failed.add(1),
         // Neither: its answer was not wanted any more.
         Ending::ClientGone => return,
     }
-    metrics.duration.observe(duration);
+    metrics.duration.observe_time(duration);
 }
 
 /// Answers `count_tokens` with an estimate.
@@ -202,7 +203,7 @@ impl Asking<'_> {
         let answer = self.ask_provider(body, client);
         match &answer {
             Ok(_) => {
-                health.metrics.first_chunk.observe(asked.elapsed());
+                health.metrics.first_chunk.observe_time(asked.elapsed());
                 permit.ended(Outcome::Answered);
             }
             Err(Failure::Error(error)) => {

@@ -11,21 +11,24 @@ mod reply;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tiny_http::Request;
 
-use crate::config::Config;
+use crate::config::{Config, ProviderProbe};
 use crate::exchange::{Call, Exchange, Exchanges, HEADER};
-use crate::health::Health;
+use crate::health::{Health, Outcome};
 use crate::private;
+use crate::unique::unique;
 use crate::upstream::Upstream;
 use pool::Pool;
 use reply::Reply;
 
 /// How often old connections to the provider are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
-const TIDY_STACK_BYTES: usize = 128 << 10;
+const TIDY_STACK_BYTES: usize = 256 << 10;
+/// How often the provider is probed, where it is, and a bit.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
 
 /// What every request shares.
 struct Api {
@@ -57,9 +60,18 @@ impl Server {
         let models = models::list(&config);
         let api = Arc::new(Api { models, config, upstream, exchanges, health });
         let tidied = Arc::clone(&api);
-        let tidy = move || loop {
-            thread::sleep(TIDY_EVERY);
-            tidied.upstream.tidy();
+        let tidy = move || {
+            let mut next_probe = Instant::now();
+            loop {
+                thread::sleep(TIDY_EVERY);
+                tidied.upstream.tidy();
+                if tidied.config.provider_probe != ProviderProbe::Off
+                    && Instant::now() >= next_probe
+                {
+                    guarded(|| tidied.probe_provider());
+                    next_probe = Instant::now() + PROBE_EVERY + jitter();
+                }
+            }
         };
         thread::Builder::new()
             .name("tidy".to_owned())
@@ -92,6 +104,23 @@ impl Server {
 
 fn failed(e: &dyn std::fmt::Display) -> String {
     format!("the API could not be started: {e}")
+}
+
+/// Up to ten seconds, so that replicas do not ask in step.
+fn jitter() -> Duration {
+    let bytes = unique("").into_bytes();
+    Duration::from_millis(bytes.iter().map(|byte| u64::from(*byte)).product::<u64>() % 10_000)
+}
+
+impl Api {
+    /// Asks whether the provider is there, between messages.
+    fn probe_provider(&self) {
+        let outcome = match self.upstream.probe(self.config.provider_probe) {
+            Ok(()) => Outcome::Answered,
+            Err(error) => Outcome::of(&error),
+        };
+        self.health.provider.probed(outcome);
+    }
 }
 
 /// Receives requests for ever.

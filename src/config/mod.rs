@@ -48,6 +48,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
+    pub provider_probe: ProviderProbe,
     pub certificates: Option<String>,
     /// URL of the HTTP proxy to reach the provider through.
     pub http_proxy: Option<Secret>,
@@ -68,6 +69,16 @@ pub enum Host {
     /// 127.0.0.1 and ::1.
     Localhost,
     Address(IpAddr),
+}
+
+/// Whether the provider is asked for without a message, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderProbe {
+    Off,
+    /// A connection, with TLS where there is some; nothing is sent on it.
+    Connect,
+    /// The list of models, with the key.
+    Models,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +203,7 @@ impl Config {
             },
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
+            provider_probe: reader.provider_probe(),
             certificates: reader.get(&CERTIFICATES).map(|(_, value)| value),
             http_proxy: None,
         };
@@ -480,6 +492,21 @@ impl Reader<'_> {
             ));
             log::LevelFilter::Info
         })
+    }
+
+    fn provider_probe(&mut self) -> ProviderProbe {
+        let Some((name, value)) = self.get(&PROVIDER_PROBE) else { return ProviderProbe::Off };
+        match &*value.to_ascii_lowercase() {
+            "off" => ProviderProbe::Off,
+            "connect" => ProviderProbe::Connect,
+            "models" => ProviderProbe::Models,
+            _ => {
+                self.problem(format!(
+                    "{name}: {value:?} is not a probe; use off, connect or models"
+                ));
+                ProviderProbe::Off
+            }
+        }
     }
 
     fn log_format(&mut self) -> Option<LogFormat> {

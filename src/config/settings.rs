@@ -35,6 +35,7 @@ pub static SETTINGS: &[Setting] = &[
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     CERTIFICATES,
+    PROVIDER_PROBE,
     HEALTHCHECK_URL,
     HEALTHCHECK_TIMEOUT,
 ];
@@ -170,6 +171,12 @@ pub(super) const CERTIFICATES: Setting = Setting {
     variables: &["SSL_CERT_FILE"],
     default: "the built-in ones",
     doc: "PEM file of the certificate authorities to trust instead",
+};
+pub(super) const PROVIDER_PROBE: Setting = Setting {
+    flag: "provider-probe",
+    variables: &["CCPROXY_PROVIDER_PROBE"],
+    default: "off",
+    doc: "every minute or so, whether the provider is there: connect (a connection, no request) or models (its list of models); never a completion",
 };
 pub(super) const HEALTHCHECK_URL: Setting = Setting {
     flag: "",

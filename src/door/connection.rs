@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Door;
 use super::answer::{self, Manner};
@@ -253,6 +253,9 @@ fn hand_over(
     };
     // A stream to HTTP/1.0 has no end but the connection's.
     let manner = Manner { close: manner.close || (head.old && call == Call::Messages), ..manner };
+    let method = if head.method == "POST" { "POST" } else { "GET" };
+    let route = route_of(&call);
+    let began = Instant::now();
     let request_id = unique("req_");
     door.exchanges.hand_over(Exchange {
         request_id: request_id.clone(),
@@ -266,16 +269,29 @@ fn hand_over(
     let result = door.handover.run(&request_id, socket, manner, head.old);
     // Only there if the API was never reached.
     drop(door.exchanges.take(&request_id));
+    if let Ok(status) = result {
+        door.health.metrics.request((method, route, status), began.elapsed());
+    }
     match result {
         // A stream may have outlived the time when connections were kept.
-        Ok(()) if manner.close || door.health.is_draining() => close(connection),
-        Ok(()) => After::Keep,
+        Ok(_) if manner.close || door.health.is_draining() => close(connection),
+        Ok(_) => After::Keep,
         Err(Interrupted::Within) => After::Close,
         Err(Interrupted::Before(e)) => {
             log::error!("the API did not take a request: {e}");
             let reason = "ccproxy is short of threads or descriptors".to_owned();
             refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false)
         }
+    }
+}
+
+/// The name of a call's path in the metrics.
+fn route_of(call: &Call) -> &'static str {
+    match call {
+        Call::Messages => "/v1/messages",
+        Call::CountTokens => "/v1/messages/count_tokens",
+        Call::Models => "/v1/models",
+        Call::Model(_) => "/v1/models/{id}",
     }
 }
 

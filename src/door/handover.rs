@@ -60,29 +60,29 @@ impl Handover {
         private::connect(&api, "/")
     }
 
-    /// Asks the API to take the exchange `id`, and copies its answer to `client`.
+    /// Asks the API to take the exchange `id`, and copies its answer to `client`. Returns its status.
     pub fn run(
         &self,
         id: &str,
         client: &TcpStream,
         manner: Manner,
         old: bool,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<u16, Interrupted> {
         let mut connection = self.connection().map_err(Interrupted::Before)?;
         let request = format!("POST / HTTP/1.1\r\n{HEADER}: {id}\r\nContent-Length: 0\r\n\r\n");
         connection.write_all(request.as_bytes()).map_err(Interrupted::Before)?;
         let mut buffer = Vec::with_capacity(READ_BYTES);
-        let (head, form) = read_head(&mut connection, &mut buffer).map_err(Interrupted::Before)?;
+        let answer = read_head(&mut connection, &mut buffer).map_err(Interrupted::Before)?;
 
         let mut copy = Copy { client, manner, old, out: Vec::with_capacity(READ_BYTES) };
-        let copied = copy.head(&buffer[..head], form).and_then(|()| {
-            buffer.drain(..head);
-            copy.body(&mut connection, &mut buffer, form)
+        let copied = copy.head(&buffer[..answer.length], answer.form).and_then(|()| {
+            buffer.drain(..answer.length);
+            copy.body(&mut connection, &mut buffer, answer.form)
         });
         match copied {
             Ok(()) => {
                 self.keep(connection);
-                Ok(())
+                Ok(answer.status)
             }
             Err(_) => {
                 // The API watches this socket: it ends the upstream call now. Its connection is
@@ -122,8 +122,16 @@ enum Form {
     Chunked,
 }
 
-/// Reads the head of the answer into `buffer`; returns its length and the body's form.
-fn read_head(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<(usize, Form)> {
+/// The head of an answer of the API.
+struct AnswerHead {
+    status: u16,
+    /// In bytes.
+    length: usize,
+    form: Form,
+}
+
+/// Reads the head of the answer into `buffer`.
+fn read_head(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<AnswerHead> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
@@ -139,7 +147,7 @@ fn read_head(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<(u
                     _ if value("Transfer-Encoding").is_some() => Form::Chunked,
                     _ => Form::Sized(0),
                 };
-                return Ok((length, form));
+                return Ok(AnswerHead { status: response.code.unwrap_or(0), length, form });
             }
             Ok(httparse::Status::Partial) if buffer.len() < HEAD_LIMIT => {}
             _ => {

@@ -370,10 +370,10 @@ impl Health {
     }
 
     fn details(&self, in_flight: usize) -> StatusDetails {
-        let (state, source) = match self.provider.is_up() {
-            None => ("unknown", "none"),
-            Some(true) => ("up", "traffic"),
-            Some(false) => ("down", "traffic"),
+        let state = match self.provider.is_up() {
+            None => "unknown",
+            Some(true) => "up",
+            Some(false) => "down",
         };
         StatusDetails {
             uptime_seconds: self.began.elapsed().as_secs(),
@@ -384,7 +384,7 @@ impl Health {
                 last_error_class: self.provider.last_error_class(),
                 consecutive_failures: self.provider.consecutive_failures(),
                 circuit_open: self.provider.is_circuit_open(),
-                source,
+                source: self.provider.source(),
             },
         }
     }
@@ -474,8 +474,8 @@ impl Health {
         );
         out.histogram(&[provider], &metrics.duration);
         out.family("ccproxy_tokens_processed_total", "counter", "Tokens of the answered messages.")
-            .sample(&[provider, ("type", "input")], metrics.input_tokens.get())
-            .sample(&[provider, ("type", "output")], metrics.output_tokens.get());
+            .sample(&[provider, ("type", "input")], metrics.input_tokens.total())
+            .sample(&[provider, ("type", "output")], metrics.output_tokens.total());
         out.family(
             "ccproxy_upstream_errors_total",
             "counter",
@@ -524,6 +524,25 @@ impl Health {
             ("gen_ai_provider_name", self.config.provider),
             ("gen_ai_request_model", &*self.config.model),
         ];
+        out.family(
+            "http_server_request_duration_seconds",
+            "histogram",
+            "Requests to the API, from the end of the body to the end of the answer.",
+        );
+        metrics.expose_requests(&mut out);
+        out.family(
+            "gen_ai_client_operation_duration_seconds",
+            "histogram",
+            "Messages, from their coming to the end of the answer.",
+        );
+        out.histogram(&model, &metrics.duration);
+        out.family("gen_ai_client_token_usage", "histogram", "Tokens of a message.");
+        for (kind, tokens) in [("input", &metrics.input_tokens), ("output", &metrics.output_tokens)]
+        {
+            let labels: Vec<_> =
+                model.iter().copied().chain([("gen_ai_token_type", kind)]).collect();
+            out.histogram(&labels, tokens);
+        }
         out.family(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "histogram",

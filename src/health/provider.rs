@@ -52,6 +52,8 @@ pub struct ProviderState {
     consecutive_failures: AtomicU32,
     is_known: AtomicBool,
     is_open: AtomicBool,
+    /// The last outcome is a probe's, not a message's.
+    is_probed: AtomicBool,
     /// Seconds since 1970; 0 for never.
     last_success: AtomicU64,
     breaker: Mutex<Breaker>,
@@ -81,6 +83,9 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        if self.outcome != Outcome::Unknown {
+            self.state.is_probed.store(false, Ordering::Relaxed);
+        }
         self.state.record(std::mem::replace(&mut self.outcome, Outcome::Unknown));
     }
 }
@@ -118,6 +123,23 @@ impl ProviderState {
                     retry: Retry { after: Some(seconds.to_string()), ..Retry::default() },
                 })
             }
+        }
+    }
+
+    /// Takes what a probe between messages has found.
+    pub fn probed(&self, outcome: Outcome) {
+        self.is_probed.store(true, Ordering::Relaxed);
+        self.record(outcome);
+    }
+
+    /// Where the last word on the provider comes from.
+    pub fn source(&self) -> &'static str {
+        if !self.is_known.load(Ordering::Relaxed) {
+            "none"
+        } else if self.is_probed.load(Ordering::Relaxed) {
+            "probe"
+        } else {
+            "traffic"
         }
     }
 

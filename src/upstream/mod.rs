@@ -4,6 +4,7 @@
 //! phases (there is none for the whole), and a kept connection that the provider closed meanwhile is
 //! replaced once, before anything came back.
 
+mod probe;
 mod resolver;
 mod transport;
 mod wait;
@@ -45,6 +46,7 @@ pub struct Upstream {
     key: Option<Secret>,
     headers: Vec<(&'static str, String)>,
     timeouts: Timeouts,
+    embedded: Option<String>,
 }
 
 /// The head of an answer, and its body still to be read.
@@ -103,7 +105,7 @@ impl Upstream {
         let base_url = if embedded.is_some() { "http://embedded/v1" } else { &config.base_url };
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(SocketConnector { embedded })
+                .chain(SocketConnector { embedded: embedded.clone() })
                 .chain(RustlsConnector::default())
                 .chain(PhaseConnector);
         Ok(Upstream {
@@ -112,6 +114,7 @@ impl Upstream {
             key: config.api_key.clone(),
             headers: config.headers.clone(),
             timeouts: config.timeouts,
+            embedded,
         })
     }
 

@@ -157,7 +157,10 @@ fn the_first_answer_ends_a_failure() {
             &format!("ccproxy_requests_total{{provider=\"custom\",status=\"{status}\"}}"),
         )
     };
-    assert_eq!((counted("success"), counted("error")), (Some(1.0), Some(4.0)));
+    // A message is counted when its answer is out.
+    proxy.wait_until("counted", |_| {
+        (counted("success"), counted("error")) == (Some(1.0), Some(4.0))
+    });
 }
 
 #[test]

@@ -1,0 +1,122 @@
+//! Asks whether the provider is there, without a message and without cost, where the user wants that.
+
+use std::cell::RefCell;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::http::Uri;
+use ureq::unversioned::resolver::Resolver;
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
+    time,
+};
+
+use super::resolver::CachingResolver;
+use super::transport::SocketConnector;
+use super::wait::{Client, Failure, begin};
+use super::{Upstream, failure};
+use crate::config::{ProviderProbe, Timeouts};
+use crate::error::{Error, Retry};
+
+/// For everything that a probe does.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Nobody waits for a probe.
+struct Nobody(Instant);
+
+impl Client for Nobody {
+    fn socket(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.0
+    }
+
+    fn wake(&mut self) {
+        self.0 = Instant::now() + PATIENCE;
+    }
+}
+
+impl Upstream {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// What a message would have met.
+    pub fn probe(&self, how: ProviderProbe) -> Result<(), Error> {
+        let timeouts = Timeouts { connect: PATIENCE, first_byte: PATIENCE, idle: PATIENCE };
+        let nobody = Rc::new(RefCell::new(Nobody(Instant::now() + PATIENCE)));
+        let _call = begin(nobody, timeouts, true);
+        let asked = match how {
+            ProviderProbe::Off => Ok(()),
+            ProviderProbe::Connect => self.connect(),
+            ProviderProbe::Models => self.models(),
+        };
+        asked.map_err(|failure| match failure {
+            Failure::Error(error) => error,
+            Failure::ClientGone => unreachable!("there is no client"),
+        })
+    }
+
+    /// Opens a connection as a message's is opened, and closes it.
+    fn connect(&self) -> Result<(), Failure> {
+        let embedded = self.embedded.clone();
+        let open = move |details: &ConnectionDetails| {
+            let connected =
+                ().chain(ConnectProxyConnector::default())
+                    .chain(SocketConnector { embedded: embedded.clone() })
+                    .chain(RustlsConnector::default())
+                    .connect(details, None)?;
+            connected
+                .map(|transport| Box::new(transport) as Box<dyn Transport>)
+                .ok_or(ureq::Error::ConnectionFailed)
+        };
+        let open = Arc::new(open);
+        let resolver = CachingResolver::new(self.embedded.is_some());
+        let config = self.agent.config();
+        let timeout = NextTimeout { after: PATIENCE.into(), ..NextTimeout::default() };
+        let attempt = || {
+            let uri: Uri = self.url.parse().map_err(|_| ureq::Error::ConnectionFailed)?;
+            let through_proxy = config.proxy().is_some();
+            let addrs = if through_proxy {
+                resolver.empty()
+            } else {
+                resolver.resolve(&uri, config, timeout)?
+            };
+            let details = ConnectionDetails {
+                uri: &uri,
+                addrs,
+                config,
+                request_level: true,
+                resolver: &resolver,
+                now: time::Instant::now(),
+                timeout,
+                current_time: Arc::new(time::Instant::now),
+                run_connector: Arc::clone(&open) as Arc<_>,
+                register_shutdown: Arc::new(|_| Ok(())),
+            };
+            open(&details).map(drop)
+        };
+        attempt().map_err(|e| failure(&e))
+    }
+
+    /// Asks for the list of models. Any answer that is not about the server or the key will do: not every
+    /// service has a list.
+    fn models(&self) -> Result<(), Failure> {
+        let url = self.url.replace("/chat/completions", "/models");
+        let mut request = self.agent.get(url);
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {}", key.expose()));
+        }
+        let status = request.call().map_err(|e| failure(&e))?.status().as_u16();
+        match status {
+            401 | 403 | 500..=599 => {
+                let message = format!("the list of models answers {status}");
+                Err(Error::Upstream { status, message, retry: Retry::default() }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
