@@ -163,7 +163,7 @@ pub fn stream<W: EventWriter>(
             let Stream { translator, out, .. } = &mut *stream;
             Ok(decode_end(decoder, translator, out)?)
         }),
-        BodyForm::Whole => read_whole(read).and_then(|body| {
+        BodyForm::Whole => read_whole(read, WHOLE_LIMIT_BYTES).and_then(|body| {
             let mut stream = client.borrow_mut();
             let Stream { translator, out, .. } = &mut *stream;
             translator.chunk(&body, out)?;
@@ -207,7 +207,7 @@ pub fn whole(
             decode_end(decoder, &mut translator, &mut fold)?;
         }
         BodyForm::Whole => {
-            let body = read_whole(read)?;
+            let body = read_whole(read, WHOLE_LIMIT_BYTES)?;
             translator.chunk(&body, &mut fold)?;
             translator.finish(&mut fold)?;
         }
@@ -263,14 +263,18 @@ fn decode_end(
     translator.finish(sink)
 }
 
-fn read_whole(read: ReadBody<'_>) -> Result<Vec<u8>, Failure> {
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// As reading it; a larger one is an error too.
+pub fn read_whole(read: ReadBody<'_>, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let mut buffer = [0; 8192];
     loop {
         match read(&mut buffer)? {
             0 => return Ok(body),
-            n if body.len() + n > WHOLE_LIMIT_BYTES => {
-                let reason = format!("it is larger than {WHOLE_LIMIT_BYTES} bytes");
+            n if body.len() + n > limit => {
+                let reason = format!("it is larger than {limit} bytes");
                 return Err(Error::Protocol { reason }.into());
             }
             n => body.extend_from_slice(&buffer[..n]),

@@ -239,7 +239,8 @@ impl Asking<'_> {
             );
             return Err(Error::Protocol { reason }.into());
         }
-        let said = answer.body.read_to_end(ERROR_LIMIT_BYTES).or_else(|failure| match failure {
+        let said = relay::read_whole(&mut |buffer| answer.body.read(buffer), ERROR_LIMIT_BYTES);
+        let said = said.or_else(|failure| match failure {
             // The status is told, whatever became of its text.
             Failure::Error(_) => Ok(Vec::new()),
             gone => Err(gone),

@@ -228,25 +228,6 @@ impl AnswerBody {
             }
         }
     }
-
-    /// Reads the whole body.
-    ///
-    /// # Errors
-    /// As [`AnswerBody::read`]; a body over `limit` bytes is one too.
-    pub fn read_to_end(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
-        let mut buffer = [0; 8192];
-        loop {
-            match self.read(&mut buffer)? {
-                0 => return Ok(body),
-                n if body.len() + n > limit => {
-                    let reason = format!("it is larger than {limit} bytes");
-                    return Err(Error::Protocol { reason }.into());
-                }
-                n => body.extend_from_slice(&buffer[..n]),
-            }
-        }
-    }
 }
 
 /// Whether the other side closed the connection.
