@@ -87,7 +87,12 @@ impl Resources {
     }
 }
 
-fn rlimit(resource: libc::__rlimit_resource_t) -> libc::rlimit {
+#[cfg(target_env = "gnu")]
+type ResourceName = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type ResourceName = libc::c_int;
+
+fn rlimit(resource: ResourceName) -> libc::rlimit {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call takes a valid rlimit to write to.
     unsafe { libc::getrlimit(resource, &mut limit) };
