@@ -13,8 +13,7 @@ use crate::exchange::HEADER;
 use crate::http::push_header;
 use crate::private;
 
-/// The largest head of an answer of the API, which has a dozen headers.
-const HEAD_LIMIT: usize = 16 << 10;
+/// How much is copied at once. A head of the API, which has a dozen headers, fits several times.
 const READ_BYTES: usize = 16 << 10;
 
 /// The kept connections to the API. Each carries one request at a time.
@@ -71,13 +70,13 @@ impl Handover {
         let mut connection = self.connection().map_err(Interrupted::Before)?;
         let request = format!("POST / HTTP/1.1\r\n{HEADER}: {id}\r\nContent-Length: 0\r\n\r\n");
         connection.write_all(request.as_bytes()).map_err(Interrupted::Before)?;
-        let mut buffer = Vec::with_capacity(READ_BYTES);
-        let answer = read_head(&mut connection, &mut buffer).map_err(Interrupted::Before)?;
+        let mut incoming = Incoming::default();
+        let answer = read_head(&mut connection, &mut incoming).map_err(Interrupted::Before)?;
 
-        let mut copy = Copy { client, manner, old, out: Vec::with_capacity(READ_BYTES) };
-        let copied = copy.head(&buffer[..answer.length], answer.form).and_then(|()| {
-            buffer.drain(..answer.length);
-            copy.body(&mut connection, &mut buffer, answer.form)
+        let mut copy = Copy { client, manner, old, out: Vec::with_capacity(1024) };
+        let copied = copy.head(&incoming.unread()[..answer.length], answer.form).and_then(|()| {
+            incoming.read += answer.length;
+            copy.body(&mut connection, &mut incoming, answer.form)
         });
         match copied {
             Ok(()) => {
@@ -130,12 +129,12 @@ struct AnswerHead {
     form: Form,
 }
 
-/// Reads the head of the answer into `buffer`.
-fn read_head(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<AnswerHead> {
+/// Reads the head of the answer.
+fn read_head(connection: &mut UnixStream, incoming: &mut Incoming) -> io::Result<AnswerHead> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
-        match response.parse(buffer) {
+        match response.parse(incoming.unread()) {
             Ok(httparse::Status::Complete(length)) => {
                 let value = |name: &str| {
                     let header =
@@ -149,29 +148,50 @@ fn read_head(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<An
                 };
                 return Ok(AnswerHead { status: response.code.unwrap_or(0), length, form });
             }
-            Ok(httparse::Status::Partial) if buffer.len() < HEAD_LIMIT => {}
+            Ok(httparse::Status::Partial) => {}
             _ => {
                 return Err(io::Error::new(ErrorKind::InvalidData, "the API's answer has no head"));
             }
         }
-        if fill(connection, buffer)? == 0 {
+        if incoming.fill(connection)? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
 }
 
-/// Appends what can be read at once.
-fn fill(connection: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let have = buffer.len();
-    buffer.resize(have + READ_BYTES, 0);
-    let n = loop {
-        match connection.read(&mut buffer[have..]) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            other => break other,
+/// Bytes of the API that have come.
+struct Incoming {
+    bytes: Box<[u8; READ_BYTES]>,
+    /// Invariant: `read <= filled <= READ_BYTES`.
+    read: usize,
+    filled: usize,
+}
+
+impl Default for Incoming {
+    fn default() -> Incoming {
+        Incoming { bytes: Box::new([0; READ_BYTES]), read: 0, filled: 0 }
+    }
+}
+
+impl Incoming {
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.read..self.filled]
+    }
+
+    /// Takes what can be read at once; 0 is the end, or that a head fills the buffer.
+    fn fill(&mut self, connection: &mut UnixStream) -> io::Result<usize> {
+        if self.read == self.filled {
+            (self.read, self.filled) = (0, 0);
         }
-    };
-    buffer.truncate(have + *n.as_ref().unwrap_or(&0));
-    n
+        let n = loop {
+            match connection.read(&mut self.bytes[self.filled..]) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.filled += n;
+        Ok(n)
+    }
 }
 
 /// The client's end.
@@ -204,7 +224,7 @@ impl Copy<'_> {
     fn body(
         &mut self,
         connection: &mut UnixStream,
-        buffer: &mut Vec<u8>,
+        incoming: &mut Incoming,
         form: Form,
     ) -> io::Result<()> {
         let mut chunks = Chunks::default();
@@ -213,36 +233,37 @@ impl Copy<'_> {
             Form::Chunked => u64::MAX,
         };
         loop {
+            let bytes = incoming.unread();
             match form {
                 Form::Sized(_) => {
-                    left -= (buffer.len() as u64).min(left);
+                    left -= (bytes.len() as u64).min(left);
                     if !self.manner.head_only {
-                        self.out.extend_from_slice(buffer);
+                        self.out.extend_from_slice(bytes);
                     }
                 }
                 Form::Chunked => {
                     let (out, old) = (&mut self.out, self.old);
                     chunks
-                        .read(buffer, |data| {
+                        .read(bytes, |data| {
                             if old {
                                 out.extend_from_slice(data);
                             }
                         })
                         .map_err(|_| ErrorKind::InvalidData)?;
                     if !self.old {
-                        self.out.extend_from_slice(buffer);
+                        self.out.extend_from_slice(bytes);
                     }
                     if chunks.is_ended() {
                         left = 0;
                     }
                 }
             }
-            buffer.clear();
+            incoming.read = incoming.filled;
             self.send()?;
             if left == 0 {
                 return Ok(());
             }
-            if fill(connection, buffer)? == 0 {
+            if incoming.fill(connection)? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
