@@ -72,19 +72,29 @@ impl Door {
     /// Asks for `/health` through the real socket. Any answer will do: 503 while draining is one.
     fn probe(&self) -> io::Result<()> {
         let Some(address) = self.addresses.first() else { return Ok(()) };
-        let ip = match address.ip() {
-            ip if !ip.is_unspecified() => ip,
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        // A container may listen on every address of both families and have no loopback of the second.
+        let loopbacks = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let ips = match address.ip() {
+            ip if ip.is_unspecified() => &loopbacks[..],
+            ip => &[ip],
         };
-        let mut socket =
-            TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), PATIENCE)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        socket
-            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut start = [0; 5];
-        socket.read_exact(&mut start)?;
-        if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+        let mut failure = io::Error::from(io::ErrorKind::NotConnected);
+        for ip in ips {
+            match TcpStream::connect_timeout(&SocketAddr::new(*ip, address.port()), PATIENCE) {
+                Ok(socket) => return ask(socket),
+                Err(e) => failure = e,
+            }
+        }
+        Err(failure)
     }
+}
+
+/// Asks on a connection.
+fn ask(mut socket: TcpStream) -> io::Result<()> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut start = [0; 5];
+    socket.read_exact(&mut start)?;
+    if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
