@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The header of a private request that names the exchange.
 pub const HEADER: &str = "X-Ccproxy-Exchange";
 
+/// The status by which the API tells the door that the client has left, and that there is no answer.
+pub const CLIENT_GONE: u16 = 499;
+
 /// One request on its way through the API.
 #[derive(Debug)]
 pub struct Exchange {

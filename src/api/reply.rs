@@ -10,7 +10,7 @@ use tiny_http::Request;
 
 use crate::anthropic::Event;
 use crate::error::{Error, Retry};
-use crate::exchange::Exchange;
+use crate::exchange::{CLIENT_GONE, Exchange};
 use crate::http::{push_header, push_retry, push_status};
 use crate::relay::EventWriter;
 
@@ -90,7 +90,7 @@ impl Reply {
     /// used again. Where the door has dropped it, this fails, and nothing is lost.
     pub fn abandon(mut self) {
         let _ = match self.state {
-            State::Fresh => self.respond(500, b"", &Retry::default()),
+            State::Fresh => self.respond(CLIENT_GONE, b"", &Retry::default()),
             State::Streaming => self.end(),
             State::Done => Ok(()),
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Manner;
 use super::chunks::Chunks;
-use crate::exchange::HEADER;
+use crate::exchange::{CLIENT_GONE, HEADER};
 use crate::http::push_header;
 use crate::private;
 
@@ -73,6 +73,10 @@ impl Handover {
         let mut incoming = Incoming::default();
         let answer = read_head(&mut connection, &mut incoming).map_err(Interrupted::Before)?;
 
+        if answer.status == CLIENT_GONE {
+            self.keep(connection);
+            return Err(Interrupted::Within);
+        }
         let mut copy = Copy { client, manner, old, out: Vec::with_capacity(1024) };
         let copied = copy.head(&incoming.unread()[..answer.length], answer.form).and_then(|()| {
             incoming.read += answer.length;

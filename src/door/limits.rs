@@ -13,12 +13,15 @@ const DESCRIPTORS_IN_FLIGHT: usize = 4;
 const RESERVED_THREADS: usize = 20;
 /// What a message in flight uses besides its connection's thread: a worker, and tiny_http's.
 const THREADS_IN_FLIGHT: usize = 2;
-/// Memory of a message in flight: stacks, buffers, TLS; and of a connection.
+/// Memory of a message in flight: stacks, buffers, TLS.
 const BYTES_IN_FLIGHT: u64 = 192 << 10;
+/// Memory of a connection that waits: its thread, mostly.
+const BYTES_WAITING: usize = 20 << 10;
 /// The least room that connections without a message get: probes come by these.
 const MIN_IDLE_CONNECTIONS: usize = 8;
-/// A thread each, of some 16 KB when it waits.
-const MAX_CONNECTIONS: usize = 2048;
+/// The most connections, where that leaves this much room beside the messages.
+const MAX_CONNECTIONS: usize = 1536;
+const MIN_ROOM: usize = 512;
 const MAX_IN_FLIGHT: usize = 1024;
 
 /// The limits.
@@ -50,12 +53,15 @@ impl Limits {
         let by_memory = usize::try_from(resources.memory_bytes / 2 / BYTES_IN_FLIGHT);
         let wish = max_in_flight.unwrap_or(MAX_IN_FLIGHT.min(by_memory.unwrap_or(usize::MAX)));
         let max_in_flight = wish.min(by_descriptors).min(by_threads).max(1);
+        let quarter = usize::try_from(resources.memory_bytes / 4).unwrap_or(usize::MAX);
         let connections = descriptors
             .saturating_sub(max_in_flight * DESCRIPTORS_IN_FLIGHT)
-            .min(threads.saturating_sub(max_in_flight * THREADS_IN_FLIGHT));
-        let quarter = usize::try_from(resources.memory_bytes / 4).unwrap_or(usize::MAX);
+            .min(threads.saturating_sub(max_in_flight * THREADS_IN_FLIGHT))
+            .min(quarter / BYTES_WAITING);
         Limits {
-            max_connections: connections.clamp(max_in_flight + 1, MAX_CONNECTIONS),
+            max_connections: connections
+                .min(MAX_CONNECTIONS.max(max_in_flight + MIN_ROOM))
+                .max(max_in_flight + 1),
             max_in_flight,
             // At least one body of the largest size, whatever the memory.
             body_budget: quarter.clamp(body_limit, 1 << 30),
@@ -135,7 +141,7 @@ mod tests {
         for descriptors in [64, 65, 256, 1024, 65_536] {
             for threads in [30, 64, 512, 100_000] {
                 for memory_bytes in [16 << 20, 1 << 30, 1 << 36] {
-                    for wish in [None, Some(512)] {
+                    for wish in [None, Some(512), Some(100_000)] {
                         let resources = Resources { descriptors, threads, memory_bytes };
                         let limits = Limits::new(&resources, wish, 32 << 20);
                         let used =
