@@ -494,6 +494,8 @@ def errors(suite):
             suite.check(f"{name}: the envelope", envelope, error.body)
             suite.contains(f"{name}: the message", str(error.body), part)
             suite.check(f"{name}: has a request id", error.request_id, error.body)
+        # After five failures in a row a provider is left alone for a while.
+        create(suite, Step(text="Well again."))
 
 
 def upstream_key_refused(suite):
