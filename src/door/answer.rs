@@ -18,58 +18,64 @@ pub struct Manner {
 
 /// Sends an answer.
 pub fn send(
-    mut socket: &TcpStream,
+    socket: &TcpStream,
     manner: Manner,
     status: u16,
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<()> {
-    let mut out = Vec::with_capacity(384 + body.len());
-    push_status(&mut out, status);
-    push_header(&mut out, "Request-Id", &unique("req_"));
-    push_header(&mut out, "Cache-Control", "no-store");
-    push_header(&mut out, "X-Content-Type-Options", "nosniff");
+    let mut head = begin(status, &unique("req_"));
     for (name, value) in headers {
-        push_header(&mut out, name, value);
+        push_header(&mut head, name, value);
     }
-    if manner.close {
-        push_header(&mut out, "Connection", "close");
-    }
-    if status != 204 {
-        push_header(&mut out, "Content-Length", &body.len().to_string());
-    }
-    out.extend_from_slice(b"\r\n");
-    if !manner.head_only {
-        out.extend_from_slice(body);
-    }
-    socket.write_all(&out)
+    // A 204 has no body to measure: RFC 9110, section 8.6.
+    let body = if status == 204 { None } else { Some(body) };
+    finish(socket, manner, head, body)
 }
 
 /// Sends an error in Anthropic's shape.
 pub fn send_error(
-    mut socket: &TcpStream,
+    socket: &TcpStream,
     manner: Manner,
     error: &Error,
     allow: Option<&str>,
 ) -> io::Result<()> {
     let request_id = unique("req_");
-    let body = error.body(&request_id);
-    let mut out = Vec::with_capacity(384 + body.len());
-    push_status(&mut out, error.status());
-    push_header(&mut out, "Request-Id", &request_id);
-    push_header(&mut out, "Cache-Control", "no-store");
-    push_header(&mut out, "Content-Type", "application/json");
+    let mut head = begin(error.status(), &request_id);
+    push_header(&mut head, "Content-Type", "application/json");
     if let Some(allow) = allow {
-        push_header(&mut out, "Allow", allow);
+        push_header(&mut head, "Allow", allow);
     }
-    push_retry(&mut out, &error.retry());
+    push_retry(&mut head, &error.retry());
+    finish(socket, manner, head, Some(&error.body(&request_id)))
+}
+
+/// A head as far as it is the same for all that the door says.
+fn begin(status: u16, request_id: &str) -> Vec<u8> {
+    let mut head = Vec::with_capacity(1024);
+    push_status(&mut head, status);
+    push_header(&mut head, "Request-Id", request_id);
+    push_header(&mut head, "Cache-Control", "no-store");
+    push_header(&mut head, "X-Content-Type-Options", "nosniff");
+    head
+}
+
+/// Ends the head and writes all of it at once.
+fn finish(
+    mut socket: &TcpStream,
+    manner: Manner,
+    mut out: Vec<u8>,
+    body: Option<&[u8]>,
+) -> io::Result<()> {
     if manner.close {
         push_header(&mut out, "Connection", "close");
     }
-    push_header(&mut out, "Content-Length", &body.len().to_string());
+    if let Some(body) = body {
+        push_header(&mut out, "Content-Length", &body.len().to_string());
+    }
     out.extend_from_slice(b"\r\n");
-    if !manner.head_only {
-        out.extend_from_slice(&body);
+    if let Some(body) = body.filter(|_| !manner.head_only) {
+        out.extend_from_slice(body);
     }
     socket.write_all(&out)
 }

@@ -42,10 +42,8 @@ pub fn serve(door: &Door, entry: &Entry) {
             }
             Ok(None) => return,
             Err(refusal) => {
-                let error =
-                    Error::Refused { status: refusal.status, reason: refusal.reason.to_owned() };
                 let manner = Manner { head_only: false, close: true };
-                let _ = answer::send_error(&connection.socket, manner, &error, None);
+                let _ = answer::send_error(&connection.socket, manner, &refusal.into(), None);
                 linger(connection);
                 return;
             }
@@ -124,11 +122,9 @@ fn answer(
     let head = match head::parse(bytes) {
         Ok(head) => head,
         Err(refusal) => {
-            let error =
-                Error::Refused { status: refusal.status, reason: refusal.reason.to_owned() };
             return refuse(
                 connection,
-                &error,
+                &refusal.into(),
                 None,
                 Manner { head_only: false, close: true },
                 false,

@@ -3,7 +3,7 @@
 //! RFC 9112, without everything that has ever been read in two ways: no bare CR or LF, no folding, no
 //! byte outside of visible ASCII, one length or one `chunked` and never both.
 
-use std::fmt;
+use crate::error::Error;
 
 /// The largest head, and the most headers in it.
 pub const LIMIT_BYTES: usize = 32 << 10;
@@ -50,9 +50,9 @@ pub struct Refusal {
     pub reason: &'static str,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason)
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused { status: refusal.status, reason: refusal.reason.to_owned() }
     }
 }
 
