@@ -10,23 +10,7 @@ use serde_json::json;
 use crate::support::PATIENCE;
 use crate::support::client::{Answer, Client};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::upstream::{Connection, Upstream};
-
-/// Streams of which the client has seen the first piece.
-fn begin_streams(upstream: &Upstream, proxy: &Proxy, count: usize) -> Vec<(Client, Connection)> {
-    let begin = |_| {
-        let mut client = Client::connect(proxy);
-        client.send_stream("hello");
-        let mut connection = upstream.accept();
-        connection.request();
-        connection.begin_events();
-        connection.say("before");
-        client.begin();
-        assert_eq!(client.text(), "before");
-        (client, connection)
-    };
-    (0..count).map(begin).collect()
-}
+use crate::support::upstream::Upstream;
 
 /// Asks on new connections until the answer is `status`.
 fn wait_for(proxy: &Proxy, path: &str, status: u16) -> Answer {
@@ -61,7 +45,7 @@ fn sigterm_lets_ten_streams_end_and_takes_messages_for_a_while() {
         .variable("CCPROXY_DRAIN_DELAY", "4")
         .variable("CCPROXY_SHUTDOWN_TIMEOUT", "60")
         .start();
-    let mut streams = begin_streams(&upstream, &proxy, 10);
+    let mut streams = Client::many_in_flight(&proxy, &upstream, 10);
     let mut kept = Client::connect(&proxy);
     assert_eq!(kept.ask("GET", "/health", &[], b"").header("connection"), None);
     proxy.signal(SIGTERM);
@@ -115,7 +99,7 @@ fn sigterm_lets_ten_streams_end_and_takes_messages_for_a_while() {
 fn what_does_not_end_in_time_is_told_that_it_ends() {
     let upstream = Upstream::start();
     let mut proxy = Setup::asking(&upstream).variable("CCPROXY_SHUTDOWN_TIMEOUT", "1").start();
-    let mut streams = begin_streams(&upstream, &proxy, 3);
+    let mut streams = Client::many_in_flight(&proxy, &upstream, 3);
     let mut waiting = Client::connect(&proxy);
     waiting.send_whole("hello");
     let mut asked = upstream.accept();
@@ -144,7 +128,7 @@ fn a_second_signal_ends_it_at_once() {
             .variable("CCPROXY_DRAIN_DELAY", delay)
             .variable("CCPROXY_SHUTDOWN_TIMEOUT", "3600")
             .start();
-        let _streams = begin_streams(&upstream, &proxy, 2);
+        let _streams = Client::many_in_flight(&proxy, &upstream, 2);
         proxy.signal(SIGTERM);
         wait_for(&proxy, "/health", 503);
         proxy.signal(SIGINT);
@@ -158,7 +142,7 @@ fn every_probe_is_answered_as_draining_begins() {
     for _ in 0..8 {
         let upstream = Upstream::start();
         let proxy = Setup::asking(&upstream).variable("CCPROXY_SHUTDOWN_TIMEOUT", "60").start();
-        let _streams = begin_streams(&upstream, &proxy, 1);
+        let _streams = Client::many_in_flight(&proxy, &upstream, 1);
         let probed = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {

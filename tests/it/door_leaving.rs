@@ -40,14 +40,7 @@ fn clients_that_leave_in_the_middle_of_a_stream() {
     let base = proxy.footprint();
     let mut prober = Prober::start(&proxy);
     for number in 0..200 {
-        let mut client = Client::connect(&proxy);
-        client.send_stream("hello");
-        let mut connection = upstream.accept();
-        connection.request();
-        connection.begin_events();
-        connection.say("begun");
-        client.begin();
-        assert_eq!(client.text(), "begun");
+        let (client, mut connection) = Client::in_flight(&proxy, &upstream);
         if number % 2 == 0 {
             drop(client);
         } else {

@@ -8,7 +8,7 @@ use crate::support::client::Client;
 use crate::support::prober::Prober;
 use crate::support::proxy::confined::{Confines, is_root};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::upstream::{Connection, Upstream};
+use crate::support::upstream::Upstream;
 
 /// A client that wants something, but does not say what.
 fn hostile(proxy: &Proxy, number: usize) -> TcpStream {
@@ -24,22 +24,6 @@ fn hostile(proxy: &Proxy, number: usize) -> TcpStream {
     stream
 }
 
-/// Streams of which the client has seen the first piece.
-fn begin_streams(upstream: &Upstream, proxy: &Proxy, count: usize) -> Vec<(Client, Connection)> {
-    let begin = |_| {
-        let mut client = Client::connect(proxy);
-        client.send_stream("hello");
-        let mut connection = upstream.accept();
-        connection.request();
-        connection.begin_events();
-        connection.say("begun");
-        client.begin();
-        assert_eq!(client.text(), "begun");
-        (client, connection)
-    };
-    (0..count).map(begin).collect()
-}
-
 #[test]
 fn few_descriptors() {
     for descriptors in [64, 65, 256] {
@@ -47,13 +31,13 @@ fn few_descriptors() {
         let confines = Confines { descriptors: Some(descriptors), ..Confines::default() };
         let proxy = Setup::asking(&upstream).start_confined(confines);
         // What is kept for a while after four messages is no leak.
-        for (client, connection) in &mut begin_streams(&upstream, &proxy, 4) {
+        for (client, connection) in &mut Client::many_in_flight(&proxy, &upstream, 4) {
             connection.finish();
             assert_eq!(client.finish(), "");
         }
         let base = proxy.footprint();
         let mut prober = Prober::start(&proxy);
-        let mut streams = begin_streams(&upstream, &proxy, 4);
+        let mut streams = Client::many_in_flight(&proxy, &upstream, 4);
         for _ in 0..5 {
             let mut crowd = Vec::new();
             for number in 0..200 {

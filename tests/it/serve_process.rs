@@ -15,14 +15,7 @@ fn in_flight(shutdown_timeout: &str) -> (Proxy, Client, Connection) {
     let upstream = Upstream::start();
     let proxy =
         Setup::asking(&upstream).variable("CCPROXY_SHUTDOWN_TIMEOUT", shutdown_timeout).start();
-    let mut client = Client::connect(&proxy);
-    client.send_stream("hello");
-    let mut connection = upstream.accept();
-    connection.request();
-    connection.begin_events();
-    connection.say("before");
-    client.begin();
-    assert_eq!(client.text(), "before");
+    let (client, connection) = Client::in_flight(&proxy, &upstream);
     (proxy, client, connection)
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::http::{Head, Wire};
 use super::proxy::Proxy;
+use super::upstream::{Connection, Upstream};
 
 /// A connection to the proxy.
 #[derive(Debug)]
@@ -54,6 +55,28 @@ impl Client {
     /// Sends a request for a streamed answer.
     pub fn send_stream(&mut self, text: &str) {
         self.send("POST", "/v1/messages", JSON, &message(text, true));
+    }
+
+    /// A stream in flight, of which the client has seen the first piece: "before".
+    pub fn in_flight(proxy: &Proxy, upstream: &Upstream) -> (Client, Connection) {
+        let mut client = Client::connect(proxy);
+        client.send_stream("hello");
+        let mut connection = upstream.accept();
+        connection.request();
+        connection.begin_events();
+        connection.say("before");
+        client.begin();
+        assert_eq!(client.text(), "before");
+        (client, connection)
+    }
+
+    /// Streams in flight, of each of which the client has seen the first piece.
+    pub fn many_in_flight(
+        proxy: &Proxy,
+        upstream: &Upstream,
+        count: usize,
+    ) -> Vec<(Client, Connection)> {
+        (0..count).map(|_| Client::in_flight(proxy, upstream)).collect()
     }
 
     /// Sends a request for a whole answer.
