@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Door;
@@ -13,6 +13,7 @@ use super::handover::Interrupted;
 use super::head::{self, BodyLength, Head};
 use super::registry::{Connection, Entry, Stage};
 use super::route::{self, Route};
+use super::slot::Slot;
 use crate::error::Error;
 use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
@@ -226,7 +227,7 @@ fn hand_over(
     }
     let read = body::read(connection, head.body, door.body_limit_bytes, rest, &door.budget);
     connection.busy();
-    let (body, _share) = match read {
+    let (body, share) = match read {
         Ok(read) => read,
         Err(BodyError::Gone) => return After::Close,
         Err(BodyError::Refused(error)) => {
@@ -242,11 +243,13 @@ fn hand_over(
         let manner = Manner { close: true, ..manner };
         return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
     }
-    let Some(_slot) = Slot::take(&door.in_flight, door.limits.max_in_flight) else {
+    let Some(slot) = Slot::take(&door.admitted, door.limits.max_in_flight) else {
         door.health.metrics.shed("in_flight");
         let reason = format!("{} messages are being answered already", door.limits.max_in_flight);
         return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
     };
+    // Counts until the last byte is sent, which is what a shutdown waits for.
+    let _in_flight = Slot::take(&door.in_flight, usize::MAX);
     // A stream to HTTP/1.0 has no end but the connection's.
     let manner = Manner { close: manner.close || (head.old && call == Call::Messages), ..manner };
     let method = if head.method == "POST" { "POST" } else { "GET" };
@@ -262,7 +265,7 @@ fn hand_over(
         #[cfg(debug_assertions)]
         panics: head.panics,
     });
-    let result = door.handover.run(&request_id, socket, manner, head.old);
+    let result = door.handover.run(&request_id, socket, manner, head.old, (slot, share));
     // Only there if the API was never reached.
     drop(door.exchanges.take(&request_id));
     if let Ok(status) = result {
@@ -348,21 +351,4 @@ fn linger(connection: &Connection) {
     let mut bytes = [0; 16 << 10];
     // The reaper ends it in time.
     while socket.read(&mut bytes).is_ok_and(|n| n > 0) {}
-}
-
-/// A place among the messages in flight.
-struct Slot<'a>(&'a AtomicUsize);
-
-impl Slot<'_> {
-    fn take(in_flight: &AtomicUsize, max: usize) -> Option<Slot<'_>> {
-        let taken = in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
-        taken.is_ok().then(|| Slot(in_flight))
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::answer::Manner;
+use super::body::Share;
 use super::chunks::Chunks;
+use super::slot::Slot;
 use crate::exchange::{CLIENT_GONE, HEADER};
 use crate::http::push_header;
 use crate::private;
@@ -60,12 +62,15 @@ impl Handover {
     }
 
     /// Asks the API to take the exchange `id`, and copies its answer to `client`. Returns its status.
+    /// The message's place and memory are given back before the client can have seen the end of the
+    /// answer: its next message, on whatever connection, finds room.
     pub fn run(
         &self,
         id: &str,
         client: &TcpStream,
         manner: Manner,
         old: bool,
+        room: (Slot, Share),
     ) -> Result<u16, Interrupted> {
         let mut connection = self.connection().map_err(Interrupted::Before)?;
         let request = format!("POST / HTTP/1.1\r\n{HEADER}: {id}\r\nContent-Length: 0\r\n\r\n");
@@ -82,18 +87,17 @@ impl Handover {
             incoming.read += answer.length;
             copy.body(&mut connection, &mut incoming, answer.form)
         });
-        match copied {
-            Ok(()) => {
-                self.keep(connection);
-                Ok(answer.status)
-            }
-            Err(_) => {
-                // The API watches this socket: it ends the upstream call now. Its connection is
-                // dropped, since an answer is still in it.
-                let _ = client.shutdown(Shutdown::Both);
-                Err(Interrupted::Within)
-            }
-        }
+        // Where the copy failed, an answer is still in the API's connection, which is dropped.
+        let sent = copied.and_then(|()| {
+            self.keep(connection);
+            drop(room);
+            copy.send()
+        });
+        sent.map(|()| answer.status).map_err(|_| {
+            // The API watches this socket: it ends the upstream call now.
+            let _ = client.shutdown(Shutdown::Both);
+            Interrupted::Within
+        })
     }
 
     fn connection(&self) -> io::Result<UnixStream> {
@@ -225,6 +229,7 @@ impl Copy<'_> {
         if form == Form::Chunked { self.send() } else { Ok(()) }
     }
 
+    /// Copies the body as it comes. What came last is left in `out`.
     fn body(
         &mut self,
         connection: &mut UnixStream,
@@ -263,10 +268,10 @@ impl Copy<'_> {
                 }
             }
             incoming.read = incoming.filled;
-            self.send()?;
             if left == 0 {
                 return Ok(());
             }
+            self.send()?;
             if incoming.fill(connection)? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }

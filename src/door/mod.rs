@@ -23,6 +23,7 @@ mod limits;
 mod listener;
 mod registry;
 mod route;
+mod slot;
 mod watchdog;
 
 use std::io;
@@ -71,6 +72,9 @@ pub struct Door {
     exchanges: Arc<Exchanges>,
     handover: Handover,
     registry: Arc<Registry>,
+    /// Messages that take a place of `max_in_flight`: see [`Handover::run`].
+    admitted: AtomicUsize,
+    /// Messages whose answer is not sent to its end.
     in_flight: AtomicUsize,
     /// New messages are refused: the server is about to end.
     closing: AtomicBool,
@@ -100,6 +104,7 @@ pub fn start(
         exchanges,
         handover: Handover::new(api),
         registry: Arc::default(),
+        admitted: AtomicUsize::new(0),
         in_flight: AtomicUsize::new(0),
         closing: AtomicBool::new(false),
         addresses: listeners.iter().filter_map(|l| l.local_addr().ok()).collect(),

@@ -116,6 +116,17 @@ fn idle_connections_are_kept_and_slow_heads_are_cut_in_time() {
 const IN_FLIGHT: usize = 512;
 
 #[test]
+fn one_after_the_other_is_never_one_too_many() {
+    let proxy = Setup::echo().variable("CCPROXY_MAX_IN_FLIGHT", "1").start();
+    // The end of an answer makes room for the next message, whoever sends it.
+    for number in 0..1000 {
+        let text = format!("number {number}");
+        let answer = Client::fetch_message(&proxy, &text);
+        assert_eq!(answer.message(), format!("You said: {text}"));
+    }
+}
+
+#[test]
 fn one_message_too_many_is_529_and_clients_that_leave_make_room() {
     raise_descriptor_limit();
     let upstream = Upstream::start();
