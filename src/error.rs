@@ -4,6 +4,7 @@
 //! Follows <https://platform.claude.com/docs/en/api/errors>. No IO, no clock.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -51,6 +52,15 @@ pub struct Retry {
     pub after: Option<String>,
     pub after_ms: Option<String>,
     pub should_retry: Option<bool>,
+}
+
+impl Retry {
+    /// How long to wait, where it is told as a number.
+    pub fn duration(&self) -> Option<Duration> {
+        let number = |text: &Option<String>| text.as_ref()?.trim().parse::<f64>().ok();
+        let seconds = number(&self.after_ms).map(|ms| ms / 1e3).or_else(|| number(&self.after))?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
 }
 
 /// Upstream status → status for the client, where there is no better word than for its whole class.
@@ -127,6 +137,11 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         let status = self.status();
         TYPES.iter().find(|(s, _)| *s == status).map_or("api_error", |(_, kind)| kind)
+    }
+
+    /// The status that Anthropic's error type `kind` stands for.
+    pub fn status_of_kind(kind: &str) -> Option<u16> {
+        TYPES.iter().find(|(_, known)| *known == kind).map(|(status, _)| *status)
     }
 
     /// What the client is told about trying again.

@@ -23,9 +23,25 @@ pub struct Exchange {
     pub client: Arc<TcpStream>,
     /// The page that may read the answer.
     pub origin: Option<String>,
+    /// `anthropic-version` and `anthropic-beta`, for providers that know them.
+    pub anthropic_version: Option<String>,
+    pub anthropic_beta: Option<String>,
     /// Provoked by a test.
     #[cfg(debug_assertions)]
     pub panics: bool,
+}
+
+/// The version that is asked for where the client names none.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+impl Exchange {
+    /// The client's headers that a provider's own Messages API is sent.
+    pub fn native_headers(&self) -> Vec<(&'static str, &str)> {
+        let version = self.anthropic_version.as_deref().unwrap_or(ANTHROPIC_VERSION);
+        let mut headers = vec![("anthropic-version", version)];
+        headers.extend(self.anthropic_beta.as_deref().map(|beta| ("anthropic-beta", beta)));
+        headers
+    }
 }
 
 /// What is asked of the API.

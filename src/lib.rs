@@ -14,7 +14,7 @@
 //!
 //! Kept by `tests/it/layers.rs`, as far as imports can tell:
 //!
-//! 1. `translate`, `sse`, `anthropic`, `openai`, `provider` and `error` do no IO, read no clock and
+//! 1. `translate`, `sse`, `anthropic`, `openai`, `provider`, `route` and `error` do no IO, read no clock and
 //!    no environment, make no random ids, and do not log.
 //! 2. Only `api` and `echo` know tiny_http, only `upstream` knows ureq, only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
@@ -36,6 +36,7 @@ pub mod exchange;
 pub mod health;
 mod http;
 pub mod http_proxy;
+mod lessons;
 pub mod logging;
 pub mod metrics;
 pub mod openai;
@@ -43,6 +44,7 @@ mod private;
 pub mod probe;
 pub mod provider;
 pub mod relay;
+pub mod route;
 pub mod sse;
 pub mod translate;
 pub mod unique;

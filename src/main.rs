@@ -51,7 +51,7 @@ fn main() {
         .unwrap_or_else(|problems| fail(EXIT_CONFIG, &problems.to_string()));
     if arguments.command == Command::CheckConfig {
         // Also what only shows when it is used: certificates, the proxy's address.
-        if let Err(problem) = Upstream::new(&config, 1, None) {
+        if let Err(problem) = upstreams(&config, 1, None) {
             fail(EXIT_CONFIG, &Problems(vec![problem]).to_string());
         }
         return say(&config.to_string());
@@ -82,7 +82,28 @@ fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
     // In a container, also in one that somebody else built, this is the first process, and nobody
     // reaches the container's loopback.
     let default_host = if std::process::id() == 1 { "::" } else { "localhost" };
-    with_environment(|env| Config::new(flags, env, default_host))
+    with_environment(|env| {
+        let file = match Config::file(flags, env) {
+            Some((name, path)) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|e| Problems(vec![format!("{name}: {path:?} cannot be read: {e}")]))?;
+                Some((path, text))
+            }
+            None => None,
+        };
+        let file = file.as_ref().map(|(path, text)| (&**path, &**text));
+        Config::new(flags, env, default_host, file)
+    })
+}
+
+/// A client for each provider.
+fn upstreams(
+    config: &Config,
+    max_in_flight: usize,
+    embedded: Option<String>,
+) -> Result<Vec<Upstream>, String> {
+    let upstream = |provider| Upstream::new(config, provider, max_in_flight, embedded.clone());
+    config.providers.iter().map(upstream).collect()
 }
 
 /// Calls `read` with the environment, and `.env` behind it.
@@ -192,24 +213,24 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
 fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
     let resources = Resources::of_this_process();
     let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes);
-    let embedded = match config.provider.key {
-        Key::Embedded => Some(
-            echo::start()
-                .map_err(|e| format!("the embedded provider could not be started: {e}"))?,
-        ),
-        Key::Required | Key::Optional => None,
-    };
-    let upstream = Upstream::new(&config, limits.max_in_flight, embedded)?;
+    let embeds = config.providers.iter().any(|provider| provider.row.key == Key::Embedded);
+    let embedded = if embeds { Some(echo::start()) } else { None };
+    let embedded = embedded
+        .transpose()
+        .map_err(|e| format!("the embedded provider could not be started: {e}"))?;
+    let upstreams = upstreams(&config, limits.max_in_flight, embedded)?;
     let health = Arc::new(Health::new(&config));
     let exchanges = Arc::<Exchanges>::default();
     let is_open = config.client_keys.is_empty();
-    log::info!(
-        "ccproxy {}: provider {}, model {}, {}",
-        env!("CARGO_PKG_VERSION"),
-        config.provider.name,
-        config.model,
-        config.shown_base_url()
-    );
+    for provider in &config.providers {
+        log::info!(
+            "ccproxy {}: provider {}, model {}, {}",
+            env!("CARGO_PKG_VERSION"),
+            provider.name,
+            provider.model,
+            provider.shown_base_url()
+        );
+    }
     log::info!(
         "up to {} messages at once, {} connections",
         limits.max_in_flight,
@@ -218,7 +239,7 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
     let config = Arc::new(config);
     let api = api::Server::new(
         Arc::clone(&config),
-        upstream,
+        upstreams,
         Arc::clone(&exchanges),
         Arc::clone(&health),
         limits.max_in_flight,

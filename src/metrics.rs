@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Everything that is counted.
+/// What is counted of one provider.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct ProviderMetrics {
+    /// Messages that it answered, and that failed with it as the last one asked.
     pub succeeded: Counter,
     pub failed: Counter,
     pub input_tokens: Histogram,
@@ -20,9 +21,18 @@ pub struct Metrics {
     pub duration: Histogram,
     /// From the request to the provider to the head of its answer.
     pub first_chunk: Histogram,
+    pub upstream_errors: [Counter; UPSTREAM_ERRORS.len()],
+    /// Messages that went on to another provider when it failed.
+    pub fallbacks: Counter,
+    /// Requests that were sent once more, since a refusal told how.
+    pub adjusted: Counter,
+}
+
+/// Everything else that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
     /// Requests to the API, as the door sees them. Locked once for each, when it is over.
     requests: Mutex<BTreeMap<Labels, Histogram>>,
-    pub upstream_errors: [Counter; UPSTREAM_ERRORS.len()],
     pub shed: [Counter; SHED.len()],
     pub health: [[Counter; 2]; HEALTH_PATHS.len()],
     pub self_probe_failures: Counter,
@@ -127,32 +137,31 @@ impl Histogram {
 /// Method, route and status of a request to the API.
 pub type Labels = (&'static str, &'static str, u16);
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics {
+impl Default for ProviderMetrics {
+    fn default() -> ProviderMetrics {
+        ProviderMetrics {
             succeeded: Counter::default(),
             failed: Counter::default(),
             input_tokens: Histogram::new(MODEL_TOKENS),
             output_tokens: Histogram::new(MODEL_TOKENS),
             duration: Histogram::new(MODEL_SECONDS),
             first_chunk: Histogram::new(MODEL_SECONDS),
-            requests: Mutex::default(),
             upstream_errors: Default::default(),
-            shed: Default::default(),
-            health: Default::default(),
-            self_probe_failures: Counter::default(),
-            self_probe_duration: Counter::default(),
+            fallbacks: Counter::default(),
+            adjusted: Counter::default(),
         }
     }
 }
 
-impl Metrics {
+impl ProviderMetrics {
     /// Counts an error of the provider by its Anthropic type.
     pub fn upstream_error(&self, kind: &str) {
         let at = UPSTREAM_ERRORS.iter().position(|known| *known == kind).unwrap_or(0);
         self.upstream_errors[at].add(1);
     }
+}
 
+impl Metrics {
     /// Counts a request to the API.
     pub fn request(&self, labels: Labels, duration: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);

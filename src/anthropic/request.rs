@@ -304,6 +304,9 @@ fn required<'a>(field: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>,
 /// A tool definition. Server tools have no `input_schema`.
 #[derive(Debug, Deserialize)]
 pub struct Tool<'a> {
+    /// Of a server tool, such as `web_search_20250305`; tools of the client may leave it out.
+    #[serde(rename = "type", borrow, default)]
+    pub kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub name: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -324,6 +327,13 @@ pub struct ToolChoice<'a> {
     pub disable_parallel_tool_use: Option<bool>,
 }
 
+impl ToolChoice<'_> {
+    /// Whether the model has to call a tool.
+    pub fn forces(&self) -> bool {
+        matches!(self.kind, ToolChoiceKind::Any | ToolChoiceKind::Tool)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolChoiceKind {
@@ -335,8 +345,10 @@ pub enum ToolChoiceKind {
 
 #[derive(Debug, Deserialize)]
 pub struct Thinking<'a> {
+    /// `adaptive`, `enabled` or `disabled`.
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
+    pub budget_tokens: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

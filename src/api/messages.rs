@@ -6,20 +6,17 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Api;
+use super::dispatch::{Delivered, Dispatch, Receiver};
+use super::native;
 use super::reply::Reply;
-use crate::anthropic::{self, CountTokens, MessagesRequest, Usage};
-use crate::error::{Error, Retry};
+use crate::anthropic::{self, CountTokens, Usage};
+use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::health::Outcome;
-use crate::metrics::Metrics;
-use crate::provider::upstream_model;
-use crate::relay::{self, BodyForm, EventWriter, Stream};
-use crate::translate::{self, Context, Target, Translator, estimate, translate, upstream_error};
-use crate::unique::unique;
-use crate::upstream::{Answer, Client, Failure};
-
-/// How much of an upstream's error is read.
-const ERROR_LIMIT_BYTES: usize = 64 << 10;
+use crate::provider::Api as Dialect;
+use crate::relay::{EventWriter, Stream};
+use crate::route::Asked;
+use crate::translate::{ToolNames, estimate};
+use crate::upstream::{Client, Failure};
 
 /// Answers a message.
 pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
@@ -28,10 +25,10 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     assert!(!exchange.panics, "provoked by a test");
 
     let request_id = &*exchange.request_id;
-    let ending = exchange_message(api, &exchange.body, reply);
+    let (place, ending) = exchange_message(api, exchange, reply);
     let milliseconds = began.elapsed().as_millis() as u64;
-    count(&api.health.metrics, &ending, began.elapsed());
-    let provider = api.config.provider.name;
+    count(api, place, &ending, began.elapsed());
+    let provider = &*api.provider(place).config.name;
     match ending {
         Ending::Answered { status, usage } => log::info!(
             request_id, action = "anthropic_response", provider, status, duration_ms = milliseconds,
@@ -56,8 +53,9 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     }
 }
 
-/// Counts a message.
-fn count(metrics: &Metrics, ending: &Ending, duration: Duration) {
+/// Counts a message, as the one of the provider that was asked last.
+fn count(api: &Api, place: usize, ending: &Ending, duration: Duration) {
+    let metrics = api.metrics(place);
     match ending {
         Ending::Answered { usage, .. } => {
             metrics.succeeded.add(1);
@@ -72,15 +70,28 @@ fn count(metrics: &Metrics, ending: &Ending, duration: Duration) {
     metrics.duration.observe_time(duration);
 }
 
-/// Answers `count_tokens` with an estimate.
-pub fn count_tokens(body: &[u8], reply: Reply) {
-    match anthropic::parse(body).map(|request| estimate(&request)) {
-        Ok(input_tokens) => {
-            let body = serde_json::to_vec(&CountTokens { input_tokens });
-            reply.json(200, &body.expect("a number serializes"));
-        }
-        Err(error) => reply.error(&error),
-    }
+/// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate, which
+/// a header says it is.
+pub fn count_tokens(api: &Api, exchange: &Exchange, mut reply: Reply) {
+    let request = match anthropic::parse(&exchange.body) {
+        Ok(request) => request,
+        Err(error) => return reply.error(&error),
+    };
+    let estimate = estimate(&request);
+    let route = api.config.routes.choose(&request.model, Asked::of(&request, estimate));
+    let hop = route.hops[0];
+    let config = api.provider(hop.provider).config;
+    let model = hop.model(&config.model);
+    let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
+    let counted = native::count_tokens(api, exchange, hop.provider, model, client);
+    let (input_tokens, source) = match counted {
+        Ok(Some(input_tokens)) => (input_tokens, "provider"),
+        Ok(None) => (estimate, "estimate"),
+        Err(()) => return reply.abandon(),
+    };
+    reply.notes.push(("x-ccproxy-token-count", source.to_owned()));
+    let body = serde_json::to_vec(&CountTokens { input_tokens });
+    reply.json(200, &body.expect("a number serializes"));
 }
 
 /// How a message ended, for the log.
@@ -95,173 +106,69 @@ fn refuse(reply: Reply, error: Error) -> Ending {
     Ending::Failed(error)
 }
 
-/// Translates, asks the provider, and answers.
-fn exchange_message(api: &Api, body: &[u8], reply: Reply) -> Ending {
-    let request = match anthropic::parse(body) {
+/// Has the message answered. Returns the provider that was asked last.
+fn exchange_message(api: &Api, exchange: &Exchange, reply: Reply) -> (usize, Ending) {
+    let request = match anthropic::parse(&exchange.body) {
         Ok(request) => request,
-        Err(error) => return refuse(reply, error),
+        Err(error) => return (0, refuse(reply, error)),
     };
-    let config = &api.config;
-    let model = upstream_model(&request.model, &config.model);
-    let target = Target {
-        provider: config.provider,
-        model,
-        max_tokens: config.max_tokens,
-        images: config.images,
-    };
-    let translated = match translate(&request, &target) {
-        Ok(translated) => translated,
-        Err(error) => return refuse(reply, error),
-    };
-    let upstream_body = serde_json::to_vec(&translated.chat).expect("the wire types serialize");
-    let asking = Asking { api, input_estimate: estimate(&request) };
-    let translator = asking.translator(&request, translated.names);
-    if request.stream == Some(true) {
-        asking.stream(&upstream_body, translator, reply)
+    let dispatch = Dispatch::new(api, exchange, &request, estimate(&request));
+    let ending = if request.stream == Some(true) {
+        stream(&dispatch, reply)
     } else {
-        asking.whole(&upstream_body, translator, reply)
-    }
+        whole(&dispatch, reply)
+    };
+    (dispatch.provider.get(), ending)
 }
 
-/// A request on its way to the provider and back.
-struct Asking<'a> {
-    api: &'a Api,
-    input_estimate: u64,
-}
-
-impl Asking<'_> {
-    fn translator(&self, request: &MessagesRequest<'_>, names: translate::ToolNames) -> Translator {
-        let stops = request.stop_sequences.iter().flatten();
-        Translator::new(
-            unique("msg_"),
-            request.model.clone().into_owned(),
-            names,
-            stops.map(|stop| stop.clone().into_owned()).collect(),
-            self.input_estimate,
-        )
-    }
-
-    fn stream(&self, body: &[u8], translator: Translator, reply: Reply) -> Ending {
-        let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
-        let relayed = self.ask(body, client.clone()).and_then(|(mut answer, form)| {
-            relay::stream(&client, form, &mut |buffer| answer.body.read(buffer))?;
-            Ok(answer)
-        });
-        match relayed {
-            Ok(answer) => {
-                answer.body.drain();
-                Ending::Answered { status: 200, usage: client.borrow().usage() }
-            }
-            Err(Failure::ClientGone) => {
-                forget(client);
-                Ending::ClientGone
-            }
-            Err(Failure::Error(error)) => {
-                let told = client.borrow_mut().fail(error);
-                match told {
-                    Err(_) => {
-                        forget(client);
-                        Ending::ClientGone
-                    }
-                    // A ping had begun the stream, so it has ended with the error.
-                    Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
-                    Ok(error) => refuse(into_stream(client).into_writer(), error),
+fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
+    let translator = dispatch.translator((ToolNames::default(), Dialect::ChatCompletions));
+    let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
+    let result = dispatch.run(&Receiver::Stream(Rc::clone(&client)));
+    match result {
+        Ok(_) => Ending::Answered { status: 200, usage: client.borrow().usage() },
+        Err(Failure::ClientGone) => {
+            forget(client);
+            Ending::ClientGone
+        }
+        Err(Failure::Error(error)) => {
+            let told = client.borrow_mut().fail(error);
+            match told {
+                Err(_) => {
+                    forget(client);
+                    Ending::ClientGone
+                }
+                // A ping had begun the stream, so it has ended with the error.
+                Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
+                Ok(error) => {
+                    let mut reply = into_stream(client).into_writer();
+                    reply.notes = dispatch.notes();
+                    refuse(reply, error)
                 }
             }
         }
     }
+}
 
-    fn whole(&self, body: &[u8], translator: Translator, reply: Reply) -> Ending {
-        let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
-        let message = self.ask(body, client).and_then(|(mut answer, form)| {
-            let message = relay::whole(translator, form, &mut |buffer| answer.body.read(buffer))?;
-            Ok((message, answer))
-        });
-        match message {
-            Ok((message, answer)) => {
-                reply.json(200, &serde_json::to_vec(&message).expect("the wire types serialize"));
-                answer.body.drain();
-                Ending::Answered { status: 200, usage: message.usage }
-            }
-            Err(Failure::Error(error)) => refuse(reply, error),
-            Err(Failure::ClientGone) => {
-                reply.abandon();
-                Ending::ClientGone
-            }
+fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
+    let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
+    let delivered = dispatch.run(&Receiver::Whole(client));
+    reply.notes = dispatch.notes();
+    match delivered {
+        Ok(Delivered::Message(message)) => {
+            reply.json(200, &serde_json::to_vec(&message).expect("the wire types serialize"));
+            Ending::Answered { status: 200, usage: message.usage }
         }
-    }
-
-    /// Asks the provider, unless it has failed so often that it is left alone for a while.
-    fn ask(
-        &self,
-        body: &[u8],
-        client: Rc<RefCell<dyn Client>>,
-    ) -> Result<(Answer, BodyForm), Failure> {
-        let health = &self.api.health;
-        let permit = health.provider.permit()?;
-        let asked = Instant::now();
-        let answer = self.ask_provider(body, client);
-        match &answer {
-            Ok(_) => {
-                health.metrics.first_chunk.observe_time(asked.elapsed());
-                permit.ended(Outcome::Answered);
-            }
-            Err(Failure::Error(error)) => {
-                health.metrics.upstream_error(error.kind());
-                permit.ended(Outcome::of(error));
-            }
-            Err(Failure::ClientGone) => {}
+        Ok(Delivered::Native(body, usage)) => {
+            reply.json(200, &body);
+            Ending::Answered { status: 200, usage }
         }
-        answer
-    }
-
-    /// Asks the provider; an answer that is an error becomes one.
-    fn ask_provider(
-        &self,
-        body: &[u8],
-        client: Rc<RefCell<dyn Client>>,
-    ) -> Result<(Answer, BodyForm), Failure> {
-        let mut answer = self.api.upstream.send(body, client)?;
-        if answer.status == 200 {
-            let form = if answer.content_type.contains("json") {
-                BodyForm::Whole
-            } else {
-                BodyForm::Events
-            };
-            return Ok((answer, form));
+        Ok(Delivered::Streamed) => unreachable!("only a stream is streamed"),
+        Err(Failure::Error(error)) => refuse(reply, error),
+        Err(Failure::ClientGone) => {
+            reply.abandon();
+            Ending::ClientGone
         }
-        let provider = self.api.config.provider;
-        if let (300..400, Some(location)) = (answer.status, &answer.location) {
-            let host = location.split('?').next().unwrap_or_default();
-            let reason = format!(
-                "it is a redirect to {host:?}, which is not followed; set {} to the address meant",
-                provider.variable("BASE_URL")
-            );
-            return Err(Error::Protocol { reason }.into());
-        }
-        let said = relay::read_whole(&mut |buffer| answer.body.read(buffer), ERROR_LIMIT_BYTES);
-        let said = said.or_else(|failure| match failure {
-            // The status is told, whatever became of its text.
-            Failure::Error(_) => Ok(Vec::new()),
-            gone => Err(gone),
-        })?;
-        let retry: Retry = std::mem::take(&mut answer.retry);
-        let context = Context { provider: provider.name, input_estimate: self.input_estimate };
-        let mut error = upstream_error(answer.status, &said, retry, context);
-        if let Error::Upstream { status, message, .. } = &mut error {
-            match status {
-                401 | 403 if !provider.key_vars.is_empty() => {
-                    message.push_str(&format!(" (check {})", provider.key_vars.join(" or ")));
-                }
-                404 => message.push_str(&format!(
-                    " (check {} and {})",
-                    provider.variable("MODEL"),
-                    provider.variable("BASE_URL")
-                )),
-                _ => {}
-            }
-        }
-        Err(error.into())
     }
 }
 

@@ -3,8 +3,10 @@
 //! It listens on a private socket and serves only requests that the door has checked, read whole and
 //! admitted; what the door hands over beside a request is its [`Exchange`].
 
+mod dispatch;
 mod messages;
 mod models;
+mod native;
 mod pool;
 mod reply;
 
@@ -15,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use tiny_http::Request;
 
-use crate::config::{Config, ProviderProbe};
+use crate::config::{Config, ProviderConfig, ProviderProbe};
 use crate::exchange::{Call, Exchange, Exchanges, HEADER};
-use crate::health::{Health, Outcome};
+use crate::health::{Health, Outcome, ProviderState};
+use crate::metrics::ProviderMetrics;
 use crate::private;
 use crate::unique::unique;
 use crate::upstream::Upstream;
@@ -33,10 +36,18 @@ const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// What every request shares.
 struct Api {
     config: Arc<Config>,
-    upstream: Upstream,
+    /// In the order of the configuration's providers.
+    upstreams: Vec<Upstream>,
     models: Vec<crate::anthropic::Model>,
     exchanges: Arc<Exchanges>,
     health: Arc<Health>,
+}
+
+/// A provider that can be asked.
+#[derive(Clone, Copy)]
+struct Provider<'a> {
+    config: &'a ProviderConfig,
+    upstream: &'a Upstream,
 }
 
 /// The API, which can be given a new socket.
@@ -52,23 +63,23 @@ impl Server {
     /// A sentence about what could not be started.
     pub fn new(
         config: Arc<Config>,
-        upstream: Upstream,
+        upstreams: Vec<Upstream>,
         exchanges: Arc<Exchanges>,
         health: Arc<Health>,
         max_in_flight: usize,
     ) -> Result<Server, String> {
         let models = models::list(&config);
-        let api = Arc::new(Api { models, config, upstream, exchanges, health });
+        let api = Arc::new(Api { models, config, upstreams, exchanges, health });
         let tidied = Arc::clone(&api);
         let tidy = move || {
             let mut next_probe = Instant::now();
             loop {
                 thread::sleep(TIDY_EVERY);
-                tidied.upstream.tidy();
+                tidied.upstreams.iter().for_each(Upstream::tidy);
                 if tidied.config.provider_probe != ProviderProbe::Off
                     && Instant::now() >= next_probe
                 {
-                    guarded(|| tidied.probe_provider());
+                    guarded(|| tidied.probe_providers());
                     next_probe = Instant::now() + PROBE_EVERY + jitter();
                 }
             }
@@ -113,13 +124,29 @@ fn jitter() -> Duration {
 }
 
 impl Api {
-    /// Asks whether the provider is there, between messages.
-    fn probe_provider(&self) {
-        let outcome = match self.upstream.probe(self.config.provider_probe) {
-            Ok(()) => Outcome::Answered,
-            Err(error) => Outcome::of(&error),
-        };
-        self.health.provider.probed(outcome);
+    /// The provider at `place`.
+    fn provider(&self, place: usize) -> Provider<'_> {
+        Provider { config: &self.config.providers[place], upstream: &self.upstreams[place] }
+    }
+
+    /// What is known of it.
+    fn state(&self, place: usize) -> &ProviderState {
+        &self.health.providers[place].state
+    }
+
+    fn metrics(&self, place: usize) -> &ProviderMetrics {
+        &self.health.providers[place].metrics
+    }
+
+    /// Asks whether the providers are there, between messages.
+    fn probe_providers(&self) {
+        for (place, upstream) in self.upstreams.iter().enumerate() {
+            let outcome = match upstream.probe(self.config.provider_probe) {
+                Ok(()) => Outcome::Answered,
+                Err(error) => Outcome::of(&error),
+            };
+            self.state(place).probed(outcome);
+        }
     }
 }
 
@@ -159,7 +186,7 @@ fn serve(api: &Api, request: Request, exchange: Exchange) {
     let reply = Reply::new(request, &exchange);
     match &exchange.call {
         Call::Messages => messages::answer(api, &exchange, reply),
-        Call::CountTokens => messages::count_tokens(&exchange.body, reply),
+        Call::CountTokens => messages::count_tokens(api, &exchange, reply),
         Call::Models => models::answer_list(api, reply),
         Call::Model(id) => models::answer_one(api, id, reply),
     }

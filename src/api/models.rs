@@ -1,4 +1,4 @@
-//! `/v1/models`: the configured model under its own name and under names that Claude Code's picker
+//! `/v1/models`: the configured models under their own names and under names that Claude Code's picker
 //! shows, which are those with `claude` in them.
 
 use super::Api;
@@ -6,22 +6,51 @@ use super::reply::Reply;
 use crate::anthropic::{Model, ModelList};
 use crate::config::Config;
 use crate::error::Error;
+use crate::route::Asked;
 
-/// Names of current Claude models, any of which stands for the configured model.
-const ALIASES: &[(&str, &str)] =
-    &[("claude-opus-5-5", "Opus"), ("claude-sonnet-5-5", "Sonnet"), ("claude-haiku-5-5", "Haiku")];
+/// Names of current Claude models, each of which stands for what its tier is set to.
+const ALIASES: &[(&str, &str)] = &[
+    ("claude-opus-5-5", "Opus"),
+    ("claude-sonnet-5-5", "Sonnet"),
+    ("claude-haiku-5-5", "Haiku"),
+    ("claude-fable-5-2", "Fable"),
+];
 
-/// The models of this server.
+/// The models of this server: Claude's tiers, the aliases, and each provider's own. Every name is listed
+/// once.
 pub fn list(config: &Config) -> Vec<Model> {
-    let model = |id: &str, display_name: String| Model {
-        kind: "model",
-        id: id.to_owned(),
-        display_name,
-        created_at: "1970-01-01T00:00:00Z",
+    let routes = &config.routes;
+    let several = config.providers.len() > 1;
+    let shown = |provider: usize, model: Option<&str>| {
+        let provider = &config.providers[provider];
+        format!("{} ({})", model.unwrap_or(&provider.model), provider.name)
     };
-    let shown = format!("{} ({})", config.model, config.provider.name);
-    let aliases = ALIASES.iter().map(|(id, tier)| model(id, format!("{tier}: {shown}")));
-    aliases.chain([model(&config.model, shown.clone())]).collect()
+    let mut models: Vec<Model> = Vec::new();
+    let mut add = |id: String, display_name: String| {
+        if !models.iter().any(|model| model.id == id) {
+            let created_at = "1970-01-01T00:00:00Z";
+            models.push(Model { kind: "model", id, display_name, created_at });
+        }
+    };
+    for alias in &routes.aliases {
+        let first = alias.hops.first().map(|hop| shown(hop.provider, hop.model.as_deref()));
+        let display_name = alias.display_name.clone().or(first).unwrap_or_default();
+        add(alias.listed_id(), display_name);
+    }
+    for (id, tier) in ALIASES {
+        let route = routes.choose(id, Asked { has_tools: true, ..Asked::default() });
+        let hop = route.hops[0];
+        add((*id).to_owned(), format!("{tier}: {}", shown(hop.provider, hop.model)));
+    }
+    for (place, provider) in config.providers.iter().enumerate() {
+        let id = if several {
+            format!("{}/{}", provider.name, provider.model)
+        } else {
+            provider.model.clone()
+        };
+        add(id, shown(place, None));
+    }
+    models
 }
 
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.

@@ -14,6 +14,9 @@ use crate::exchange::{CLIENT_GONE, Exchange};
 use crate::http::{push_header, push_retry, push_status};
 use crate::relay::EventWriter;
 
+/// The longest value of a note. The door reads an answer's head in 16 KiB.
+const MAX_NOTE_CHARS: usize = 1000;
+
 /// An answer in the making. Whatever happens to the thread that makes it, the client gets an end:
 /// dropping an unfinished one sends an error.
 ///
@@ -24,6 +27,8 @@ pub struct Reply {
     pub request_id: String,
     /// The page that may read the answer.
     origin: Option<String>,
+    /// Headers that tell what was done: names, and values of any text.
+    pub notes: Vec<(&'static str, String)>,
     state: State,
 }
 
@@ -42,6 +47,7 @@ impl Reply {
             client: Some(Arc::clone(&exchange.client)),
             request_id: exchange.request_id.clone(),
             origin: exchange.origin.clone(),
+            notes: Vec::new(),
             state: State::Fresh,
         }
     }
@@ -54,6 +60,7 @@ impl Reply {
             client: None,
             request_id: String::new(),
             origin: None,
+            notes: Vec::new(),
             state: State::Fresh,
         };
         reply.json(200, b"{}");
@@ -105,8 +112,16 @@ impl Reply {
         push_header(&mut out, "X-Content-Type-Options", "nosniff");
         if let Some(origin) = &self.origin {
             push_header(&mut out, "Access-Control-Allow-Origin", origin);
-            push_header(&mut out, "Access-Control-Expose-Headers", "request-id");
+            let mut exposed = String::from("request-id");
+            for (name, _) in &self.notes {
+                exposed.push_str(", ");
+                exposed.push_str(name);
+            }
+            push_header(&mut out, "Access-Control-Expose-Headers", &exposed);
             push_header(&mut out, "Vary", "Origin");
+        }
+        for (name, value) in &self.notes {
+            push_header(&mut out, name, &header_value(value));
         }
         out
     }
@@ -115,6 +130,12 @@ impl Reply {
         self.writer.write_all(bytes)?;
         self.writer.flush()
     }
+}
+
+/// `text` as a header may hold it, and no longer than is of use: models are named by clients.
+fn header_value(text: &str) -> String {
+    let visible = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().take(MAX_NOTE_CHARS).map(visible).collect()
 }
 
 impl EventWriter for Reply {

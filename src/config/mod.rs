@@ -1,36 +1,35 @@
-//! Configuration: one table of settings, from flags, the environment and `.env`.
+//! Configuration: one table of settings, from flags, the environment and `.env`, and a file for what
+//! does not fit a variable.
 //!
 //! The environment is a function argument, so that a test is a table of names and values. All
 //! problems are told at once, each with what to set.
 
 mod base_url;
+mod file;
 mod network;
+mod provider;
+mod routes;
 mod settings;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::http_proxy;
 use crate::probe;
-use crate::provider::{Key, PROVIDERS, Provider};
+use crate::route::Routes;
+use file::File;
 pub use network::Network;
+use provider::Entry;
+pub use provider::{Native, ProviderConfig};
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 
 /// Everything the server needs to know, checked.
 #[derive(Debug)]
 pub struct Config {
-    pub provider: &'static Provider,
-    /// With its version and without a slash at the end; empty for the embedded provider.
-    pub base_url: String,
-    pub api_key: Option<Secret>,
-    pub model: String,
-    /// The most output tokens to ask for; 0 for no limit.
-    pub max_tokens: u64,
-    pub images: bool,
-    /// Further headers for the provider.
-    pub headers: Vec<(&'static str, String)>,
+    /// One at least. Routes refer to them by their places.
+    pub providers: Vec<ProviderConfig>,
+    pub routes: Routes,
     pub host: Host,
     pub port: u16,
     pub client_keys: Vec<Secret>,
@@ -45,13 +44,12 @@ pub struct Config {
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     pub body_limit_bytes: usize,
-    pub timeouts: Timeouts,
+    pub connect_timeout: Duration,
+    pub idle_timeout: Duration,
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub provider_probe: ProviderProbe,
     pub certificates: Option<String>,
-    /// URL of the HTTP proxy to reach the provider through.
-    pub http_proxy: Option<Secret>,
 }
 
 /// How long the phases of an upstream call may take. There is no limit for the whole.
@@ -127,28 +125,87 @@ impl fmt::Display for Problems {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = |secret: bool| if secret { "set" } else { "not set" };
-        let max_tokens = match self.max_tokens {
-            0 => "what the client asks for".to_owned(),
-            n => n.to_string(),
-        };
-        writeln!(f, "provider      {}", self.provider.name)?;
-        writeln!(f, "base URL      {}", self.shown_base_url())?;
-        writeln!(f, "key           {}", set(self.api_key.is_some()))?;
-        writeln!(f, "model         {}", self.model)?;
-        writeln!(f, "max tokens    {max_tokens}")?;
-        writeln!(f, "images        {}", if self.images { "on" } else { "off" })?;
+        for (i, provider) in self.providers.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            let max_tokens = match provider.max_tokens {
+                0 => "what the client asks for".to_owned(),
+                n => n.to_string(),
+            };
+            writeln!(f, "provider      {}", provider.name)?;
+            if provider.name != provider.row.name {
+                writeln!(f, "type          {}", provider.row.name)?;
+            }
+            writeln!(f, "base URL      {}", provider.shown_base_url())?;
+            if let (true, Some(url)) = (provider.is_native(&provider.model), &provider.native_url) {
+                writeln!(f, "native        {url}")?;
+            }
+            match provider.keys.len() {
+                0 | 1 => writeln!(f, "key           {}", set(!provider.keys.is_empty()))?,
+                several => writeln!(f, "keys          {several}")?,
+            }
+            writeln!(f, "model         {}", provider.model)?;
+            writeln!(f, "max tokens    {max_tokens}")?;
+            writeln!(f, "images        {}", if provider.images { "on" } else { "off" })?;
+            writeln!(f, "HTTP proxy    {}", set(provider.http_proxy.is_some()))?;
+        }
+        write_routes(f, self)?;
         match self.host {
             Host::Localhost => writeln!(f, "listens on    localhost, port {}", self.port)?,
             Host::Address(address) => writeln!(f, "listens on    {address}, port {}", self.port)?,
         }
         writeln!(f, "client keys   {}", self.client_keys.len())?;
-        writeln!(f, "HTTP proxy    {}", set(self.http_proxy.is_some()))?;
         writeln!(f, "The configuration is valid.")
     }
 }
 
+/// Where names go, if there is more than one way.
+fn write_routes(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
+    let routes = &config.routes;
+    let long_context = format!("above {} tokens", routes.long_context_tokens);
+    let named = [
+        ("default", &routes.default),
+        ("opus", &routes.opus),
+        ("sonnet", &routes.sonnet),
+        ("haiku", &routes.haiku),
+        ("fable", &routes.fable),
+        (&*long_context, &routes.long_context),
+        ("background", &routes.background),
+        ("thinking", &routes.thinking),
+        ("images", &routes.images),
+        ("web search", &routes.web_search),
+    ];
+    let aliases = routes.aliases.iter().map(|alias| (&*alias.id, &alias.hops));
+    if config.providers.len() > 1 || routes.aliases.len() + routes.set_rules() > 0 {
+        writeln!(f)?;
+        for (name, hops) in named.into_iter().chain(aliases).filter(|(_, hops)| !hops.is_empty()) {
+            let hops: Vec<String> = hops
+                .iter()
+                .map(|hop| {
+                    let provider = &config.providers[hop.provider];
+                    let model = hop.model.as_deref().unwrap_or(&provider.model);
+                    format!("{}/{model}", provider.name)
+                })
+                .collect();
+            writeln!(f, "{name:<13} {}", hops.join(", then "))?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
 impl Config {
-    /// Reads the settings: `flags` by name without dashes first, then `env`.
+    /// Where the configuration file is, if there is one, and what says so.
+    pub fn file(
+        flags: &[(&'static str, String)],
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<(String, String)> {
+        Reader::new(flags, env).get(&CONFIG)
+    }
+
+    /// Reads the settings: `flags` by name without dashes first, then `env`, then the text of the
+    /// configuration file, which comes with its path.
     ///
     /// `default_host` is for who sets none: in a container nobody reaches a loopback.
     ///
@@ -158,28 +215,25 @@ impl Config {
         flags: &[(&'static str, String)],
         env: &dyn Fn(&str) -> Option<String>,
         default_host: &str,
+        file: Option<(&str, &str)>,
     ) -> Result<Config, Problems> {
-        let mut reader = Reader { flags, env, provider: None, problems: Vec::new() };
-        reader.provider = reader.choose_provider();
+        let file = match file {
+            Some((path, text)) => {
+                File::parse(text).map_err(|problem| Problems(vec![format!("{path}: {problem}")]))?
+            }
+            None => File::default(),
+        };
+        let mut reader = Reader::new(flags, env);
+        let (entries, by_default) = reader.entries(&file.providers);
         // Without a provider the other settings are still checked.
-        let provider = reader.provider.unwrap_or(&PROVIDERS[0]);
+        let providers: Vec<_> = entries.into_iter().map(|entry| reader.provider(entry)).collect();
+        let routes = reader.routes(&file, &providers, by_default);
 
         let host = reader.host(default_host);
         let port = reader.port();
         let config = Config {
-            provider,
-            base_url: reader.base_url(provider),
-            api_key: reader.api_key(provider),
-            model: reader.model(provider),
-            max_tokens: reader.number(
-                &MAX_TOKENS,
-                provider.max_tokens,
-                0,
-                u64::MAX,
-                "a number of tokens",
-            ),
-            images: reader.switch(&IMAGES, provider.images),
-            headers: reader.headers(provider),
+            providers,
+            routes,
             host,
             port,
             client_keys: reader.list(&CLIENT_KEYS).into_iter().map(Secret).collect(),
@@ -196,28 +250,23 @@ impl Config {
                 1 << 30,
                 "a number of bytes",
             ) as usize,
-            timeouts: Timeouts {
-                connect: reader.seconds(&CONNECT_TIMEOUT, 5),
-                first_byte: reader.seconds(&TIMEOUT, 300),
-                idle: reader.seconds(&IDLE_TIMEOUT, 120),
-            },
+            connect_timeout: reader.seconds(&CONNECT_TIMEOUT, 5),
+            idle_timeout: reader.seconds(&IDLE_TIMEOUT, 120),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
             provider_probe: reader.provider_probe(),
             certificates: reader.get(&CERTIFICATES).map(|(_, value)| value),
-            http_proxy: None,
         };
-        let http_proxy = reader.http_proxy(&config.base_url);
-        if reader.problems.is_empty() {
-            Ok(Config { http_proxy, ..config })
-        } else {
-            Err(Problems(reader.problems))
-        }
+        if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
     }
 
-    /// The URL of the provider without what a bystander must not see.
-    pub fn shown_base_url(&self) -> &str {
-        if self.provider.key == Key::Embedded { "embedded" } else { &self.base_url }
+    /// How long the phases of a call to `provider` may take.
+    pub fn timeouts(&self, provider: &ProviderConfig) -> Timeouts {
+        Timeouts {
+            connect: self.connect_timeout,
+            first_byte: provider.first_byte_timeout,
+            idle: self.idle_timeout,
+        }
     }
 }
 
@@ -239,7 +288,7 @@ impl Healthcheck {
         flags: &[(&'static str, String)],
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Healthcheck, Problems> {
-        let mut reader = Reader { flags, env, provider: None, problems: Vec::new() };
+        let mut reader = Reader::new(flags, env);
         let healthcheck = Healthcheck {
             host: reader.host("localhost"),
             port: reader.port(),
@@ -250,25 +299,39 @@ impl Healthcheck {
     }
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'f> {
     flags: &'a [(&'static str, String)],
     env: &'a dyn Fn(&str) -> Option<String>,
-    provider: Option<&'static Provider>,
+    /// The provider whose settings are being read.
+    entry: Option<Entry<'f>>,
     problems: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a, 'f> Reader<'a, 'f> {
+    fn new(
+        flags: &'a [(&'static str, String)],
+        env: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Reader<'a, 'f> {
+        Reader { flags, env, entry: None, problems: Vec::new() }
+    }
+
     /// The value of a setting and the name it was set by. An empty variable counts as not set.
     fn get(&self, setting: &Setting) -> Option<(String, String)> {
         let flag = self.flags.iter().rev().find(|(flag, _)| *flag == setting.flag);
-        if let Some((flag, value)) = flag {
+        let has_flag = self.entry.as_ref().is_none_or(|entry| entry.is_first);
+        if let Some((flag, value)) = flag.filter(|_| has_flag) {
             return Some((format!("--{flag}"), value.clone()));
         }
-        let names = setting.variables.iter().filter_map(|name| match name.strip_prefix("<P>_") {
-            Some(suffix) => self.provider.map(|provider| provider.variable(suffix)),
-            None => Some((*name).to_owned()),
-        });
-        names.into_iter().find_map(|name| self.variable(&name).map(|value| (name, value)))
+        let mut names =
+            setting.variables.iter().filter_map(|name| match name.strip_prefix("<P>_") {
+                Some(suffix) => self.entry.as_ref().map(|entry| entry.variable(suffix)),
+                None => Some((*name).to_owned()),
+            });
+        names.find_map(|name| self.variable(&name).map(|value| (name, value))).or_else(|| {
+            let (i, file) = self.entry.as_ref()?.file?;
+            let place = format!("providers.{i}.{}", setting.flag.replace('-', "_"));
+            Some((place, file.field(setting.flag)?))
+        })
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -277,115 +340,6 @@ impl Reader<'_> {
 
     fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
-    }
-
-    fn choose_provider(&mut self) -> Option<&'static Provider> {
-        let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
-        let names = names.join(", ");
-        if let Some((name, value)) = self.get(&PROVIDER) {
-            let found = Provider::find(&value.to_ascii_lowercase());
-            if found.is_none() {
-                self.problem(format!("{name}: {value:?} is not a provider; use one of {names}"));
-            }
-            return found;
-        }
-        let with_key: Vec<&'static Provider> = PROVIDERS
-            .iter()
-            .filter(|provider| {
-                provider.key_vars.iter().any(|name| self.variable(name).is_some())
-                    || self.variable(&provider.variable("BASE_URL")).is_some()
-            })
-            .collect();
-        match &with_key[..] {
-            [] => self.problem(format!(
-                "no provider: set PROVIDER (or --provider) to one of {names}; \
-                 or only a provider's key, such as GROQ_API_KEY; \
-                 `--provider echo` needs no key and answers from inside ccproxy"
-            )),
-            [provider] => return Some(provider),
-            several => {
-                let names: Vec<&str> = several.iter().map(|provider| provider.name).collect();
-                self.problem(format!(
-                    "more than one provider is configured ({}): set PROVIDER to the one to use",
-                    names.join(", ")
-                ));
-            }
-        }
-        None
-    }
-
-    fn api_key(&mut self, provider: &Provider) -> Option<Secret> {
-        let found = provider.key_vars.iter().find_map(|name| Some((name, self.variable(name)?)));
-        match found {
-            Some((name, key)) if !key.bytes().all(|b| b.is_ascii_graphic()) => {
-                self.problem(format!(
-                    "{name}: a key is visible ASCII without spaces; this one is not"
-                ));
-                None
-            }
-            Some((_, key)) => Some(Secret(key)),
-            None => {
-                if provider.key == Key::Required && self.provider.is_some() {
-                    self.problem(format!(
-                        "{} is not set: provider {} needs a key",
-                        provider.key_vars.join(" or "),
-                        provider.name
-                    ));
-                }
-                None
-            }
-        }
-    }
-
-    fn base_url(&mut self, provider: &Provider) -> String {
-        if provider.key == Key::Embedded {
-            return String::new();
-        }
-        let Some((name, value)) = self.get(&BASE_URL) else {
-            if provider.base_url.is_empty() {
-                self.problem(format!(
-                    "{} is not set: provider {} is at the address you name, such as http://localhost:8000/v1",
-                    provider.variable("BASE_URL"),
-                    provider.name
-                ));
-            }
-            return provider.base_url.to_owned();
-        };
-        base_url::normalise(&value, provider).unwrap_or_else(|problem| {
-            self.problem(format!("{name}: {problem}"));
-            String::new()
-        })
-    }
-
-    fn model(&mut self, provider: &Provider) -> String {
-        match self.get(&MODEL) {
-            Some((_, model)) => model,
-            None => {
-                if provider.model.is_empty() {
-                    self.problem(format!(
-                        "{} is not set: it names the model that answers for Claude's",
-                        provider.variable("MODEL")
-                    ));
-                }
-                provider.model.to_owned()
-            }
-        }
-    }
-
-    fn headers(&mut self, provider: &Provider) -> Vec<(&'static str, String)> {
-        let mut headers = Vec::new();
-        for (header, variable) in provider.headers {
-            match self.variable(variable) {
-                Some(value) if value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
-                    headers.push((*header, value));
-                }
-                Some(_) => self.problem(format!(
-                    "{variable}: it is sent as a header, so it must be visible ASCII"
-                )),
-                None => {}
-            }
-        }
-        headers
     }
 
     fn host(&mut self, default: &str) -> Host {
@@ -519,14 +473,5 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    fn http_proxy(&mut self, base_url: &str) -> Option<Secret> {
-        http_proxy::choose(base_url, self.env).map(|proxy| proxy.map(Secret)).unwrap_or_else(
-            |problem| {
-                self.problem(problem);
-                None
-            },
-        )
     }
 }

@@ -14,11 +14,15 @@ pub struct Setting {
 /// Every setting, in the order `--help` and the README show them.
 pub static SETTINGS: &[Setting] = &[
     PROVIDER,
+    CONFIG,
     API_KEY,
     BASE_URL,
     MODEL,
     MAX_TOKENS,
     IMAGES,
+    API,
+    NATIVE,
+    NATIVE_URL,
     TIMEOUT,
     HOST,
     PORT,
@@ -44,13 +48,19 @@ pub(super) const PROVIDER: Setting = Setting {
     flag: "provider",
     variables: &["PROVIDER"],
     default: "the one whose key is set",
-    doc: "the service that answers: groq, openai, openrouter, xai, gemini, mistral, ollama, deepseek, custom, echo",
+    doc: "the service that answers, or several in the order to try them, separated by commas",
+};
+pub(super) const CONFIG: Setting = Setting {
+    flag: "config",
+    variables: &["CCPROXY_CONFIG"],
+    default: "",
+    doc: "JSON file with several providers and routes to them",
 };
 pub(super) const API_KEY: Setting = Setting {
     flag: "",
     variables: &["<P>_API_KEY"],
     default: "",
-    doc: "the provider's key (gemini: also GOOGLE_API_KEY)",
+    doc: "the provider's key, or several separated by commas (gemini: also GOOGLE_API_KEY)",
 };
 pub(super) const BASE_URL: Setting = Setting {
     flag: "base-url",
@@ -75,6 +85,24 @@ pub(super) const IMAGES: Setting = Setting {
     variables: &["<P>_IMAGES"],
     default: "the provider's",
     doc: "on: the model is shown pictures; off: it gets a note instead",
+};
+pub(super) const API: Setting = Setting {
+    flag: "api",
+    variables: &["<P>_API"],
+    default: "auto",
+    doc: "which of OpenAI's APIs is spoken: chat, responses, or auto for the one that the model needs",
+};
+pub(super) const NATIVE: Setting = Setting {
+    flag: "native",
+    variables: &["<P>_NATIVE"],
+    default: "auto",
+    doc: "whether the provider's own Messages API is used: on, off, or auto where it is known to be good",
+};
+pub(super) const NATIVE_URL: Setting = Setting {
+    flag: "native-url",
+    variables: &["<P>_NATIVE_URL"],
+    default: "the provider's",
+    doc: "where its Messages API is, without /v1/messages",
 };
 pub(super) const TIMEOUT: Setting = Setting {
     flag: "first-byte-timeout",

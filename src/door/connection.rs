@@ -262,6 +262,8 @@ fn hand_over(
         body,
         client: Arc::clone(&connection.socket),
         origin,
+        anthropic_version: head.anthropic_version.map(str::to_owned),
+        anthropic_beta: head.anthropic_beta.map(str::to_owned),
         #[cfg(debug_assertions)]
         panics: head.panics,
     });

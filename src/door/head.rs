@@ -28,6 +28,8 @@ pub struct Head<'a> {
     /// The values of every line, which are one list.
     pub forwarded_for: Vec<&'a str>,
     pub accept: Option<&'a str>,
+    pub anthropic_version: Option<&'a str>,
+    pub anthropic_beta: Option<&'a str>,
     /// Prometheus says how long it waits.
     pub scrapes: bool,
     /// Present on requests of tests that want a panic.
@@ -121,6 +123,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         authorization: None,
         forwarded_for: Vec::new(),
         accept: None,
+        anthropic_version: None,
+        anthropic_beta: None,
         scrapes: false,
         #[cfg(debug_assertions)]
         panics: false,
@@ -160,6 +164,10 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.accept = Some(value);
         } else if is("x-prometheus-scrape-timeout-seconds") {
             head.scrapes = true;
+        } else if is("anthropic-version") {
+            head.anthropic_version = Some(value);
+        } else if is("anthropic-beta") {
+            head.anthropic_beta = Some(value);
         } else if is("x-forwarded-for") {
             head.forwarded_for.push(value);
         }

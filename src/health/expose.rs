@@ -1,12 +1,11 @@
 //! `/metrics`, and the few metrics that `/health` gives a scraper.
 
-use super::{Health, Load, VERSION};
+use super::{Health, Load, ProviderHealth, VERSION};
 use crate::metrics::{Exposition, HEALTH_PATHS, SHED, UPSTREAM_ERRORS, process};
 
 impl Health {
     /// The few metrics of `/health`.
     pub(super) fn expose_health(&self, out: &mut Exposition, reason: Option<&'static str>) {
-        let provider = [("provider", self.config.provider)];
         out.family("ccproxy_build_info", "gauge", "The version that runs; always 1.")
             .sample(&[("version", VERSION)], 1);
         out.single("ccproxy_up", "gauge", "That the server answers; always 1.", 1);
@@ -14,33 +13,54 @@ impl Health {
         out.single("ccproxy_ready", "gauge", "Whether new messages are welcome.", ready);
         let draining = u8::from(self.is_draining());
         out.single("ccproxy_draining", "gauge", "Whether the server is on its way out.", draining);
-        if let Some(up) = self.provider.is_up() {
-            out.family(
-                "ccproxy_provider_up",
+        self.each(
+            out,
+            ("ccproxy_provider_up", "gauge", "Whether the provider's last calls went well."),
+            |provider| provider.state.is_up().map(u64::from),
+        );
+        self.each(
+            out,
+            (
+                "ccproxy_provider_circuit_open",
                 "gauge",
-                "Whether the provider's last calls went well.",
-            )
-            .sample(&provider, u8::from(up));
-        }
-        out.family(
-            "ccproxy_provider_circuit_open",
-            "gauge",
-            "Whether the provider is left alone for a while.",
-        )
-        .sample(&provider, u8::from(self.provider.is_circuit_open()));
-        out.family(
-            "ccproxy_provider_consecutive_failures",
-            "gauge",
-            "Failures of the provider since it last answered.",
-        )
-        .sample(&provider, self.provider.consecutive_failures());
-        if let Some(seconds) = self.provider.last_success() {
-            out.family(
+                "Whether the provider is left alone for a while.",
+            ),
+            |provider| Some(u64::from(provider.state.is_circuit_open())),
+        );
+        self.each(
+            out,
+            (
+                "ccproxy_provider_consecutive_failures",
+                "gauge",
+                "Failures of the provider since it last answered.",
+            ),
+            |provider| Some(u64::from(provider.state.consecutive_failures())),
+        );
+        self.each(
+            out,
+            (
                 "ccproxy_provider_last_success_timestamp_seconds",
                 "gauge",
                 "When the provider last answered, in seconds since 1970.",
-            )
-            .sample(&provider, seconds);
+            ),
+            |provider| provider.state.last_success(),
+        );
+    }
+
+    /// A family with one sample for each provider that has a value.
+    fn each(
+        &self,
+        out: &mut Exposition,
+        (name, kind, help): (&'static str, &str, &str),
+        value: impl Fn(&ProviderHealth) -> Option<u64>,
+    ) {
+        let samples: Vec<_> =
+            self.providers.iter().filter_map(|p| Some((&*p.name, value(p)?))).collect();
+        if !samples.is_empty() {
+            out.family(name, kind, help);
+        }
+        for (provider, value) in samples {
+            out.sample(&[("provider", provider)], value);
         }
     }
 
@@ -49,27 +69,62 @@ impl Health {
         let mut out = Exposition::new();
         self.expose_health(&mut out, self.reason());
         let metrics = &self.metrics;
-        let provider = ("provider", self.config.provider);
-        out.family("ccproxy_requests_total", "counter", "Messages answered.")
-            .sample(&[provider, ("status", "success")], metrics.succeeded.get())
-            .sample(&[provider, ("status", "error")], metrics.failed.get());
+        out.family("ccproxy_requests_total", "counter", "Messages answered.");
+        for ProviderHealth { name, metrics, .. } in &self.providers {
+            out.sample(&[("provider", name), ("status", "success")], metrics.succeeded.get())
+                .sample(&[("provider", name), ("status", "error")], metrics.failed.get());
+        }
         out.family(
             "ccproxy_request_duration_seconds",
             "histogram",
             "From the end of a request to the end of its answer.",
         );
-        out.histogram(&[provider], &metrics.duration);
-        out.family("ccproxy_tokens_processed_total", "counter", "Tokens of the answered messages.")
-            .sample(&[provider, ("type", "input")], metrics.input_tokens.total())
-            .sample(&[provider, ("type", "output")], metrics.output_tokens.total());
+        for ProviderHealth { name, metrics, .. } in &self.providers {
+            out.histogram(&[("provider", name)], &metrics.duration);
+        }
+        out.family("ccproxy_tokens_processed_total", "counter", "Tokens of the answered messages.");
+        for ProviderHealth { name, metrics, .. } in &self.providers {
+            let (input, output) = (metrics.input_tokens.total(), metrics.output_tokens.total());
+            out.sample(&[("provider", name), ("type", "input")], input)
+                .sample(&[("provider", name), ("type", "output")], output);
+        }
         out.family(
             "ccproxy_upstream_errors_total",
             "counter",
             "Errors of the provider, by Anthropic's error type.",
         );
-        for (kind, count) in UPSTREAM_ERRORS.iter().zip(&metrics.upstream_errors) {
-            out.sample(&[provider, ("error_type", kind)], count.get());
+        for ProviderHealth { name, metrics, .. } in &self.providers {
+            for (kind, count) in UPSTREAM_ERRORS.iter().zip(&metrics.upstream_errors) {
+                out.sample(&[("provider", name), ("error_type", kind)], count.get());
+            }
         }
+        self.each(
+            &mut out,
+            (
+                "ccproxy_fallbacks_total",
+                "counter",
+                "Messages that went on to another provider when this one failed.",
+            ),
+            |provider| Some(provider.metrics.fallbacks.get()),
+        );
+        self.each(
+            &mut out,
+            (
+                "ccproxy_adjusted_requests_total",
+                "counter",
+                "Requests that were sent once more, since a refusal told how.",
+            ),
+            |provider| Some(provider.metrics.adjusted.get()),
+        );
+        self.each(
+            &mut out,
+            (
+                "ccproxy_provider_resting_keys",
+                "gauge",
+                "Keys of the provider that are passed over, limited or refused.",
+            ),
+            |provider| Some(provider.state.resting_keys() as u64),
+        );
         out.family(
             "ccproxy_requests_shed_total",
             "counter",
@@ -105,11 +160,6 @@ impl Health {
         }
         let help = "Requests that are being answered by the API.";
         out.single("http_server_active_requests", "gauge", help, load.in_flight);
-        let model = [
-            ("gen_ai_operation_name", "chat"),
-            ("gen_ai_provider_name", self.config.provider),
-            ("gen_ai_request_model", &*self.config.model),
-        ];
         out.family(
             "http_server_request_duration_seconds",
             "histogram",
@@ -121,21 +171,40 @@ impl Health {
             "histogram",
             "Messages, from their coming to the end of the answer.",
         );
-        out.histogram(&model, &metrics.duration);
+        for provider in &self.providers {
+            out.histogram(&provider.gen_ai_labels(), &provider.metrics.duration);
+        }
         out.family("gen_ai_client_token_usage", "histogram", "Tokens of a message.");
-        for (kind, tokens) in [("input", &metrics.input_tokens), ("output", &metrics.output_tokens)]
-        {
-            let labels: Vec<_> =
-                model.iter().copied().chain([("gen_ai_token_type", kind)]).collect();
-            out.histogram(&labels, tokens);
+        for provider in &self.providers {
+            let metrics = &provider.metrics;
+            for (kind, tokens) in
+                [("input", &metrics.input_tokens), ("output", &metrics.output_tokens)]
+            {
+                let mut labels = provider.gen_ai_labels().to_vec();
+                labels.push(("gen_ai_token_type", kind));
+                out.histogram(&labels, tokens);
+            }
         }
         out.family(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "histogram",
             "From the request to the provider to the first byte of its answer.",
         );
-        out.histogram(&model, &metrics.first_chunk);
+        for provider in &self.providers {
+            out.histogram(&provider.gen_ai_labels(), &provider.metrics.first_chunk);
+        }
         process(&mut out);
         out.into_bytes()
+    }
+}
+
+impl ProviderHealth {
+    /// The labels of OpenTelemetry's metrics for models.
+    fn gen_ai_labels(&self) -> [(&str, &str); 3] {
+        [
+            ("gen_ai_operation_name", "chat"),
+            ("gen_ai_provider_name", &self.name),
+            ("gen_ai_request_model", &self.model),
+        ]
     }
 }

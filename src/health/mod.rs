@@ -18,8 +18,9 @@ use checks::{Check, parameters};
 pub use provider::{Outcome, Permit, ProviderState};
 use serde::Serialize;
 
-use crate::config::Config;
-use crate::metrics::{Exposition, Metrics};
+use crate::config::{Config, ProviderConfig};
+use crate::lessons::Lessons;
+use crate::metrics::{Exposition, Metrics, ProviderMetrics};
 
 const SERVICE: &str = "ccproxy";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -78,26 +79,84 @@ pub struct Health {
     began: Instant,
     draining: AtomicBool,
     api_alive: AtomicBool,
-    pub provider: ProviderState,
+    /// In the order of the configuration.
+    pub providers: Vec<ProviderHealth>,
+    pub lessons: Lessons,
     pub metrics: Metrics,
-    config: ShownConfig,
+    /// Nobody needs a key, so there are no strangers.
+    is_open: bool,
     root: Vec<u8>,
     healthy: Vec<u8>,
 }
 
-/// What of the configuration may be shown to anybody.
+/// A provider: what of its configuration may be shown to anybody, and what is known of it.
 #[derive(Debug)]
-struct ShownConfig {
-    provider: &'static str,
+pub struct ProviderHealth {
+    name: String,
     model: String,
     base_url: String,
     max_tokens: u64,
+    keys: usize,
+    pub state: ProviderState,
+    pub metrics: ProviderMetrics,
+}
+
+impl ProviderHealth {
+    fn new(provider: &ProviderConfig) -> ProviderHealth {
+        ProviderHealth {
+            name: provider.name.clone(),
+            model: provider.model.clone(),
+            base_url: provider.shown_base_url().to_owned(),
+            max_tokens: provider.max_tokens,
+            keys: provider.keys.len(),
+            state: ProviderState::new(&provider.name, provider.keys.len()),
+            metrics: ProviderMetrics::default(),
+        }
+    }
+
+    fn details(&self) -> ProviderDetails {
+        let state = match self.state.is_up() {
+            None => "unknown",
+            Some(true) => "up",
+            Some(false) => "down",
+        };
+        ProviderDetails {
+            state,
+            last_success: self.state.last_success(),
+            last_error_class: self.state.last_error_class(),
+            consecutive_failures: self.state.consecutive_failures(),
+            circuit_open: self.state.is_circuit_open(),
+            keys: self.keys,
+            resting_keys: self.state.resting_keys(),
+            fallbacks: self.metrics.fallbacks.get(),
+            source: self.state.source(),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Root<'a> {
     message: &'static str,
     provider: &'a str,
+}
+
+/// One of several providers.
+#[derive(Serialize)]
+struct ListedProvider<'a> {
+    provider: &'a str,
+    model: &'a str,
+    base_url: &'a str,
+    max_tokens: u64,
+    #[serde(flatten)]
+    details: ProviderDetails,
+}
+
+/// What was learned of a model from a provider's refusals.
+#[derive(Serialize)]
+struct LearnedModel<'a> {
+    provider: &'a str,
+    model: String,
+    lessons: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +224,11 @@ struct Status<'a> {
     version: &'static str,
     #[serde(flatten)]
     details: Option<StatusDetails>,
+    /// All of them, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    providers: Vec<ListedProvider<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    learned: Vec<LearnedModel<'a>>,
 }
 
 /// For callers with a client key alone.
@@ -182,13 +246,16 @@ struct ProviderDetails {
     last_error_class: Option<&'static str>,
     consecutive_failures: u32,
     circuit_open: bool,
+    keys: usize,
+    resting_keys: usize,
+    fallbacks: u64,
     source: &'static str,
 }
 
 impl Health {
     /// Healthy, with the answers for `config`.
     pub fn new(config: &Config) -> Health {
-        let provider = config.provider.name;
+        let provider = &*config.providers[0].name;
         let healthy = HealthBody {
             status: "healthy",
             service: SERVICE,
@@ -200,14 +267,10 @@ impl Health {
             began: Instant::now(),
             draining: AtomicBool::new(false),
             api_alive: AtomicBool::new(true),
-            provider: ProviderState::default(),
+            providers: config.providers.iter().map(ProviderHealth::new).collect(),
+            lessons: Lessons::default(),
             metrics: Metrics::default(),
-            config: ShownConfig {
-                provider,
-                model: config.model.clone(),
-                base_url: config.shown_base_url().to_owned(),
-                max_tokens: config.max_tokens,
-            },
+            is_open: config.client_keys.is_empty(),
             root: json(&Root {
                 message: "CCProxy Multi-Provider Anthropic API is alive 💡",
                 provider,
@@ -236,6 +299,11 @@ impl Health {
         }
     }
 
+    /// Whether no provider is left that does not fail.
+    fn is_provider_failing(&self) -> bool {
+        self.providers.iter().all(|provider| provider.state.is_failing())
+    }
+
     /// Why the server is not ready, in one word.
     fn reason(&self) -> Option<&'static str> {
         if self.is_draining() {
@@ -256,7 +324,7 @@ impl Health {
         load: impl FnOnce() -> Load,
     ) -> Answer<'_> {
         let strict = parameters(asked.query, "fail_on").any(|value| value == "provider");
-        let provider_fails = strict && self.provider.is_failing();
+        let provider_fails = strict && self.is_provider_failing();
         let reason = self.reason().or(provider_fails.then_some("provider"));
         let status = if reason.is_some() { 503 } else { 200 };
         let verbose = parameters(asked.query, "verbose").any(|value| value != "false");
@@ -344,53 +412,61 @@ impl Health {
             ("api", self.api_alive.load(Ordering::Relaxed)),
         ];
         if strict {
-            checks.push(("provider", !self.provider.is_failing()));
+            checks.push(("provider", !self.is_provider_failing()));
         }
         checks
     }
 
     fn status(&self, details: Option<StatusDetails>) -> Vec<u8> {
+        let any_fails = self.providers.iter().any(|provider| provider.state.is_failing());
         let status = if self.is_draining() {
             "draining"
-        } else if self.reason().is_some() || self.provider.is_failing() {
+        } else if self.reason().is_some() || any_fails {
             "degraded"
         } else {
             "active"
         };
+        // Models are named by clients, so strangers are not told of them.
+        let shows_more = details.is_some() || self.is_open;
+        let several = shows_more && self.providers.len() > 1;
+        let listed = self.providers.iter().filter(|_| several).map(|provider| ListedProvider {
+            provider: &provider.name,
+            model: &provider.model,
+            base_url: &provider.base_url,
+            max_tokens: provider.max_tokens,
+            details: provider.details(),
+        });
+        let learned = if shows_more { self.lessons.all() } else { Vec::new() };
+        let learned = learned.into_iter().map(|(place, model, lessons)| LearnedModel {
+            provider: &self.providers[place].name,
+            model,
+            lessons,
+        });
+        let first = &self.providers[0];
         json(&Status {
-            provider: self.config.provider,
-            model: &self.config.model,
-            base_url: &self.config.base_url,
-            max_tokens: self.config.max_tokens,
+            provider: &first.name,
+            model: &first.model,
+            base_url: &first.base_url,
+            max_tokens: first.max_tokens,
             status,
             service: SERVICE,
             version: VERSION,
             details,
+            providers: listed.collect(),
+            learned: learned.collect(),
         })
     }
 
     fn details(&self, in_flight: usize) -> StatusDetails {
-        let state = match self.provider.is_up() {
-            None => "unknown",
-            Some(true) => "up",
-            Some(false) => "down",
-        };
         StatusDetails {
             uptime_seconds: self.began.elapsed().as_secs(),
             in_flight,
-            provider_state: ProviderDetails {
-                state,
-                last_success: self.provider.last_success(),
-                last_error_class: self.provider.last_error_class(),
-                consecutive_failures: self.provider.consecutive_failures(),
-                circuit_open: self.provider.is_circuit_open(),
-                source: self.provider.source(),
-            },
+            provider_state: self.providers[0].details(),
         }
     }
 
     fn draft(&self, reason: Option<&'static str>) -> HealthDraft {
-        let provider_fails = self.provider.is_failing();
+        let provider_fails = self.is_provider_failing();
         let status = match (reason, provider_fails) {
             (Some(_), _) => "fail",
             (None, true) => "warn",

@@ -1,8 +1,9 @@
-//! What is known of the provider, from real traffic alone, and the breaker that follows from it.
+//! What is known of a provider, from real traffic alone, the breaker that follows from it, and the rest
+//! that its keys are given.
 //!
 //! Nothing is ever asked for the sake of health, so nothing is ever paid for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,14 +17,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Failures in a row from which the provider counts as failing.
 const DEGRADED_AFTER: u32 = 3;
 
+/// How long a key rests that was limited without a word of how long, that was refused, and at most.
+const LIMITED_REST: Duration = Duration::from_secs(10);
+const REFUSED_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(3600);
+
 /// How a call ended, as far as it tells about the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It answered, or refused what was the client's fault.
     Answered,
-    /// It is there, and has too much to do.
-    Limited,
-    /// It could not be reached, was silent, failed, or does not take the key.
+    /// It is there, and has too much to do, for as long as it says.
+    Limited(Option<Duration>),
+    /// It does not take this key.
+    Refused(Error),
+    /// It could not be reached, was silent, or failed.
     Failed(Error),
     /// The call says nothing about it: the client left.
     Unknown,
@@ -33,8 +41,9 @@ impl Outcome {
     /// What an error says about the provider.
     pub fn of(error: &Error) -> Outcome {
         match error {
-            Error::Upstream { status: 429 | 529, .. } => Outcome::Limited,
-            Error::Upstream { status: 401 | 403 | 500..=599, .. } | Error::Unreachable { .. } => {
+            Error::Upstream { status: 429 | 529, retry, .. } => Outcome::Limited(retry.duration()),
+            Error::Upstream { status: 401..=403, .. } => Outcome::Refused(error.clone()),
+            Error::Upstream { status: 500..=599, .. } | Error::Unreachable { .. } => {
                 Outcome::Failed(error.clone())
             }
             Error::Upstream { .. } => Outcome::Answered,
@@ -47,8 +56,14 @@ impl Outcome {
 }
 
 /// What is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ProviderState {
+    name: String,
+    began: Instant,
+    /// Until when each key rests, in milliseconds since `began`. Without keys there is one place.
+    rests: Vec<AtomicU64>,
+    /// How many calls have been permitted: keys are used in turn.
+    calls: AtomicUsize,
     consecutive_failures: AtomicU32,
     is_known: AtomicBool,
     is_open: AtomicBool,
@@ -73,6 +88,8 @@ struct Breaker {
 pub struct Permit<'a> {
     state: &'a ProviderState,
     outcome: Outcome,
+    /// Which of the provider's keys to use.
+    pub key: usize,
 }
 
 impl Permit<'_> {
@@ -86,17 +103,87 @@ impl Drop for Permit<'_> {
         if self.outcome != Outcome::Unknown {
             self.state.is_probed.store(false, Ordering::Relaxed);
         }
-        self.state.record(std::mem::replace(&mut self.outcome, Outcome::Unknown));
+        let outcome = std::mem::replace(&mut self.outcome, Outcome::Unknown);
+        let rest = match &outcome {
+            Outcome::Limited(duration) => Some(duration.unwrap_or(LIMITED_REST)),
+            // The only key there is gets no rest: the next call tells whether it was put right.
+            Outcome::Refused(_) if self.state.rests.len() > 1 => Some(REFUSED_REST),
+            _ => None,
+        };
+        if let Some(rest) = rest {
+            self.state.rest(self.key, rest.min(LONGEST_REST));
+        }
+        self.state.record(outcome);
     }
 }
 
 impl ProviderState {
+    /// Nothing is known yet of the provider `name`, which has so many keys.
+    pub fn new(name: &str, keys: usize) -> ProviderState {
+        ProviderState {
+            name: name.to_owned(),
+            began: Instant::now(),
+            rests: (0..keys.max(1)).map(|_| AtomicU64::new(0)).collect(),
+            calls: AtomicUsize::new(0),
+            consecutive_failures: AtomicU32::new(0),
+            is_known: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
+            is_probed: AtomicBool::new(false),
+            last_success: AtomicU64::new(0),
+            breaker: Mutex::default(),
+        }
+    }
+
+    fn rest(&self, key: usize, duration: Duration) {
+        let until = (self.began.elapsed() + duration).as_millis();
+        self.rests[key].fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long each key rests.
+    fn rests_left(&self) -> impl Iterator<Item = Duration> {
+        let now = self.began.elapsed();
+        let until = |rest: &AtomicU64| Duration::from_millis(rest.load(Ordering::Relaxed));
+        self.rests.iter().map(move |rest| until(rest).saturating_sub(now))
+    }
+
+    /// How many keys rest.
+    pub fn resting_keys(&self) -> usize {
+        self.rests_left().filter(|left| !left.is_zero()).count()
+    }
+
+    /// Whether another provider is the better choice for now: it is left alone, or all of its keys
+    /// rest.
+    pub fn is_resting(&self) -> bool {
+        if self.is_open.load(Ordering::Relaxed) {
+            let breaker = self.lock();
+            return breaker.trial || breaker.until.is_some_and(|until| Instant::now() < until);
+        }
+        self.resting_keys() == self.rests.len()
+    }
+
+    /// Whether another of its keys can be tried.
+    pub fn has_key_awake(&self) -> bool {
+        self.resting_keys() < self.rests.len()
+    }
+
+    /// The next key in turn that does not rest, or the one that rests least.
+    fn next_key(&self) -> usize {
+        let count = self.rests.len();
+        if count == 1 {
+            return 0;
+        }
+        let first = self.calls.fetch_add(1, Ordering::Relaxed) % count;
+        let left: Vec<Duration> = self.rests_left().collect();
+        let in_turn = (0..count).map(|i| (first + i) % count);
+        in_turn.min_by_key(|key| left[*key]).unwrap_or(0)
+    }
+
     /// Lets a call through, unless the provider has failed so often that it is left alone for a while.
     ///
     /// # Errors
     /// What the provider said last if it does not take the key; else 529 with the time of the next try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
-        let permit = Permit { state: self, outcome: Outcome::Unknown };
+        let permit = Permit { state: self, outcome: Outcome::Unknown, key: self.next_key() };
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(permit);
         }
@@ -110,15 +197,16 @@ impl ProviderState {
         }
         std::mem::forget(permit);
         match &breaker.last_error {
-            Some(error @ Error::Upstream { status: 401 | 403, .. }) => Err(error.clone()),
+            Some(error @ Error::Upstream { status: 401..=403, .. }) => Err(error.clone()),
             last => {
                 let seconds = left.as_secs() + 1;
                 let last = last.as_ref().map_or(String::new(), |error| format!(" ({error})"));
                 Err(Error::Upstream {
                     status: 529,
                     message: format!(
-                        "the provider has failed {OPEN_AFTER} times in a row{last}; \
-                         it is asked again in {seconds} s"
+                        "the provider {} has failed {OPEN_AFTER} times in a row{last}; \
+                         it is asked again in {seconds} s",
+                        self.name
                     ),
                     retry: Retry { after: Some(seconds.to_string()), ..Retry::default() },
                 })
@@ -150,17 +238,21 @@ impl ProviderState {
                 self.last_success.store(now.as_secs(), Ordering::Relaxed);
                 self.is_known.store(true, Ordering::Relaxed);
                 if self.consecutive_failures.swap(0, Ordering::Relaxed) >= DEGRADED_AFTER {
-                    log::info!("the provider answers again");
+                    log::info!("the provider {} answers again", self.name);
                 }
                 if self.is_open.swap(false, Ordering::Relaxed) {
                     *self.lock() = Breaker::default();
                 }
             }
-            Outcome::Failed(error) => {
+            // Another key may be taken.
+            Outcome::Refused(_) if self.rests.len() > 1 && self.has_key_awake() => {
+                self.end_trial();
+            }
+            Outcome::Failed(error) | Outcome::Refused(error) => {
                 self.is_known.store(true, Ordering::Relaxed);
                 let failures = self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1;
                 if failures == DEGRADED_AFTER {
-                    log::warn!("the provider is failing: {error}");
+                    log::warn!("the provider {} is failing: {error}", self.name);
                 }
                 let mut breaker = self.lock();
                 breaker.last_error = Some(error);
@@ -171,14 +263,18 @@ impl ProviderState {
                     breaker.until = Some(Instant::now() + breaker.pause);
                     breaker.trial = false;
                     self.is_open.store(true, Ordering::Relaxed);
-                    log::warn!("the provider is left alone for {} s", breaker.pause.as_secs());
+                    let pause = breaker.pause.as_secs();
+                    log::warn!("the provider {} is left alone for {pause} s", self.name);
                 }
             }
-            Outcome::Limited | Outcome::Unknown => {
-                if self.is_open.load(Ordering::Relaxed) {
-                    self.lock().trial = false;
-                }
-            }
+            Outcome::Limited(_) | Outcome::Unknown => self.end_trial(),
+        }
+    }
+
+    /// The call that was to find out has found out nothing.
+    fn end_trial(&self) {
+        if self.is_open.load(Ordering::Relaxed) {
+            self.lock().trial = false;
         }
     }
 
@@ -233,7 +329,7 @@ mod tests {
 
     #[test]
     fn opens_after_failures_in_a_row_and_tries_once() {
-        let state = ProviderState::default();
+        let state = ProviderState::new("groq", 1);
         assert_eq!(state.is_up(), None);
         for _ in 0..4 {
             call(&state, failure(500)).unwrap();
@@ -261,11 +357,42 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_taken_is_said_again() {
-        let state = ProviderState::default();
+        let state = ProviderState::new("groq", 1);
         for _ in 0..5 {
             call(&state, failure(401)).unwrap();
         }
         assert_eq!(call(&state, Outcome::Answered).unwrap_err().status(), 401);
         assert_eq!(state.last_error_class(), Some("authentication_error"));
+    }
+
+    #[test]
+    fn keys_are_used_in_turn_and_rest_when_they_are_limited_or_refused() {
+        let state = ProviderState::new("groq", 3);
+        let keys = |n: usize| -> Vec<usize> {
+            (0..n).map(|_| state.permit().expect("it is up").key).collect()
+        };
+        assert_eq!(keys(4), [0, 1, 2, 0]);
+        let limited = state.permit().unwrap();
+        assert_eq!(limited.key, 1);
+        limited.ended(Outcome::Limited(Some(Duration::from_secs(1000))));
+        assert_eq!(keys(4), [2, 0, 2, 2]);
+        assert!(!state.is_resting() && state.has_key_awake());
+        let refused = state.permit().unwrap();
+        assert_eq!(refused.key, 0);
+        refused.ended(failure(401));
+        assert_eq!((state.resting_keys(), state.consecutive_failures()), (2, 0));
+        call(&state, Outcome::Limited(None)).unwrap();
+        assert!(state.is_resting());
+        // Better a call that may be refused than none.
+        assert_eq!(keys(1), [2]);
+    }
+
+    #[test]
+    fn the_only_key_does_not_rest_when_it_is_refused() {
+        let state = ProviderState::new("groq", 1);
+        call(&state, failure(401)).unwrap();
+        assert!(!state.is_resting());
+        call(&state, Outcome::Limited(Some(Duration::from_secs(5)))).unwrap();
+        assert!(state.is_resting() && state.permit().is_ok());
     }
 }

@@ -8,8 +8,16 @@ use serde::Serialize as DeriveSerialize;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::provider::Api;
+
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
+    /// Which API it is for.
+    #[serde(skip)]
+    pub api: Api,
+    /// The Responses API is not asked for summaries of the reasoning.
+    #[serde(skip)]
+    pub without_summary: bool,
     pub model: &'a str,
     pub messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,6 +42,14 @@ pub struct ChatRequest<'a> {
     pub reasoning_effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Switch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_thinking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_template_kwargs: Option<EnableThinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat<'a>>,
     pub stream: bool,
@@ -250,6 +266,25 @@ pub struct NamedFunction<'a> {
 #[derive(Debug, DeriveSerialize)]
 pub struct Reasoning<'a> {
     pub effort: &'a str,
+}
+
+/// `{"type": "enabled" | "disabled"}`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]
+pub struct Switch {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl From<bool> for Switch {
+    fn from(on: bool) -> Switch {
+        Switch { kind: if on { "enabled" } else { "disabled" } }
+    }
+}
+
+/// What a chat template is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]
+pub struct EnableThinking {
+    pub enable_thinking: bool,
 }
 
 #[derive(Debug, DeriveSerialize)]

@@ -22,6 +22,8 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
 /// What stands for a result that is empty, or that the client did not send.
 const NO_OUTPUT: &str = "(no output)";
+/// What the assistant says between results and the user, where both cannot meet.
+const UNDERSTOOD: &str = "Understood.";
 const NO_RESULT: &str = "(no result was recorded for this call)";
 
 /// Translates the conversation; `images` tells whether the model is shown pictures.
@@ -163,7 +165,11 @@ impl<'a> Conversation<'a, '_> {
                     *use_number += 1;
                     self.open_calls.push((id, upstream.clone()));
                     let arguments = arguments(input.map_or("{}", |input| input.get()));
-                    calls.push(ToolCall::new(upstream, tools::upstream_name(name), arguments));
+                    calls.push(ToolCall::new(
+                        upstream,
+                        tools::upstream_name(name, self.provider),
+                        arguments,
+                    ));
                 }
                 Block::Other { content, .. } => texts(content, &mut text),
                 _ => {}
@@ -227,7 +233,11 @@ impl<'a> Conversation<'a, '_> {
                 }
             }
         }
-        self.messages.extend(user.finish());
+        let Some(user) = user.finish() else { return };
+        if !calls.is_empty() && !self.provider.user_after_tool {
+            self.messages.push(Message::text(Role::Assistant, Joined::from(UNDERSTOOD)));
+        }
+        self.messages.push(user);
     }
 }
 

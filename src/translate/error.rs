@@ -91,7 +91,7 @@ fn is_rate_limit(json: Option<&Value>) -> bool {
 }
 
 /// The text an error object carries, wherever it is.
-fn message(json: &Value) -> Option<String> {
+pub(super) fn message(json: &Value) -> Option<String> {
     match json {
         Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
         Value::Array(items) => {
@@ -154,7 +154,7 @@ fn shorten(text: &str) -> String {
 const KEY_PREFIXES: &[&str] = &["sk-", "gsk_", "xai-", "AIza", "Bearer ", "pplx-", "fw_", "csk-"];
 
 /// Takes out what looks like a key: services quote the wrong one in their refusal.
-fn redact(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     loop {
@@ -222,6 +222,11 @@ const OVERFLOW_WORDS: &[&str] = &[
     "prompt is too long",
     "prompt too long",
 ];
+
+/// Whether a refusal is about the size of the request, which the client has to make smaller.
+pub(super) fn is_overflow(said: &str, json: Option<&Value>) -> bool {
+    overflow(said, json, Context { provider: "", input_estimate: 0 }).is_some()
+}
 
 /// The message for a context overflow, if `said` or the error's code tells of one.
 fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<String> {

@@ -11,12 +11,16 @@
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
 //! | `usage` | `usage` | `usage` |
 //! | error | error | `error` |
+//! | a refusal | another request | `learned` |
+//! | what was lost on the way | | `report` |
 
 mod arguments;
 mod conversation;
 mod error;
 mod fold;
 mod ids;
+mod learned;
+mod report;
 mod request;
 mod schema;
 mod stop_reason;
@@ -26,8 +30,10 @@ mod tokens;
 mod tools;
 mod usage;
 
-pub use error::{Context, upstream_error};
+pub use error::{Context, redact, upstream_error};
 pub use fold::Fold;
+pub use learned::{Learned, Lesson};
+pub use report::Report;
 pub use request::{Target, Translated, translate};
 pub use stream::{Sink, Translator};
 pub use tokens::estimate;

@@ -2,14 +2,19 @@
 
 use std::borrow::Cow;
 
+use super::learned::{EFFORTS, Learned};
+use super::report::Report;
 use super::tools::{self, ToolNames};
 use super::{conversation, schema};
 use crate::anthropic::{MessagesRequest, OutputFormat};
 use crate::error::Error;
 use crate::openai::{
-    ChatRequest, FormatKind, JsonSchema, Reasoning, ResponseFormat, StreamOptions,
+    ChatRequest, EnableThinking, FormatKind, JsonSchema, Reasoning, ResponseFormat, StreamOptions,
+    Switch,
 };
-use crate::provider::{EffortField, FormatSupport, MaxTokensField, Provider};
+use crate::provider::{
+    Api, EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit,
+};
 
 /// Whom the request is for.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +26,9 @@ pub struct Target<'a> {
     pub max_tokens: u64,
     /// Whether the model is shown pictures.
     pub images: bool,
+    pub api: Api,
+    /// What earlier refusals have taught.
+    pub learned: &'a Learned,
 }
 
 /// The request for the upstream, and what the answer has to be translated back with.
@@ -28,10 +36,11 @@ pub struct Target<'a> {
 pub struct Translated<'a> {
     pub chat: ChatRequest<'a>,
     pub names: ToolNames,
+    pub report: Report,
 }
 
-/// Translates `request` for `target`. Efforts beyond the three that chat completions know become
-/// the highest of them.
+/// Translates `request` for `target`. What the provider does not take is left out or made to fit, and
+/// reported.
 ///
 /// # Errors
 /// [`Error::Request`] for what the wire types cannot rule out, [`Error::ThreadUnsupported`].
@@ -45,30 +54,45 @@ pub fn translate<'a>(
     let Some(max_tokens) = request.max_tokens else {
         return Err(Error::request("max_tokens", "field required"));
     };
-    let provider = target.provider;
+    let learned = target.learned;
+    let provider = &learned.row(target.provider);
+    let keywords = learned.schema_keywords();
     let (response_format, format_note) = match request.format() {
-        Some(format) => response_format(format, provider),
+        Some(format) => response_format(format, provider, &keywords),
         None => (None, None),
     };
-    let messages = conversation::translate(request, provider, target.images, format_note);
+    let images = target.images && !learned.is_text_only();
+    let messages = conversation::translate(request, provider, images, format_note);
     if !messages.iter().any(|message| message.role != crate::openai::Role::System) {
         return Err(Error::request("messages", "there is no message with content for the model"));
     }
-    let offer = tools::offer(request, provider)?;
-    let max_tokens = clamp(max_tokens, target.max_tokens);
+    let forces = request.tool_choice.as_ref().is_some_and(|choice| choice.forces());
+    let thinks = thinks(request, target.model, provider, forces);
+    let offer = tools::offer(request, provider, &keywords, thinks != Some(false))?;
+    let limit = match (target.max_tokens, learned.max_tokens()) {
+        (0, learned) => learned.unwrap_or(u64::MAX),
+        (set, learned) => set.min(learned.unwrap_or(set)),
+    };
+    let max_tokens = max_tokens.max(provider.least_max_tokens).min(limit);
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
-    let stop = request.stop_sequences.as_deref().filter(|_| !fixed_sampling).unwrap_or(&[]);
+    let is_chat = target.api == Api::ChatCompletions;
+    let stop = request.stop_sequences.as_deref().filter(|_| !fixed_sampling && is_chat);
+    let stop = stop.unwrap_or(&[]);
+    let temperature = request.temperature.filter(|_| !fixed_sampling);
+    let both = temperature.is_none() || provider.temperature_with_top_p;
     let effort = effort(request, target, !offer.tools.is_empty());
 
     let mut chat = ChatRequest {
+        api: target.api,
         model: target.model,
         messages,
+        tool_stream: (stream && provider.tool_stream && !offer.tools.is_empty()).then_some(true),
         tools: offer.tools,
         tool_choice: offer.choice,
         parallel_tool_calls: offer.parallel,
-        temperature: request.temperature.filter(|_| !fixed_sampling),
-        top_p: request.top_p.filter(|_| !fixed_sampling),
+        temperature,
+        top_p: request.top_p.filter(|_| !fixed_sampling && both),
         top_k: request.top_k.filter(|_| provider.top_k),
         stop: &stop[..stop.len().min(provider.max_stop)],
         response_format,
@@ -85,44 +109,91 @@ pub fn translate<'a>(
         EffortField::ReasoningEffort => chat.reasoning_effort = effort,
         EffortField::Reasoning => chat.reasoning = effort.map(|effort| Reasoning { effort }),
     }
-    Ok(Translated { chat, names: offer.names })
+    match provider.thinking {
+        ThinkingField::None => {}
+        ThinkingField::Type => chat.thinking = thinks.map(Switch::from),
+        ThinkingField::EnableThinking => chat.enable_thinking = thinks,
+        ThinkingField::ChatTemplate => {
+            chat.chat_template_kwargs =
+                thinks.map(|enable_thinking| EnableThinking { enable_thinking });
+        }
+    }
+    learned.prune(&mut chat);
+    let report = Report::new(request, &chat, images);
+    Ok(Translated { chat, names: offer.names, report })
 }
 
-/// `max_tokens: 0` (warming a cache) is legal for clients; chat completions want 1 at least.
-fn clamp(asked: u64, limit: u64) -> u64 {
-    let asked = asked.max(1);
-    if limit == 0 { asked } else { asked.min(limit) }
+/// Whether the model is to think, if the client or the call that it forces says so, and the model can
+/// be told.
+fn thinks(
+    request: &MessagesRequest<'_>,
+    model: &str,
+    provider: &Provider,
+    forces: bool,
+) -> Option<bool> {
+    if provider.thinking == ThinkingField::None
+        || !Provider::is_among(model, provider.thinking_models)
+    {
+        return None;
+    }
+    // A call can only be forced without thinking, which some models do unless told otherwise.
+    if forces && provider.tool_choice == ToolChoiceLimit::NotForcedInThinking {
+        return Some(false);
+    }
+    request.thinking.as_ref().map(|thinking| thinking.kind != "disabled")
 }
 
+/// The word for the effort that the client asks for, or the nearest one that the model knows.
 fn effort(
     request: &MessagesRequest<'_>,
     target: &Target<'_>,
     has_tools: bool,
 ) -> Option<&'static str> {
-    if !Provider::is_among(target.model, target.provider.reasoning_models)
-        || request.thinking.as_ref().is_some_and(|thinking| thinking.kind == "disabled")
-    {
-        return None;
+    let known = target
+        .provider
+        .efforts
+        .iter()
+        .find(|efforts| Provider::is_among(target.model, efforts.models));
+    let words = target.learned.efforts().or(known.map(|known| known.words))?;
+    let beside_tools = known.is_none_or(|known| known.beside_tools);
+    if has_tools && !beside_tools && target.api == Api::ChatCompletions {
+        return words.contains(&"none").then_some("none");
     }
-    let asked = request.output_config.as_ref()?.effort.as_deref()?;
-    let refuses = Provider::is_among(target.model, target.provider.effort_or_tools_models);
-    match asked {
-        _ if refuses && has_tools => Some("none"),
-        "low" => Some("low"),
-        "medium" => Some("medium"),
-        _ => Some("high"),
-    }
+    let thinking = request.thinking.as_ref();
+    let asked = request.output_config.as_ref().and_then(|config| config.effort.as_deref());
+    let asked = match (thinking.map(|thinking| &*thinking.kind), asked) {
+        (Some("disabled"), _) => "none",
+        (_, Some(effort)) => effort,
+        (Some("enabled"), None) => match thinking.and_then(|thinking| thinking.budget_tokens)? {
+            ..=4096 => "low",
+            4097..=16384 => "medium",
+            _ => "high",
+        },
+        _ => return None,
+    };
+    let place = |word: &str| EFFORTS.iter().position(|known| *known == word);
+    // Words that are new since are more than those that are known.
+    let asked = place(asked).unwrap_or(EFFORTS.len());
+    let mut sorted: Vec<(usize, &'static str)> =
+        words.iter().filter_map(|word| Some((place(word)?, *word))).collect();
+    sorted.sort_unstable();
+    let below =
+        sorted.iter().rev().find(|(at, word)| *at <= asked && (asked == 0 || *word != "none"));
+    // Who asks for no thinking gets the least there is.
+    below.or_else(|| sorted.iter().find(|(_, word)| *word != "none")).map(|(_, word)| *word)
 }
 
 /// `response_format`, or for providers without schemas also a sentence for the system prompt.
 fn response_format<'a>(
     format: &'a OutputFormat<'a>,
     provider: &Provider,
+    keywords: &[&'static str],
 ) -> (Option<ResponseFormat<'a>>, Option<Cow<'a, str>>) {
     let Some(raw) = format.schema else { return (None, None) };
     match provider.response_format {
         FormatSupport::JsonSchema => {
-            let schema = schema::without(raw, provider.schema_drops);
+            let drops = [provider.schema_drops, keywords].concat();
+            let schema = schema::without(raw, &drops);
             let json_schema = Some(JsonSchema { name: "output", schema });
             (Some(ResponseFormat { kind: FormatKind::JsonSchema, json_schema }), None)
         }

@@ -134,6 +134,29 @@ impl Translator {
         }
     }
 
+    /// Prepares for the answer of another provider: what the client has got of the message, which is
+    /// its start at most, stays.
+    pub fn restart(&mut self, names: ToolNames) {
+        let fresh = Translator::new(
+            std::mem::take(&mut self.id),
+            std::mem::take(&mut self.model),
+            names,
+            std::mem::take(&mut self.stop_sequences),
+            self.input_estimate,
+        );
+        *self = Translator { state: self.state, ..fresh };
+    }
+
+    /// Whether the message's start has gone out.
+    pub fn has_started(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Whether anything of the message but its start has gone out.
+    pub fn has_content(&self) -> bool {
+        self.index > 0 || self.items.front().is_some_and(|item| item.open)
+    }
+
     /// Whether the last event has gone out.
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended

@@ -9,7 +9,7 @@ use super::{ids, schema};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
-use crate::provider::Provider;
+use crate::provider::{Provider, ToolChoiceLimit};
 
 /// The longest name that every provider takes.
 const MAX_NAME: usize = 64;
@@ -36,10 +36,13 @@ impl ToolNames {
 
 /// Translates the tools: those with a schema, and of the deferred ones those that a `tool_reference`
 /// in the conversation has loaded. Server tools are dropped, and `tool_choice` if nothing is left
-/// for it to choose.
+/// for it to choose. `keywords` are left out of schemas beside the provider's own; `may_think` tells
+/// that the model may think, which some take no forced call with.
 pub fn offer<'a>(
     request: &'a MessagesRequest<'a>,
     provider: &Provider,
+    keywords: &[&'static str],
+    may_think: bool,
 ) -> Result<Offer<'a>, Error> {
     let loaded = loaded_tools(request);
     let mut names = ToolNames::default();
@@ -52,21 +55,23 @@ pub fn offer<'a>(
         if tool.defer_loading == Some(true) && !loaded.contains(&**name) {
             continue;
         }
-        let upstream = upstream_name(name);
+        if tools.len() == provider.max_tools {
+            break;
+        }
+        let upstream = upstream_name(name, provider);
         if upstream != *name {
             names.0.push((upstream.clone().into_owned(), name.clone().into_owned()));
         }
         tools.push(Tool::new(Function {
             name: upstream,
             description: tool.description.as_deref().filter(|text| !text.is_empty()),
-            parameters: parameters(input_schema, provider),
+            parameters: parameters(input_schema, provider, keywords),
         }));
     }
-    let choice = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
-    let parallel = choice.and_then(|choice| choice.disable_parallel_tool_use);
-    let choice = match choice {
+    let asked = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
+    let choice = match asked {
         None => None,
-        Some(choice) => match (choice.kind, &choice.name) {
+        Some(asked) => match (asked.kind, &asked.name) {
             (ToolChoiceKind::Auto, _) => Some(ToolChoice::Mode("auto")),
             (ToolChoiceKind::None, _) => Some(ToolChoice::Mode("none")),
             (ToolChoiceKind::Any, _) => Some(ToolChoice::Mode(provider.tool_choice_any)),
@@ -74,17 +79,55 @@ pub fn offer<'a>(
                 return Err(Error::request("tool_choice.name", "field required"));
             }
             (ToolChoiceKind::Tool, Some(name)) => {
-                let upstream = upstream_name(name);
+                let upstream = upstream_name(name, provider);
                 let offered = tools.iter().any(|tool| tool.function.name == upstream);
                 offered.then(|| ToolChoice::function(upstream))
             }
         },
     };
-    Ok(Offer { tools, choice, parallel: (parallel == Some(true)).then_some(false), names })
+    let choice = choice.map(|choice| limited(choice, &mut tools, provider, may_think));
+    let one = asked.and_then(|choice| choice.disable_parallel_tool_use) == Some(true);
+    let parallel = (one && provider.parallel_tool_calls && !tools.is_empty()).then_some(false);
+    Ok(Offer { choice: choice.filter(|_| !tools.is_empty()), tools, parallel, names })
 }
 
-fn parameters<'a>(input_schema: &'a RawValue, provider: &Provider) -> Cow<'a, RawValue> {
-    schema::object(input_schema, provider.schema_drops)
+/// The nearest to `choice` that the provider takes. Where a function cannot be named, it is the only
+/// one that is offered.
+fn limited<'a>(
+    choice: ToolChoice<'a>,
+    tools: &mut Vec<Tool<'a>>,
+    provider: &Provider,
+    may_think: bool,
+) -> ToolChoice<'a> {
+    match (provider.tool_choice, &choice) {
+        (ToolChoiceLimit::All, _) => choice,
+        (ToolChoiceLimit::NotForcedInThinking, _) if !may_think => choice,
+        (_, ToolChoice::Mode("auto")) => choice,
+        (ToolChoiceLimit::AutoOnly, ToolChoice::Mode("none")) => {
+            tools.clear();
+            choice
+        }
+        (_, ToolChoice::Mode("none")) => choice,
+        (ToolChoiceLimit::Modes, ToolChoice::Function { function, .. }) => {
+            tools.retain(|tool| tool.function.name == function.name);
+            ToolChoice::Mode(provider.tool_choice_any)
+        }
+        (ToolChoiceLimit::Modes, _) => choice,
+        (_, ToolChoice::Function { function, .. }) => {
+            tools.retain(|tool| tool.function.name == function.name);
+            ToolChoice::Mode("auto")
+        }
+        (_, ToolChoice::Mode(_)) => ToolChoice::Mode("auto"),
+    }
+}
+
+fn parameters<'a>(
+    input_schema: &'a RawValue,
+    provider: &Provider,
+    keywords: &[&'static str],
+) -> Cow<'a, RawValue> {
+    let drops = [provider.schema_drops, keywords].concat();
+    schema::object(input_schema, &drops)
 }
 
 /// The names in the `tool_reference` blocks of the conversation's tool results.
@@ -104,18 +147,20 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
     references.collect()
 }
 
-/// The name a tool has upstream: its own if every provider takes it, else a shortened one with a
-/// hash, the same every time.
-pub fn upstream_name<'a>(name: &Cow<'a, str>) -> Cow<'a, str> {
+/// The name a tool has upstream: its own if the provider takes it, else a shortened one with a hash,
+/// the same every time.
+pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
+    let begins = |name: &str| {
+        !provider.tool_name_starts_with_letter
+            || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    };
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && begins(name) {
         return name.clone();
     }
-    let mut short: String = name
-        .chars()
-        .map(|c| if c.is_ascii() && allowed(c as u8) { c } else { '_' })
-        .take(MAX_NAME - 9)
-        .collect();
+    let mut short = String::from(if begins(name) { "" } else { "_" });
+    let plain = name.chars().map(|c| if c.is_ascii() && allowed(c as u8) { c } else { '_' });
+    short.extend(plain.take(MAX_NAME - 9 - short.len()));
     short.push_str(&format!("_{:08x}", ids::hash(name, 0) as u32));
     Cow::Owned(short)
 }

@@ -19,8 +19,9 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body, Proxy};
 
-use crate::config::{Config, Secret, Timeouts};
+use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Error, Phase, Retry};
+use crate::provider::{Auth, Key};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
 use wait::{CallGuard, Stop, arm_shutdown, begin, enter, stopped, with_call};
@@ -38,15 +39,38 @@ const NOWHERE: &str = "nowhere.invalid";
 /// How long the end of a finished answer is waited for.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The provider, ready to be asked.
+/// A provider, ready to be asked.
 #[derive(Debug)]
 pub struct Upstream {
     agent: Agent,
-    url: String,
-    key: Option<Secret>,
-    headers: Vec<(&'static str, String)>,
+    base_url: String,
+    native_url: Option<String>,
+    auth: Auth,
+    keys: Vec<Secret>,
+    headers: Vec<(String, String)>,
     timeouts: Timeouts,
     embedded: Option<String>,
+}
+
+/// What is asked of a provider.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub endpoint: Endpoint,
+    /// Which of its keys is sent, if it has any.
+    pub key: usize,
+    pub body: &'a [u8],
+    /// Further headers, which must be valid.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Where a provider is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    ChatCompletions,
+    Responses,
+    /// Its own Messages API.
+    Messages,
+    CountTokens,
 }
 
 /// The head of an answer, and its body still to be read.
@@ -66,17 +90,20 @@ pub struct AnswerBody {
 }
 
 impl Upstream {
-    /// Sets up the client. `embedded` is the abstract name of the embedded provider's socket.
+    /// Sets up the client of `provider`. `embedded` is the abstract name of the embedded provider's
+    /// socket.
     ///
     /// # Errors
     /// A sentence about the proxy or the certificates that cannot be used.
     pub fn new(
         config: &Config,
+        provider: &ProviderConfig,
         max_in_flight: usize,
         embedded: Option<String>,
     ) -> Result<Upstream, String> {
+        let embedded = embedded.filter(|_| provider.row.key == Key::Embedded);
         arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
-        let proxy = match &config.http_proxy {
+        let proxy = match &provider.http_proxy {
             Some(url) => Some(Proxy::new(url.expose()).map_err(|_| {
                 "the HTTP proxy's address is not a URL such as http://proxy:3128".to_owned()
             })?),
@@ -94,7 +121,7 @@ impl Upstream {
             .proxy(proxy)
             .tls_config(TlsConfig::builder().root_certs(root_certs).build())
             .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(config.timeouts.connect))
+            .timeout_connect(Some(config.connect_timeout))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .max_idle_connections(max_in_flight)
@@ -102,7 +129,7 @@ impl Upstream {
             .max_idle_age(MAX_IDLE_AGE)
             .build();
         let resolver = CachingResolver::new(embedded.is_some());
-        let base_url = if embedded.is_some() { "http://embedded/v1" } else { &config.base_url };
+        let base_url = if embedded.is_some() { "http://embedded/v1" } else { &provider.base_url };
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { embedded: embedded.clone() })
@@ -110,10 +137,12 @@ impl Upstream {
                 .chain(PhaseConnector);
         Ok(Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver),
-            url: format!("{base_url}/chat/completions"),
-            key: config.api_key.clone(),
-            headers: config.headers.clone(),
-            timeouts: config.timeouts,
+            base_url: base_url.to_owned(),
+            native_url: provider.native_url.clone(),
+            auth: provider.row.auth,
+            keys: provider.keys.clone(),
+            headers: provider.headers.clone(),
+            timeouts: config.timeouts(provider),
             embedded,
         })
     }
@@ -126,15 +155,35 @@ impl Upstream {
         let _ = request.call();
     }
 
-    /// Sends `body` and waits for the head of the answer.
+    fn url(&self, endpoint: Endpoint) -> String {
+        let native = self.native_url.as_deref().unwrap_or_default();
+        match endpoint {
+            Endpoint::ChatCompletions => format!("{}/chat/completions", self.base_url),
+            Endpoint::Responses => format!("{}/responses", self.base_url),
+            Endpoint::Messages => format!("{native}/v1/messages"),
+            Endpoint::CountTokens => format!("{native}/v1/messages/count_tokens"),
+        }
+    }
+
+    /// The header that carries a key, if there is one.
+    fn authorization(&self, key: usize) -> Option<(&'static str, String)> {
+        let key = self.keys.get(key)?.expose();
+        Some(match self.auth {
+            Auth::Bearer => ("authorization", format!("Bearer {key}")),
+            Auth::ApiKey => ("api-key", key.to_owned()),
+            Auth::XApiKey => ("x-api-key", key.to_owned()),
+        })
+    }
+
+    /// Asks, and waits for the head of the answer.
     ///
     /// # Errors
     /// [`Failure::ClientGone`], or which phase failed and why.
-    pub fn send(&self, body: &[u8], client: Rc<RefCell<dyn Client>>) -> Result<Answer, Failure> {
-        match self.attempt(body, Rc::clone(&client), false) {
+    pub fn send(&self, ask: Ask<'_>, client: Rc<RefCell<dyn Client>>) -> Result<Answer, Failure> {
+        match self.attempt(ask, Rc::clone(&client), false) {
             Err(Attempt::Stale) => {
                 log::debug!("the provider had closed a kept connection; asking again on a new one");
-                self.attempt(body, client, true)
+                self.attempt(ask, client, true)
             }
             other => other,
         }
@@ -146,19 +195,23 @@ impl Upstream {
 
     fn attempt(
         &self,
-        body: &[u8],
+        ask: Ask<'_>,
         client: Rc<RefCell<dyn Client>>,
         only_fresh: bool,
     ) -> Result<Answer, Attempt> {
         let call = begin(client, self.timeouts, only_fresh);
-        let mut request = self.agent.post(&self.url).header("content-type", "application/json");
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {}", key.expose()));
+        let url = self.url(ask.endpoint);
+        let mut request = self.agent.post(url).header("content-type", "application/json");
+        if let Some((name, value)) = self.authorization(ask.key) {
+            request = request.header(name, value);
         }
         for (name, value) in &self.headers {
-            request = request.header(*name, value);
+            request = request.header(name, value);
         }
-        match request.send(body) {
+        for (name, value) in ask.headers {
+            request = request.header(*name, *value);
+        }
+        match request.send(ask.body) {
             Ok(response) => Ok(answer(response, call)),
             Err(e) => {
                 let pooled = with_call(|call| !call.connected && !call.answered) == Some(true);

@@ -78,7 +78,7 @@ impl Upstream {
         let config = self.agent.config();
         let timeout = NextTimeout { after: PATIENCE.into(), ..NextTimeout::default() };
         let attempt = || {
-            let uri: Uri = self.url.parse().map_err(|_| ureq::Error::ConnectionFailed)?;
+            let uri: Uri = self.base_url.parse().map_err(|_| ureq::Error::ConnectionFailed)?;
             let through_proxy = config.proxy().is_some();
             let addrs = if through_proxy {
                 resolver.empty()
@@ -105,10 +105,9 @@ impl Upstream {
     /// Asks for the list of models. Any answer that is not about the server or the key will do: not every
     /// service has a list.
     fn models(&self) -> Result<(), Failure> {
-        let url = self.url.replace("/chat/completions", "/models");
-        let mut request = self.agent.get(url);
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {}", key.expose()));
+        let mut request = self.agent.get(format!("{}/models", self.base_url));
+        if let Some((name, value)) = self.authorization(0) {
+            request = request.header(name, value);
         }
         let status = request.call().map_err(|e| failure(&e))?.status().as_u16();
         match status {

@@ -8,7 +8,7 @@ type Pairs<'a> = &'a [(&'static str, &'a str)];
 /// The configuration for these flags and variables, in a place where nobody sets a host.
 fn config(flags: Pairs, env: Pairs) -> Result<Config, Vec<String>> {
     let flags: Vec<_> = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    Config::new(&flags, &variables(env), "localhost").map_err(|problems| problems.0)
+    Config::new(&flags, &variables(env), "localhost", None).map_err(|problems| problems.0)
 }
 
 fn variables(env: Pairs) -> impl Fn(&str) -> Option<String> {
@@ -28,7 +28,7 @@ fn check(
 
 /// Checks that the problems are these, in this order.
 fn check_problems(flags: Pairs, env: Pairs, wanted: &[&str]) {
-    let got = config(flags, env).map(|config| config.provider.name);
+    let got = config(flags, env).map(|config| config.providers[0].name.clone());
     assert_eq!(got, Err(wanted.iter().map(|w| (*w).to_owned()).collect()), "{flags:?} {env:?}");
 }
 
@@ -38,7 +38,7 @@ const NAMES: &str =
 
 #[test]
 fn the_provider_is_the_one_named_or_the_one_with_a_key() {
-    let name = |config: &Config| config.provider.name.to_owned();
+    let name = |config: &Config| config.providers[0].name.clone();
     check(&[], &[("PROVIDER", "ollama")], name, "ollama");
     check(&[], &[("PROVIDER", " Ollama ")], name, "ollama");
     check(&[("provider", "echo")], &[("PROVIDER", "groq")], name, "echo");
@@ -71,7 +71,8 @@ fn what_is_wrong_with_the_provider_is_told() {
     check_problems(
         &[],
         &[("GROQ_API_KEY", "k"), ("XAI_API_KEY", "k")],
-        &["more than one provider is configured (groq, xai): set PROVIDER to the one to use"],
+        &["more than one provider is configured (groq, xai): set PROVIDER to the one to use, \
+           or to several in the order to try them, as in PROVIDER=groq,xai"],
     );
     check_problems(
         &[],
@@ -105,16 +106,16 @@ fn all_problems_are_told_at_once() {
             ("CCPROXY_IDLE_TIMEOUT", "soon"),
         ],
         &[
-            "SERVER_HOST: \"example.com\" is not an address to listen on; use localhost, ::, 0.0.0.0 or another IP address",
-            "--port: \"http\" is not a port number (0-65535)",
             "OPENAI_BASE_URL: \"api.openai.com\" is not a URL; it begins with http:// or https://",
             "OPENAI_API_KEY is not set: provider openai needs a key",
+            "SERVER_HOST: \"example.com\" is not an address to listen on; use localhost, ::, 0.0.0.0 or another IP address",
+            "--port: \"http\" is not a port number (0-65535)",
             "LOG_LEVEL: \"loud\" is not a level; use off, error, warn, info or debug",
             "--max-in-flight: \"0\" is not a number of messages (1-100000)",
             "CCPROXY_IDLE_TIMEOUT: \"soon\" is not a number of seconds (up to 86400)",
         ],
     );
-    let problems = Config::new(&[("port", "x".to_owned())], &variables(&[ECHO]), "localhost");
+    let problems = Config::new(&[("port", "x".to_owned())], &variables(&[ECHO]), "localhost", None);
     assert_eq!(
         problems.expect_err("a port that is none").to_string(),
         "ccproxy: --port: \"x\" is not a port number (0-65535)\nccproxy: --help lists every setting"
@@ -124,39 +125,44 @@ fn all_problems_are_told_at_once() {
 #[test]
 fn settings_have_defaults_of_the_provider() {
     let key = ("GROQ_API_KEY", "k");
-    check(&[], &[key], |c| c.base_url.clone(), "https://api.groq.com/openai/v1");
-    check(&[], &[key], |c| c.model.clone(), "moonshotai/kimi-k2-instruct");
-    check(&[], &[key], |c| c.max_tokens.to_string(), 16384);
-    check(&[], &[key], |c| c.images.to_string(), false);
+    check(&[], &[key], |c| c.providers[0].base_url.clone(), "https://api.groq.com/openai/v1");
+    check(&[], &[key], |c| c.providers[0].model.clone(), "moonshotai/kimi-k2-instruct");
+    check(&[], &[key], |c| c.providers[0].max_tokens.to_string(), 16384);
+    check(&[], &[key], |c| c.providers[0].images.to_string(), false);
     check(&[], &[key], |c| c.port.to_string(), 3456);
     check(&[], &[key], |c| format!("{:?}", c.host), "Localhost");
     check(&[], &[key], |c| c.log_level.to_string(), "INFO");
     check(&[], &[key], |c| format!("{:?}", c.log_format), "None");
     check(&[], &[key], |c| format!("{:?}", c.max_in_flight), "None");
     check(&[], &[key], |c| c.body_limit_bytes.to_string(), 33_554_432);
-    check(&[], &[key], |c| format!("{:?}", c.timeouts.connect), "5s");
-    check(&[], &[key], |c| format!("{:?}", c.timeouts.first_byte), "300s");
-    check(&[], &[key], |c| format!("{:?}", c.timeouts.idle), "120s");
+    check(&[], &[key], |c| format!("{:?}", c.connect_timeout), "5s");
+    check(&[], &[key], |c| format!("{:?}", c.providers[0].first_byte_timeout), "300s");
+    check(&[], &[key], |c| format!("{:?}", c.idle_timeout), "120s");
     check(&[], &[key], |c| format!("{:?}", c.shutdown_timeout), "8s");
     check(&[], &[key], |c| c.client_keys.len().to_string(), 0);
-    check(&[], &[ECHO], |c| c.base_url.clone(), "");
-    check(&[], &[ECHO, ("ECHO_BASE_URL", "x")], |c| c.base_url.clone(), "");
+    check(&[], &[ECHO], |c| c.providers[0].base_url.clone(), "");
+    check(&[], &[ECHO, ("ECHO_BASE_URL", "x")], |c| c.providers[0].base_url.clone(), "");
 }
 
 #[test]
 fn settings_are_read() {
     let key = ("GROQ_API_KEY", "k");
-    check(&[], &[key, ("GROQ_MODEL", "m")], |c| c.model.clone(), "m");
-    check(&[("model", "n")], &[key, ("GROQ_MODEL", "m")], |c| c.model.clone(), "n");
-    check(&[], &[key, ("OPENAI_MODEL", "m")], |c| c.model.clone(), "moonshotai/kimi-k2-instruct");
-    check(&[], &[key, ("GROQ_MAX_TOKENS", "0")], |c| c.max_tokens.to_string(), 0);
+    check(&[], &[key, ("GROQ_MODEL", "m")], |c| c.providers[0].model.clone(), "m");
+    check(&[("model", "n")], &[key, ("GROQ_MODEL", "m")], |c| c.providers[0].model.clone(), "n");
+    check(
+        &[],
+        &[key, ("OPENAI_MODEL", "m")],
+        |c| c.providers[0].model.clone(),
+        "moonshotai/kimi-k2-instruct",
+    );
+    check(&[], &[key, ("GROQ_MAX_TOKENS", "0")], |c| c.providers[0].max_tokens.to_string(), 0);
     for (value, images) in [("on", true), ("TRUE", true), ("1", true), ("no", false)] {
-        check(&[("images", value)], &[key], |c| c.images.to_string(), images);
+        check(&[("images", value)], &[key], |c| c.providers[0].images.to_string(), images);
     }
     check(&[], &[ECHO, ("PORT", "1"), ("SERVER_PORT", "2")], |c| c.port.to_string(), 2);
     check(&[], &[ECHO, ("PORT", "1"), ("SERVER_PORT", "")], |c| c.port.to_string(), 1);
     check(&[("port", "0")], &[ECHO, ("PORT", "1")], |c| c.port.to_string(), 0);
-    let first_byte = |c: &Config| format!("{:?}", c.timeouts.first_byte);
+    let first_byte = |c: &Config| format!("{:?}", c.providers[0].first_byte_timeout);
     check(&[], &[key, ("GROQ_TIMEOUT", "60s")], first_byte, "60s");
     check(&[], &[key, ("CCPROXY_FIRST_BYTE_TIMEOUT", "1.5")], first_byte, "1.5s");
     check(
@@ -192,7 +198,7 @@ fn settings_are_read() {
             ("OPENROUTER_SITE_URL", "https://me"),
             ("OPENROUTER_SITE_NAME", "My Site"),
         ],
-        |c| format!("{:?}", c.headers),
+        |c| format!("{:?}", c.providers[0].headers),
         r#"[("HTTP-Referer", "https://me"), ("X-Title", "My Site")]"#,
     );
 }
@@ -242,7 +248,8 @@ fn hosts_are_read_in_every_form() {
     for value in ["example.com", "0.0.0.0:80", "256.0.0.1", "*", "http://localhost"] {
         assert!(host(value).is_err(), "{value:?}");
     }
-    let in_a_container = Config::new(&[], &variables(&[ECHO]), "::").expect("a configuration");
+    let in_a_container =
+        Config::new(&[], &variables(&[ECHO]), "::", None).expect("a configuration");
     assert_eq!(in_a_container.host, Host::Address("::".parse().expect("an address")));
 }
 
@@ -253,7 +260,7 @@ fn check_base_url(provider: &str, value: &str, wanted: &str) {
     let key: &'static str = format!("{}_API_KEY", provider.to_ascii_uppercase()).leak();
     let model: &'static str = format!("{}_MODEL", provider.to_ascii_uppercase()).leak();
     let env = [("PROVIDER", provider), (key, "k"), (model, "m"), (variable, value)];
-    check(&[], &env, |config| config.base_url.clone(), wanted);
+    check(&[], &env, |config| config.providers[0].base_url.clone(), wanted);
 }
 
 #[test]
@@ -321,7 +328,8 @@ fn base_urls_that_cannot_be_meant_are_refused() {
         "https:/user:hunter2@h/v1",
     ] {
         let env = [("PROVIDER", "custom"), ("CUSTOM_MODEL", "m"), ("CUSTOM_BASE_URL", value)];
-        let problems = config(&[], &env).map(|config| config.base_url).expect_err(value);
+        let problems =
+            config(&[], &env).map(|config| config.providers[0].base_url.clone()).expect_err(value);
         assert_eq!(problems.len(), 1, "{value:?}: {problems:?}");
         assert!(problems[0].starts_with("CUSTOM_BASE_URL: "), "{value:?}: {problems:?}");
         let hidden = !value.contains("hunter2@") && !value.contains("=hunter2");
@@ -341,8 +349,8 @@ fn no_secret_is_shown() {
         ("HTTPS_PROXY", &proxy),
     ];
     let config = config(&[], &env).expect("a configuration");
-    assert_eq!(config.api_key.as_ref().map(|key| key.expose()), Some(PLANTED));
-    assert_eq!(config.http_proxy.as_ref().map(|url| url.expose()), Some(&*proxy));
+    assert_eq!(config.providers[0].keys.first().map(|key| key.expose()), Some(PLANTED));
+    assert_eq!(config.providers[0].http_proxy.as_ref().map(|url| url.expose()), Some(&*proxy));
     assert!(config.client_keys[0].matches(PLANTED));
     assert!(!config.client_keys[0].matches("planted"));
     for shown in [format!("{config:?}"), format!("{config:#?}"), config.to_string()] {
@@ -364,7 +372,8 @@ fn no_secret_is_in_a_problem() {
     ] {
         let value = with(value);
         let env = [(name, &*value), ("PROVIDER", "groq"), ("GROQ_API_KEY", "k")];
-        let problems = config(&[], &env).map(|config| config.base_url).expect_err(name);
+        let problems =
+            config(&[], &env).map(|config| config.providers[0].base_url.clone()).expect_err(name);
         let text = problems.join("\n");
         assert!(text.starts_with(name) && !text.contains(PLANTED), "{name}: {text}");
     }
@@ -383,9 +392,9 @@ fn the_configuration_is_shown() {
          model         llama3.2\n\
          max tokens    what the client asks for\n\
          images        on\n\
+         HTTP proxy    not set\n\
          listens on    ::, port 3456\n\
          client keys   0\n\
-         HTTP proxy    not set\n\
          The configuration is valid.\n",
     );
 }

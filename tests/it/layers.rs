@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ccproxy::provider::PROVIDERS;
 
 /// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
-const PURE: &[&str] = &["translate", "sse", "anthropic", "openai", "provider", "error"];
+const PURE: &[&str] = &["translate", "sse", "anthropic", "openai", "provider", "route", "error"];
 
 /// What a pure module may not name.
 const IMPURE: &[&str] = &[

@@ -20,6 +20,7 @@ mod probe;
 mod relay;
 mod request;
 mod response;
+mod route;
 mod serve;
 mod serve_process;
 mod serve_tls;

@@ -89,6 +89,21 @@ fn client_gone<T>() -> Result<T, String> {
     Err(text(Failure::ClientGone))
 }
 
+/// Relays, and tells the client of an error where nobody else is to be asked, as the API does.
+fn relay_to(
+    client: &RefCell<Stream<Recorder>>,
+    form: BodyForm,
+    read: relay::ReadBody<'_>,
+) -> Result<(), Failure> {
+    match relay::stream(client, form, read) {
+        Err(Failure::Error(error)) => {
+            let error = client.borrow_mut().fail(error)?;
+            if client.borrow().has_begun() { Ok(()) } else { Err(error.into()) }
+        }
+        other => other,
+    }
+}
+
 /// What became of relaying `reads` and then `then` to a client that fails at the call `fail_at`.
 fn stream(
     form: BodyForm,
@@ -98,7 +113,7 @@ fn stream(
 ) -> (Result<(), String>, Recorder) {
     let recorder = Recorder { fail_at, ..Recorder::default() };
     let client = RefCell::new(Stream::new(translator(), recorder));
-    let result = relay::stream(&client, form, &mut reader(reads, then)).map_err(text);
+    let result = relay_to(&client, form, &mut reader(reads, then)).map_err(text);
     (result, client.into_inner().into_writer())
 }
 
@@ -201,7 +216,7 @@ fn a_client_that_leaves_before_an_error_is_not_told() {
 fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
     let client = RefCell::new(Stream::new(translator(), Recorder::default()));
     let mut reads = 0;
-    let result = relay::stream(&client, BodyForm::Events, &mut |_| {
+    let result = relay_to(&client, BodyForm::Events, &mut |_| {
         reads += 1;
         client.borrow_mut().wake();
         assert_eq!(reads, 1, "read after a failure");
@@ -220,7 +235,7 @@ fn pings_fit_between_any_two_reads() {
     for case in STREAMS.cases() {
         let client = RefCell::new(Stream::new(translator(), Recorder::default()));
         let mut read = reader(&case.input.chunks(40).collect::<Vec<_>>(), Ok(0));
-        let result = relay::stream(&client, BodyForm::Events, &mut |buffer| {
+        let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
             client.borrow_mut().wake();
             read(buffer)
         });
@@ -236,7 +251,7 @@ fn a_failed_ping_is_the_last_write() {
     let recorder = Recorder { fail_at: Some(0), ..Recorder::default() };
     let client = RefCell::new(Stream::new(translator(), recorder));
     let mut read = reader(TEXT, Ok(0));
-    let result = relay::stream(&client, BodyForm::Events, &mut |buffer| {
+    let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
         client.borrow_mut().wake();
         read(buffer)
     });

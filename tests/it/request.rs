@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 
 use ccproxy::anthropic;
 use ccproxy::error::Error;
-use ccproxy::provider::{PROVIDERS, Provider, upstream_model};
-use ccproxy::translate::{self, Target, estimate};
+use ccproxy::provider::{PROVIDERS, Provider};
+use ccproxy::route::{Asked, Known, Routes};
+use ccproxy::translate::{self, Learned, Target, estimate};
 use serde_json::Value;
 
 use crate::golden::{Case, Kind};
@@ -24,11 +25,17 @@ static CUSTOM: LazyLock<&Provider> = LazyLock::new(|| Provider::find("custom").e
 fn translate(body: &[u8], provider: &Provider) -> Result<String, Error> {
     let request = anthropic::parse(body)?;
     let configured = if provider.model.is_empty() { "test-model" } else { provider.model };
+    let routes =
+        Routes::in_order(vec![Known { name: provider.name.to_owned(), images: provider.images }]);
+    let route = routes.choose(&request.model, Asked::default());
+    let model = route.hops[0].model(configured);
     let target = Target {
         provider,
-        model: upstream_model(&request.model, configured),
+        model,
         max_tokens: provider.max_tokens,
         images: provider.images,
+        api: provider.api_of(model),
+        learned: &Learned::default(),
     };
     let translated = translate::translate(&request, &target)?;
     Ok(serde_json::to_string_pretty(&translated.chat).expect("the wire types serialize"))
@@ -313,20 +320,4 @@ fn tokens_are_estimated() {
         ),
         109,
     );
-}
-
-#[test]
-fn models_of_claude_mean_the_configured_one() {
-    for (requested, wanted) in [
-        ("claude-opus-5-5", "configured"),
-        ("claude-opus-5-5[1m]", "configured"),
-        ("us.anthropic.claude-haiku-5-5", "configured"),
-        ("Opus", "configured"),
-        ("default", "configured"),
-        ("", "configured"),
-        ("openai/gpt-oss-120b", "openai/gpt-oss-120b"),
-        ("qwen3[1m]", "qwen3"),
-    ] {
-        assert_eq!(upstream_model(requested, "configured"), wanted, "{requested:?}");
-    }
 }

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use ccproxy::anthropic;
 use ccproxy::error::Error;
-use ccproxy::provider::Provider;
+use ccproxy::provider::{Api, Provider};
 use ccproxy::sse::Decoder;
-use ccproxy::translate::{self, Target, ToolNames, Translator};
+use ccproxy::translate::{self, Learned, Target, ToolNames, Translator};
 
 use crate::golden::Kind;
 use crate::grammar;
@@ -24,7 +24,14 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
     }"#;
     let request = anthropic::parse(request).expect("a request");
     let provider = Provider::find("custom").expect("a provider");
-    let target = Target { provider, model: "m", max_tokens: 0, images: true };
+    let target = Target {
+        provider,
+        model: "m",
+        max_tokens: 0,
+        images: true,
+        api: Api::ChatCompletions,
+        learned: &Learned::default(),
+    };
     translate::translate(&request, &target).expect("a translation").names
 });
 

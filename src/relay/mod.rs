@@ -3,6 +3,8 @@
 //! Before the first event has gone to the client, an error is returned and becomes an HTTP status;
 //! after it, it becomes an `error` event.
 
+pub mod native;
+
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::RawFd;
@@ -13,10 +15,14 @@ use crate::error::Error;
 use crate::sse::Decoder;
 use crate::translate::{Fold, Sink, Translator};
 use crate::upstream::{Client, Failure};
+use native::Native;
 
 /// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
 /// refusal can still become an HTTP status, which the SDKs retry.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
+
+/// The same where nothing but a ping can tell so, since the message's start is the provider's.
+const COMMIT_NATIVE_AFTER: Duration = Duration::from_secs(10);
 
 /// The longest silence on a client's stream. Claude Code shows a warning after 20 s.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +39,8 @@ pub enum BodyForm {
     Events,
     /// One JSON document, also as the answer to a request for a stream.
     Whole,
+    /// Events of the Messages API.
+    Native,
 }
 
 /// The client's end of a stream.
@@ -50,10 +58,14 @@ pub trait EventWriter {
 /// A streamed answer on its way to the client.
 pub struct Stream<W> {
     translator: Translator,
+    /// In the place of the translator, which then only ends the stream with an error.
+    native: Option<Native>,
     writer: W,
     /// Encoded events that have not been written.
     out: Vec<u8>,
     begun: bool,
+    /// Something that a provider said has gone out.
+    relayed: bool,
     /// A write failed.
     gone: bool,
     wake_at: Instant,
@@ -63,9 +75,11 @@ impl<W: EventWriter> Stream<W> {
     pub fn new(translator: Translator, writer: W) -> Stream<W> {
         Stream {
             translator,
+            native: None,
             writer,
             out: Vec::with_capacity(1024),
             begun: false,
+            relayed: false,
             gone: false,
             wake_at: Instant::now() + COMMIT_AFTER,
         }
@@ -77,7 +91,29 @@ impl<W: EventWriter> Stream<W> {
     }
 
     pub fn usage(&self) -> Usage {
-        self.translator.usage()
+        self.native.as_ref().map_or_else(|| self.translator.usage(), Native::usage)
+    }
+
+    /// Whether the client has got anything that a provider said. Until then another one can be asked.
+    pub fn has_content(&self) -> bool {
+        self.relayed
+    }
+
+    /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
+    /// `model` names what the client asked for; nothing of an earlier answer has reached the client.
+    pub fn prepare(&mut self, prepare: impl FnOnce(&mut Translator), native: Option<String>) {
+        prepare(&mut self.translator);
+        let has_started = self.translator.has_started();
+        self.native = native.map(|model| Native::new(model, has_started));
+        self.out.clear();
+        if !self.begun && self.native.is_some() {
+            self.wake_at = self.wake_at.max(Instant::now() + COMMIT_NATIVE_AFTER);
+        }
+    }
+
+    /// The client's end, to tell it more before the stream begins.
+    pub fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
     }
 
     /// The writer back, for an answer of another kind. Only while nothing has been sent.
@@ -105,6 +141,8 @@ impl<W: EventWriter> Stream<W> {
         let written = if self.begun { Ok(()) } else { self.writer.begin() }
             .and_then(|()| self.writer.write(&self.out));
         self.begun = true;
+        self.relayed |= self.translator.has_content()
+            || self.native.as_ref().is_some_and(Native::has_content);
         self.out.clear();
         self.wake_at = Instant::now() + PING_EVERY;
         written.map_err(|_| {
@@ -128,7 +166,7 @@ impl<W: EventWriter> Client for Stream<W> {
     }
 
     fn wake(&mut self) {
-        if self.begun {
+        if self.begun || self.native.is_some() {
             self.out.event(&Event::Ping);
         } else {
             self.translator.start(&mut self.out);
@@ -141,13 +179,15 @@ impl<W: EventWriter> Client for Stream<W> {
 /// Relays the body to the client as a stream.
 ///
 /// # Errors
-/// [`Failure::Error`] only if nothing has been sent; the client is to be told.
+/// [`Failure::Error`] only if nothing of the answer has been sent: another provider can be asked, or
+/// the client told by [`Stream::fail`].
 pub fn stream<W: EventWriter>(
     client: &RefCell<Stream<W>>,
     form: BodyForm,
     read: ReadBody<'_>,
 ) -> Result<(), Failure> {
     let result = match form {
+        BodyForm::Native => native_events(client, read),
         BodyForm::Events => events(read, |decoder| {
             let mut stream = client.borrow_mut();
             let Stream { translator, out, .. } = &mut *stream;
@@ -178,12 +218,34 @@ pub fn stream<W: EventWriter>(
         }
         Err(Failure::ClientGone) => Err(Failure::ClientGone),
         Err(Failure::Error(error)) => {
-            if !stream.begun {
+            if !stream.has_content() {
                 stream.out.clear();
                 return Err(Failure::Error(error));
             }
             log::warn!("the stream ends with an error: {error}");
             stream.fail(error).map(drop)
+        }
+    }
+}
+
+/// Passes on a stream of the provider's own Messages API.
+fn native_events<W: EventWriter>(
+    client: &RefCell<Stream<W>>,
+    read: ReadBody<'_>,
+) -> Result<(), Failure> {
+    let mut buffer = [0; 8192];
+    loop {
+        let n = read(&mut buffer)?;
+        let mut stream = client.borrow_mut();
+        let Stream { native, out, .. } = &mut *stream;
+        let native = native.as_mut().expect("the stream was prepared for it");
+        let passed = if n == 0 { native.finish(out) } else { native.feed(&buffer[..n], out) };
+        let ended = n == 0 || native.is_ended();
+        // What came before an error is the client's.
+        stream.flush()?;
+        passed?;
+        if ended {
+            return Ok(());
         }
     }
 }
@@ -206,7 +268,7 @@ pub fn whole(
             })?;
             decode_end(decoder, &mut translator, &mut fold)?;
         }
-        BodyForm::Whole => {
+        BodyForm::Whole | BodyForm::Native => {
             let body = read_whole(read, WHOLE_LIMIT_BYTES)?;
             translator.chunk(&body, &mut fold)?;
             translator.finish(&mut fold)?;

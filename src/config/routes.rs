@@ -1,0 +1,73 @@
+//! The routes of a configuration file.
+
+use super::Reader;
+use super::file::{AliasEntry, File, OneOrMany};
+use super::provider::ProviderConfig;
+use crate::route::{Alias, Hop, Known, Routes};
+
+impl Reader<'_, '_> {
+    /// The routes to `providers`, of which the first `by_default` are tried without a rule.
+    pub(super) fn routes(
+        &mut self,
+        file: &File,
+        providers: &[ProviderConfig],
+        by_default: usize,
+    ) -> Routes {
+        let known = |provider: &ProviderConfig| Known {
+            name: provider.name.clone(),
+            images: provider.images,
+        };
+        let mut routes = Routes::in_order(providers.iter().map(known).collect());
+        routes.default.truncate(by_default.max(1));
+
+        let models = &file.models;
+        let rules = &file.rules;
+        if !models.default.all().is_empty() {
+            routes.default = self.hops(&routes, "models.default", &models.default);
+        }
+        routes.opus = self.hops(&routes, "models.opus", &models.opus);
+        routes.sonnet = self.hops(&routes, "models.sonnet", &models.sonnet);
+        routes.haiku = self.hops(&routes, "models.haiku", &models.haiku);
+        routes.fable = self.hops(&routes, "models.fable", &models.fable);
+        if let Some(rule) = &rules.long_context {
+            routes.long_context_tokens = rule.above_tokens;
+            routes.long_context = self.hops(&routes, "rules.long_context.use", &rule.hops);
+        }
+        routes.background = self.hops(&routes, "rules.background", &rules.background);
+        routes.thinking = self.hops(&routes, "rules.thinking", &rules.thinking);
+        routes.images = self.hops(&routes, "rules.images", &rules.images);
+        routes.web_search = self.hops(&routes, "rules.web_search", &rules.web_search);
+        for (id, entry) in &file.aliases {
+            let (hops, display_name) = match entry {
+                AliasEntry::Hops(hops) => (hops, None),
+                AliasEntry::Named(named) => (&named.hops, named.display_name.clone()),
+            };
+            let place = format!("aliases.{id}");
+            if hops.all().is_empty() {
+                self.problem(format!("{place}: it names no model, such as provider/model"));
+            }
+            let hops = self.hops(&routes, &place, hops);
+            routes.aliases.push(Alias { id: id.clone(), display_name, hops });
+        }
+        routes
+    }
+
+    fn hops(&mut self, routes: &Routes, place: &str, names: &OneOrMany) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        for name in names.all() {
+            match routes.hop(name) {
+                Some(hop) => {
+                    hops.push(Hop { provider: hop.provider, model: hop.model.map(str::to_owned) })
+                }
+                None => {
+                    let known: Vec<&str> = routes.providers.iter().map(|p| &*p.name).collect();
+                    self.problem(format!(
+                        "{place}: {name:?} names no provider; use PROVIDER/MODEL with one of {}",
+                        known.join(", ")
+                    ));
+                }
+            }
+        }
+        hops
+    }
+}

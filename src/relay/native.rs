@@ -1,0 +1,336 @@
+//! The answer of a provider that speaks the Messages API itself: its bytes are the client's, but for the
+//! model's name. They are looked at for the tokens, and for whether the message was completed.
+//!
+//! Bytes go out frame by frame, so that a ping or an error of our own never comes between two halves
+//! of one.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::anthropic::Usage;
+use crate::error::{Error, Retry};
+use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
+
+/// Looks at the frames of one answer.
+#[derive(Debug)]
+pub struct Native {
+    /// The name the client asked for.
+    model: String,
+    /// Bytes of a frame that is not complete.
+    partial: Vec<u8>,
+    /// How many of them hold no end of a frame.
+    searched: usize,
+    /// `message_start`, until something follows it: a provider that fails at once can be replaced.
+    held: Vec<u8>,
+    /// The client has got a `message_start` from elsewhere.
+    has_started: bool,
+    usage: Usage,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Something of the message has gone out.
+    Relaying,
+    Ended,
+}
+
+/// What of an event's data matters.
+#[derive(Deserialize)]
+struct Seen<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Option<SeenMessage<'a>>,
+    #[serde(default)]
+    usage: Option<SeenUsage>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct SeenMessage<'a> {
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+    #[serde(default)]
+    usage: Option<SeenUsage>,
+}
+
+/// Counts as they come: those that are missing say nothing.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct SeenUsage {
+    input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct SeenError<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+}
+
+impl SeenUsage {
+    fn add_to(self, usage: &mut Usage) {
+        let counts = [
+            (self.input_tokens, &mut usage.input_tokens),
+            (self.cache_creation_input_tokens, &mut usage.cache_creation_input_tokens),
+            (self.cache_read_input_tokens, &mut usage.cache_read_input_tokens),
+            (self.output_tokens, &mut usage.output_tokens),
+        ];
+        for (seen, count) in counts {
+            // As Claude Code reads it: a later zero takes nothing back.
+            if let Some(seen) = seen.filter(|seen| *seen > 0) {
+                *count = seen;
+            }
+        }
+    }
+}
+
+impl Native {
+    /// For an answer to a client that asked for `model`; `has_started` tells that it has got a
+    /// `message_start` already.
+    pub fn new(model: String, has_started: bool) -> Native {
+        Native {
+            model,
+            partial: Vec::new(),
+            searched: 0,
+            held: Vec::new(),
+            has_started,
+            usage: Usage::default(),
+            state: State::Waiting,
+        }
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether the client has got anything of the message.
+    pub fn has_content(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// Takes some bytes of the answer, and appends to `out` what is the client's.
+    ///
+    /// # Errors
+    /// The provider tells of an error before anything has gone out, or a frame is too large.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.frame_end() {
+            let rest = self.partial.split_off(end);
+            let frame = std::mem::replace(&mut self.partial, rest);
+            self.searched = 0;
+            self.frame(&frame, out)?;
+        }
+        if self.partial.len() > FRAME_LIMIT_BYTES {
+            let reason = "an event is too large to be one".to_owned();
+            return Err(Error::Protocol { reason });
+        }
+        Ok(())
+    }
+
+    /// The body is over.
+    ///
+    /// # Errors
+    /// The message is not.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.partial.is_empty() {
+            // A last frame without its blank line.
+            let mut frame = std::mem::take(&mut self.partial);
+            frame.extend_from_slice(b"\n\n");
+            self.frame(&frame, out)?;
+        }
+        if self.state == State::Ended {
+            return Ok(());
+        }
+        let reason = "it ended before the message was complete".to_owned();
+        Err(Error::Protocol { reason })
+    }
+
+    /// Where the first frame ends: behind a blank line.
+    fn frame_end(&mut self) -> Option<usize> {
+        let from = self.searched.saturating_sub(3);
+        for at in from..self.partial.len() {
+            let seen = &self.partial[..=at];
+            if seen.ends_with(b"\n\n") || seen.ends_with(b"\n\r\n") || seen.ends_with(b"\r\r") {
+                return Some(at + 1);
+            }
+        }
+        self.searched = self.partial.len();
+        None
+    }
+
+    fn frame(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.state == State::Ended {
+            return Ok(());
+        }
+        let mut decoder = Decoder::default();
+        decoder.feed(frame);
+        let Ok(Some(decoded)) = decoder.next_frame() else {
+            // A comment.
+            out.extend_from_slice(frame);
+            return Ok(());
+        };
+        // Nothing of these is needed, and they are the most.
+        if decoded.event == b"content_block_delta" || decoded.event == b"ping" {
+            self.pass(frame, decoded.event != b"ping", out);
+            return Ok(());
+        }
+        let Ok(seen) = serde_json::from_slice::<Seen>(decoded.data) else {
+            self.pass(frame, true, out);
+            return Ok(());
+        };
+        match &*seen.kind {
+            "message_start" => {
+                let message = seen.message.as_ref();
+                if let Some(usage) = message.and_then(|message| message.usage) {
+                    usage.add_to(&mut self.usage);
+                }
+                if !self.has_started {
+                    let model = message.and_then(|message| message.model);
+                    self.held = with_model(frame, model.map(RawValue::get), &self.model);
+                }
+            }
+            "ping" => self.pass(frame, false, out),
+            "message_delta" => {
+                if let Some(usage) = seen.usage {
+                    usage.add_to(&mut self.usage);
+                }
+                self.pass(frame, true, out);
+            }
+            "message_stop" => {
+                self.pass(frame, true, out);
+                self.state = State::Ended;
+            }
+            "error" => return Err(error(seen.error)),
+            _ => self.pass(frame, true, out),
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, frame: &[u8], is_content: bool, out: &mut Vec<u8>) {
+        if is_content {
+            self.state = State::Relaying;
+            out.append(&mut self.held);
+        }
+        out.extend_from_slice(frame);
+    }
+}
+
+/// The error that an `error` event tells of.
+fn error(error: Option<&RawValue>) -> Error {
+    let seen: Option<SeenError> = error.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let kind = seen.as_ref().map_or("", |seen| &*seen.kind);
+    let status = Error::status_of_kind(kind).unwrap_or(500);
+    let message =
+        seen.map_or_else(|| "it tells of an error".to_owned(), |s| s.message.into_owned());
+    Error::Upstream { status, message: crate::translate::redact(&message), retry: Retry::default() }
+}
+
+/// A whole message with the model's name that the client asked for, and its tokens.
+///
+/// # Errors
+/// It is no message.
+pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        model: Option<&'a RawValue>,
+        #[serde(default)]
+        usage: Option<SeenUsage>,
+    }
+    let seen: Whole = serde_json::from_slice(&body)
+        .map_err(|e| Error::Protocol { reason: format!("it is no message: {e}") })?;
+    if seen.kind != "message" {
+        return Err(Error::Protocol { reason: format!("it is no message: {:?}", seen.kind) });
+    }
+    let mut usage = Usage::default();
+    seen.usage.unwrap_or_default().add_to(&mut usage);
+    let renamed = with_model(&body, seen.model.map(RawValue::get), model);
+    Ok((renamed, usage))
+}
+
+/// `json` with `model` in the place of the first `"model": theirs`.
+fn with_model(json: &[u8], theirs: Option<&str>, model: &str) -> Vec<u8> {
+    const KEY: &[u8] = b"\"model\"";
+    let place = theirs.and_then(|theirs| {
+        let key = json.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+        let is_between = |b: &u8| b.is_ascii_whitespace() || *b == b':';
+        let begin = key + json[key..].iter().take_while(|b| is_between(b)).count();
+        json[begin..].starts_with(theirs.as_bytes()).then_some((begin, begin + theirs.len()))
+    });
+    let Some((begin, end)) = place else { return json.to_vec() };
+    let name = serde_json::to_string(model).expect("a string always serializes");
+    [&json[..begin], name.as_bytes(), &json[end..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\": \"deepseek-v4\",\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"model\\\": 1\"}}\n\n: a comment\n\nevent: content_block_stop\r\ndata: {\"type\":\"content_block_stop\",\"index\":0}\r\n\r\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9,\"input_tokens\":0}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+    fn relay(input: &[u8], cut: usize) -> (String, Result<(), Error>, Native) {
+        let mut native = Native::new("claude-x".to_owned(), false);
+        let mut out = Vec::new();
+        let result = native
+            .feed(&input[..cut], &mut out)
+            .and_then(|()| native.feed(&input[cut..], &mut out))
+            .and_then(|()| native.finish(&mut out));
+        (String::from_utf8(out).expect("UTF-8"), result, native)
+    }
+
+    #[test]
+    fn bytes_pass_but_for_the_model_however_they_are_cut() {
+        // The start waits for the content, so the ping comes first.
+        let (start, rest) = STREAM.split_at(STREAM.find("event: ping").unwrap());
+        let (ping, rest) = rest.split_at(rest.find("event: content_block_start").unwrap());
+        let wanted = format!("{ping}{}{rest}", start.replace("deepseek-v4", "claude-x"));
+        for cut in 0..=STREAM.len() {
+            let (out, result, native) = relay(STREAM.as_bytes(), cut);
+            assert_eq!((out.as_str(), result), (wanted.as_str(), Ok(())), "{cut}");
+            let usage = Usage { input_tokens: 7, output_tokens: 9, ..Usage::default() };
+            assert_eq!(native.usage(), usage);
+        }
+    }
+
+    #[test]
+    fn what_ends_early_is_an_error_and_nothing_of_it_has_begun() {
+        let end = STREAM.find("event: content_block_start").unwrap();
+        let (out, result, native) = relay(&STREAM.as_bytes()[..end], 0);
+        assert!(result.is_err() && !native.has_content() && !out.contains("message_start"));
+        let end = STREAM.find("event: message_stop").unwrap();
+        let (_, result, native) = relay(&STREAM.as_bytes()[..end], 0);
+        assert!(result.is_err() && native.has_content());
+        let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
+        let (out, result, _) = relay(overloaded.as_bytes(), 0);
+        assert_eq!((out.as_str(), result.unwrap_err().status()), ("", 529));
+    }
+
+    #[test]
+    fn a_whole_message_keeps_its_bytes_but_for_the_model() {
+        let body =
+            br#"{"type":"message", "model" : "m", "content":[], "usage":{"input_tokens":3}}"#;
+        let (renamed, usage) = whole(body.to_vec(), "claude-x").unwrap();
+        assert_eq!(
+            String::from_utf8(renamed).unwrap(),
+            r#"{"type":"message", "model" : "claude-x", "content":[], "usage":{"input_tokens":3}}"#
+        );
+        assert_eq!(usage.input_tokens, 3);
+        assert!(whole(br#"{"error":"Unexpected endpoint"}"#.to_vec(), "m").is_err());
+    }
+}

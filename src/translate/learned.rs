@@ -1,0 +1,571 @@
+//! What a refusal teaches: an upstream's error that names a parameter, a limit or a word → a
+//! [`Lesson`], which changes the next request.
+//!
+//! A lesson is only as good as the request it leads to: the caller tries it once, and remembers it if
+//! that is taken. So a sentence that was misread costs one call, and is forgotten.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::error::{is_overflow, message};
+use crate::openai::{ChatRequest, Content, FormatKind, Part, Role, ToolChoice};
+use crate::provider::{Api, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
+
+/// One thing that was learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lesson {
+    /// A field is refused.
+    Drop(Param),
+    MaxTokensField(MaxTokensField),
+    MaxTokens(u64),
+    LeastMaxTokens(u64),
+    MaxStop(usize),
+    MaxTools(usize),
+    /// The only words for an effort that are taken.
+    Efforts(Vec<&'static str>),
+    ToolChoice(ToolChoiceLimit),
+    /// `json_object` is the most that `response_format` takes.
+    JsonObject,
+    /// The model is shown no pictures.
+    TextOnly,
+    /// Whether the model's reasoning comes back to it as `reasoning_content`.
+    ReasoningContent(bool),
+    /// No user message directly after a tool's.
+    NoUserAfterTool,
+    NineAlphanumericIds,
+    SchemaKeyword(&'static str),
+    Api(Api),
+    /// The provider's own Messages API refuses what chat completions take.
+    NotNative,
+}
+
+/// A field that a request may go without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Param {
+    Temperature,
+    TopP,
+    TopK,
+    Stop,
+    ToolChoice,
+    ParallelToolCalls,
+    StreamOptions,
+    ResponseFormat,
+    Effort,
+    Thinking,
+    ToolStream,
+    /// `reasoning.summary` of the Responses API.
+    Summary,
+}
+
+/// The names of the fields on the wire. The first is the one that is shown.
+const PARAMS: &[(Param, &[&str])] = &[
+    (Param::Temperature, &["temperature"]),
+    (Param::TopP, &["top_p"]),
+    (Param::TopK, &["top_k"]),
+    (Param::Stop, &["stop"]),
+    (Param::ParallelToolCalls, &["parallel_tool_calls"]),
+    (Param::StreamOptions, &["stream_options", "include_usage"]),
+    (Param::ToolStream, &["tool_stream"]),
+    (Param::Summary, &["reasoning.summary", "reasoning_summary"]),
+    (Param::Effort, &["reasoning_effort", "reasoning.effort", "reasoning"]),
+    (Param::Thinking, &["thinking", "enable_thinking", "chat_template_kwargs"]),
+    (Param::ToolChoice, &["tool_choice"]),
+    (Param::ResponseFormat, &["response_format", "json_schema", "text.format"]),
+];
+
+/// Words of a refusal. What is neither named nor refused is not touched.
+const REFUSALS: &[&str] = &[
+    "not support",
+    "unsupported",
+    "n't support",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "not permitted",
+    "not allowed",
+    "not compatible",
+    "incompatible",
+    "not available",
+    "not implemented",
+    "extra inputs",
+    "extra_forbidden",
+    "invalid",
+    "must be",
+    "cannot",
+    "can't",
+    "only ",
+    "deprecated",
+    "verified",
+];
+
+/// Efforts from the least to the most.
+pub(super) const EFFORTS: &[&str] =
+    &["none", "minimal", "low", "default", "medium", "high", "xhigh", "max"];
+
+/// Keywords that are refused by one service or the other, and that a schema can do without.
+const KEYWORDS: &[&str] = &[
+    "$schema",
+    "$id",
+    "$comment",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "patternProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minContains",
+    "maxContains",
+    "contains",
+    "uniqueItems",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "minimum",
+    "maximum",
+    "pattern",
+    "format",
+    "default",
+    "examples",
+    "const",
+    "title",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+];
+
+/// Everything that was learned of a model of a provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learned(Vec<Lesson>);
+
+impl Learned {
+    /// What the refusal `status` with `body` of the request `sent` teaches that is not known yet.
+    pub fn lesson(&self, status: u16, body: &[u8], sent: &ChatRequest<'_>) -> Option<Lesson> {
+        if !matches!(status, 400 | 404 | 422) {
+            return None;
+        }
+        let lesson = Refusal::new(body).and_then(|refusal| refusal.lesson(sent))?;
+        (!self.0.contains(&lesson)).then_some(lesson)
+    }
+
+    /// Adds a lesson, in the place of one that it makes obsolete.
+    pub fn add(&mut self, lesson: Lesson) {
+        let kind = std::mem::discriminant(&lesson);
+        let has_many = matches!(lesson, Lesson::Drop(_) | Lesson::SchemaKeyword(_));
+        self.0.retain(|known| {
+            if has_many { *known != lesson } else { std::mem::discriminant(known) != kind }
+        });
+        self.0.push(lesson);
+    }
+
+    /// What has been learned.
+    pub fn lessons(&self) -> &[Lesson] {
+        &self.0
+    }
+
+    /// Whether the provider's own Messages API is out of the question.
+    pub fn is_not_native(&self) -> bool {
+        self.0.contains(&Lesson::NotNative)
+    }
+
+    /// The API that has been found to be the right one.
+    pub fn api(&self) -> Option<Api> {
+        self.0.iter().find_map(|lesson| match lesson {
+            Lesson::Api(api) => Some(*api),
+            _ => None,
+        })
+    }
+
+    /// The words for efforts that are taken, where that was told.
+    pub(super) fn efforts(&self) -> Option<&[&'static str]> {
+        self.0.iter().find_map(|lesson| match lesson {
+            Lesson::Efforts(words) => Some(&**words),
+            _ => None,
+        })
+    }
+
+    /// Whether `reasoning_content` goes back to the model, where that was told.
+    pub(super) fn reasoning_content(&self) -> Option<bool> {
+        self.0.iter().find_map(|lesson| match lesson {
+            Lesson::ReasoningContent(echo) => Some(*echo),
+            _ => None,
+        })
+    }
+
+    /// Whether the model was found to read text only.
+    pub(super) fn is_text_only(&self) -> bool {
+        self.0.contains(&Lesson::TextOnly)
+    }
+
+    /// The largest number of output tokens that was told.
+    pub(super) fn max_tokens(&self) -> Option<u64> {
+        self.0.iter().find_map(|lesson| match lesson {
+            Lesson::MaxTokens(limit) => Some(*limit),
+            _ => None,
+        })
+    }
+
+    /// Keywords that schemas go without.
+    pub(super) fn schema_keywords(&self) -> Vec<&'static str> {
+        let keyword = |lesson: &Lesson| match lesson {
+            Lesson::SchemaKeyword(keyword) => Some(*keyword),
+            _ => None,
+        };
+        self.0.iter().filter_map(keyword).collect()
+    }
+
+    /// The row of the table as it turned out to be.
+    pub(super) fn row(&self, row: &Provider) -> Provider {
+        let mut row = *row;
+        for lesson in &self.0 {
+            match lesson {
+                Lesson::MaxTokensField(field) => row.max_tokens_field = *field,
+                Lesson::LeastMaxTokens(least) => row.least_max_tokens = *least,
+                Lesson::MaxStop(most) => row.max_stop = *most,
+                Lesson::MaxTools(most) => row.max_tools = *most,
+                Lesson::ToolChoice(limit) => row.tool_choice = *limit,
+                Lesson::JsonObject => row.response_format = FormatSupport::JsonObject,
+                Lesson::NoUserAfterTool => row.user_after_tool = false,
+                Lesson::NineAlphanumericIds => row.tool_id = ToolId::NineAlphanumerics,
+                Lesson::Drop(_)
+                | Lesson::MaxTokens(_)
+                | Lesson::Efforts(_)
+                | Lesson::TextOnly
+                | Lesson::ReasoningContent(_)
+                | Lesson::SchemaKeyword(_)
+                | Lesson::Api(_)
+                | Lesson::NotNative => {}
+            }
+        }
+        row
+    }
+
+    /// Takes out of a finished request what is refused.
+    pub(super) fn prune(&self, chat: &mut ChatRequest<'_>) {
+        for lesson in &self.0 {
+            let Lesson::Drop(param) = lesson else { continue };
+            match param {
+                Param::Temperature => chat.temperature = None,
+                Param::TopP => chat.top_p = None,
+                Param::TopK => chat.top_k = None,
+                Param::Stop => chat.stop = &[],
+                Param::ToolChoice => chat.tool_choice = None,
+                Param::ParallelToolCalls => chat.parallel_tool_calls = None,
+                Param::StreamOptions => chat.stream_options = None,
+                Param::ResponseFormat => chat.response_format = None,
+                Param::Effort => (chat.reasoning_effort, chat.reasoning) = (None, None),
+                Param::Thinking => {
+                    chat.thinking = None;
+                    chat.enable_thinking = None;
+                    chat.chat_template_kwargs = None;
+                }
+                Param::ToolStream => chat.tool_stream = None,
+                Param::Summary => chat.without_summary = true,
+            }
+        }
+    }
+}
+
+/// Whether `sent` has the field at all.
+fn has(sent: &ChatRequest<'_>, param: Param) -> bool {
+    match param {
+        Param::Temperature => sent.temperature.is_some(),
+        Param::TopP => sent.top_p.is_some(),
+        Param::TopK => sent.top_k.is_some(),
+        Param::Stop => !sent.stop.is_empty(),
+        Param::ToolChoice => sent.tool_choice.is_some(),
+        Param::ParallelToolCalls => sent.parallel_tool_calls.is_some(),
+        Param::StreamOptions => sent.stream_options.is_some(),
+        Param::ResponseFormat => sent.response_format.is_some(),
+        Param::Effort => sent.reasoning_effort.is_some() || sent.reasoning.is_some(),
+        Param::Thinking => {
+            sent.thinking.is_some()
+                || sent.enable_thinking.is_some()
+                || sent.chat_template_kwargs.is_some()
+        }
+        Param::ToolStream => sent.tool_stream.is_some(),
+        Param::Summary => sent.reasoning_effort.is_some() && !sent.without_summary,
+    }
+}
+
+/// An upstream's refusal in its own words.
+struct Refusal {
+    /// In lower case.
+    said: String,
+    /// The field it is about, if it says so apart from its words.
+    param: String,
+}
+
+impl Refusal {
+    fn new(body: &[u8]) -> Option<Refusal> {
+        let text = String::from_utf8_lossy(body);
+        let json: Option<Value> = serde_json::from_str(text.trim()).ok();
+        let said = json.as_ref().and_then(message).unwrap_or_else(|| text.into_owned());
+        if is_overflow(&said, json.as_ref()) {
+            return None;
+        }
+        let error = json.as_ref().map(|json| json.get("error").unwrap_or(json));
+        let param = error.and_then(|error| error.get("param")).and_then(Value::as_str);
+        Some(Refusal { said: said.to_lowercase(), param: param.unwrap_or_default().to_lowercase() })
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.said.contains(words)
+    }
+
+    fn says_any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.says(word))
+    }
+
+    /// Whether the field `name` is named. One that is also an English word must look like a field.
+    fn names(&self, name: &str) -> bool {
+        if self.param == name || self.param.starts_with(&format!("{name}.")) {
+            return true;
+        }
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.said.match_indices(name).any(|(at, _)| {
+            let (before, after) = (&self.said[..at], &self.said[at + name.len()..]);
+            let is_quoted = before.ends_with(['\'', '"', '`', '.'])
+                || before.ends_with("supplied: ")
+                || after.starts_with([':', '=']);
+            !before.ends_with(is_name)
+                && !after.starts_with(is_name)
+                && (name.contains('_') || is_quoted)
+        })
+    }
+
+    fn refuses(&self) -> bool {
+        self.says_any(REFUSALS)
+    }
+
+    /// The numbers in what was said, without those that are parts of names.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let pieces = self.said.split(move |c: char| !is_part(c));
+        // `16,384` and `8192.`
+        pieces.filter_map(|piece| piece.trim_end_matches('.').parse().ok())
+    }
+
+    fn lesson(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        self.about_api(sent)
+            .or_else(|| self.about_max_tokens(sent))
+            .or_else(|| self.about_tools(sent))
+            .or_else(|| self.about_efforts(sent))
+            .or_else(|| self.about_messages(sent))
+            .or_else(|| self.about_format(sent))
+            .or_else(|| self.about_fields(sent))
+            .or_else(|| self.about_schemas(sent))
+    }
+
+    fn about_api(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let api = if sent.api == Api::ChatCompletions {
+            self.says("v1/responses").then_some(Api::Responses)
+        } else {
+            let words = ["/chat/completions", "not found", "unknown url", "not support"];
+            let knows_none = self.says("responses") && self.says_any(&words);
+            knows_none.then_some(Api::ChatCompletions)
+        };
+        api.map(Lesson::Api)
+    }
+
+    fn about_max_tokens(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        const FIELDS: &[&str] = &["max_completion_tokens", "max_tokens", "max_output_tokens"];
+        let field = FIELDS.iter().find(|field| self.names(field));
+        let (asked, is_new) = match (sent.max_tokens, sent.max_completion_tokens) {
+            (Some(asked), _) => (asked, false),
+            (None, Some(asked)) => (asked, true),
+            (None, None) => return None,
+        };
+        let about_output =
+            field.is_some() || self.says("completion tokens") || self.says("output tokens");
+        if !about_output {
+            return None;
+        }
+        let least = ["minimum value", "greater than", ">=", "at least"];
+        if asked < 256
+            && self.says_any(&least)
+            && let Some(number) = self.numbers().filter(|n| *n > asked && *n <= 4096).min()
+        {
+            return Some(Lesson::LeastMaxTokens(number));
+        }
+        // The largest number below what was asked for: the others are parts of ranges and names.
+        let limit = self.numbers().filter(|n| *n < asked && *n >= 256).max();
+        if let Some(limit) = limit {
+            return Some(Lesson::MaxTokens(limit));
+        }
+        let refused = if is_new { "max_completion_tokens" } else { "max_tokens" };
+        (self.names(refused) && self.refuses()).then_some(Lesson::MaxTokensField(if is_new {
+            MaxTokensField::MaxTokens
+        } else {
+            MaxTokensField::MaxCompletionTokens
+        }))
+    }
+
+    fn about_tools(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let is_length = self.says_any(&["too long", "maximum number", "maximum length", "at most"]);
+        let smaller = |than: usize| {
+            let numbers = self.numbers().filter_map(|n| usize::try_from(n).ok());
+            numbers.filter(|n| *n < than && *n > 0).max()
+        };
+        if is_length && self.names("tools") {
+            return smaller(sent.tools.len()).map(Lesson::MaxTools);
+        }
+        if is_length && self.names("stop") && has(sent, Param::Stop) {
+            return smaller(sent.stop.len()).map(Lesson::MaxStop);
+        }
+        if !self.names("tool_choice") && !self.says("tool choice") {
+            return None;
+        }
+        match sent.tool_choice {
+            // "Thinking mode does not support this tool_choice"
+            Some(ToolChoice::Function { .. }) if !self.says("think") => {
+                Some(Lesson::ToolChoice(ToolChoiceLimit::Modes))
+            }
+            Some(ToolChoice::Function { .. }) => {
+                Some(Lesson::ToolChoice(ToolChoiceLimit::AutoOnly))
+            }
+            Some(ToolChoice::Mode("auto")) => Some(Lesson::Drop(Param::ToolChoice)),
+            Some(ToolChoice::Mode(_)) => Some(Lesson::ToolChoice(ToolChoiceLimit::AutoOnly)),
+            None => None,
+        }
+    }
+
+    fn about_efforts(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        if !has(sent, Param::Effort) {
+            return None;
+        }
+        let about = self.names("reasoning_effort")
+            || self.names("reasoning")
+            || self.says("reasoning effort")
+            || self.says("reasoning value");
+        let asked = sent.reasoning_effort.or(sent.reasoning.as_ref().map(|r| r.effort))?;
+        if about && self.says("tools") && sent.reasoning_effort != Some("none") {
+            return Some(Lesson::Efforts(vec!["none"]));
+        }
+        let tokens: Vec<&str> = self.said.split(|c: char| !c.is_alphanumeric()).collect();
+        let words: Vec<&'static str> = EFFORTS
+            .iter()
+            .copied()
+            .filter(|word| *word != asked && tokens.contains(word))
+            .collect();
+        if about && !words.is_empty() {
+            return Some(Lesson::Efforts(words));
+        }
+        // "llama3.2 does not support thinking"
+        let thinks_not = self.says("support thinking") || self.says("support reasoning");
+        (thinks_not || (about && self.refuses())).then_some(Lesson::Drop(Param::Effort))
+    }
+
+    fn about_messages(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        if self.says("reasoning_content") {
+            let echoes = sent.messages.iter().any(|message| message.reasoning_content.is_some());
+            return Some(Lesson::ReasoningContent(!echoes));
+        }
+        let has_parts = |message: &crate::openai::Message<'_>| match &message.content {
+            Some(Content::Parts(parts)) => {
+                parts.iter().any(|part| !matches!(part, Part::Text { .. }))
+            }
+            _ => false,
+        };
+        if sent.messages.iter().any(has_parts) {
+            let words = ["image", "vision", "multimodal", "must be a string", "content type"];
+            if self.says_any(&words) && (self.refuses() || self.says("not a")) {
+                return Some(Lesson::TextOnly);
+            }
+        }
+        let is_order = self.says("after role") || self.says("role order");
+        if is_order && self.says("user") && self.says("tool") {
+            return Some(Lesson::NoUserAfterTool);
+        }
+        let has_results = sent.messages.iter().any(|message| message.role == Role::Tool);
+        let is_nine = self.says("length of 9") || self.says("{9}");
+        (has_results && is_nine).then_some(Lesson::NineAlphanumericIds)
+    }
+
+    fn about_format(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let format = sent.response_format.as_ref()?;
+        let about = ["response_format", "json_schema", "text.format", "structured output"];
+        if !about.iter().any(|name| self.names(name) || self.says(name)) {
+            return None;
+        }
+        Some(match format.kind {
+            FormatKind::JsonSchema => Lesson::JsonObject,
+            FormatKind::JsonObject => Lesson::Drop(Param::ResponseFormat),
+        })
+    }
+
+    fn about_fields(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let is_named = |names: &[&str]| names.iter().any(|name| self.names(name));
+        let named = PARAMS
+            .iter()
+            .filter(|(param, _)| has(sent, *param))
+            .find(|(_, names)| is_named(names))
+            .filter(|_| self.refuses());
+        named.map(|(param, _)| Lesson::Drop(*param))
+    }
+
+    fn about_schemas(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let about = ["schema", "properties", "parameters", "keyword", "unknown name", "function"];
+        if sent.tools.is_empty() && sent.response_format.is_none()
+            || !self.says_any(about.as_slice())
+        {
+            return None;
+        }
+        let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        let is_named = |keyword: &str| {
+            self.said.match_indices(&keyword.to_lowercase()).any(|(at, found)| {
+                let (before, after) = (&self.said[..at], &self.said[at + found.len()..]);
+                before.ends_with(['\'', '"', '`', '.', '/', ' '])
+                    && !after.starts_with(is_name)
+                    && (after.starts_with(['\'', '"', '`']) || keyword.len() > 8)
+            })
+        };
+        let keyword = KEYWORDS.iter().find(|keyword| is_named(keyword))?;
+        self.refuses().then_some(Lesson::SchemaKeyword(keyword))
+    }
+}
+
+impl fmt::Display for Lesson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lesson::Drop(param) => write!(f, "without {}", param.name()),
+            Lesson::MaxTokensField(MaxTokensField::MaxTokens) => f.write_str("uses max_tokens"),
+            Lesson::MaxTokensField(MaxTokensField::MaxCompletionTokens) => {
+                f.write_str("uses max_completion_tokens")
+            }
+            Lesson::MaxTokens(limit) => write!(f, "max_tokens <= {limit}"),
+            Lesson::LeastMaxTokens(least) => write!(f, "max_tokens >= {least}"),
+            Lesson::MaxStop(most) => write!(f, "stop_sequences <= {most}"),
+            Lesson::MaxTools(most) => write!(f, "tools <= {most}"),
+            Lesson::Efforts(words) => write!(f, "effort {}", words.join("|")),
+            Lesson::ToolChoice(ToolChoiceLimit::Modes) => f.write_str("tool_choice names no tool"),
+            Lesson::ToolChoice(_) => f.write_str("tool_choice auto"),
+            Lesson::JsonObject => f.write_str("response_format json_object"),
+            Lesson::TextOnly => f.write_str("without images"),
+            Lesson::ReasoningContent(true) => f.write_str("with reasoning_content"),
+            Lesson::ReasoningContent(false) => f.write_str("without reasoning_content"),
+            Lesson::NoUserAfterTool => f.write_str("no user message after a tool's"),
+            Lesson::NineAlphanumericIds => f.write_str("tool ids of 9 letters and digits"),
+            Lesson::SchemaKeyword(keyword) => write!(f, "schemas without {keyword}"),
+            Lesson::Api(Api::Responses) => f.write_str("asked through /responses"),
+            Lesson::Api(Api::ChatCompletions) => f.write_str("asked through /chat/completions"),
+            Lesson::NotNative => f.write_str("not asked through its Messages API"),
+        }
+    }
+}
+
+impl Param {
+    /// The field's name on the wire.
+    fn name(self) -> &'static str {
+        let found = PARAMS.iter().find(|(param, _)| *param == self);
+        found.map_or("", |(_, names)| names[0])
+    }
+}
