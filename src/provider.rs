@@ -62,8 +62,8 @@ pub struct Provider {
     pub images: bool,
     /// Whether PDFs are taken as `file` parts.
     pub files: bool,
-    /// Whether the model's own reasoning goes back to it as `reasoning_content` beside tool calls.
-    pub reasoning_echo: bool,
+    /// How the model's own reasoning goes back to it.
+    pub echo: Echo,
     /// Whether it has chat completions at all.
     pub speaks_chat: bool,
     /// Where its own Messages API is, without `/v1/messages`: `Some("")` is the host of `base_url`.
@@ -167,6 +167,18 @@ pub enum FormatSupport {
     JsonObject,
 }
 
+/// The form in which a model sees its own reasoning again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    None,
+    /// `reasoning_content`, the text, beside tool calls; `""` if it is not known.
+    ReasoningContent,
+    /// `reasoning_details`, as they came.
+    ReasoningDetails,
+    /// `extra_content.google.thought_signature` of each tool call, as it came.
+    ThoughtSignature,
+}
+
 /// Which tool call ids are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolId {
@@ -212,7 +224,7 @@ impl Provider {
         schema_drops: &[],
         images: true,
         files: false,
-        reasoning_echo: false,
+        echo: Echo::None,
         speaks_chat: true,
         native: None,
         native_models: &[],
@@ -296,6 +308,7 @@ pub static PROVIDERS: &[Provider] = &[
         efforts: &[Efforts::of(&[""], LOW_TO_HIGH)],
         top_k: true,
         files: true,
+        echo: Echo::ReasoningDetails,
         headers: &[("HTTP-Referer", "OPENROUTER_SITE_URL"), ("X-Title", "OPENROUTER_SITE_NAME")],
         ..Provider::COMPATIBLE
     },
@@ -335,6 +348,7 @@ pub static PROVIDERS: &[Provider] = &[
             "then",
             "else",
         ],
+        echo: Echo::ThoughtSignature,
         ..Provider::COMPATIBLE
     },
     // https://docs.mistral.ai/api/
@@ -376,7 +390,7 @@ pub static PROVIDERS: &[Provider] = &[
         max_stop: 16,
         images: false,
         // https://github.com/earendil-works/pi/issues/3636
-        reasoning_echo: true,
+        echo: Echo::ReasoningContent,
         ..Provider::COMPATIBLE
     },
     // Any other server of chat completions; CUSTOM_BASE_URL says which.

@@ -86,6 +86,10 @@ pub enum BlockStart<'a> {
         thinking: &'static str,
         signature: &'static str,
     },
+    /// Thinking without words, complete.
+    RedactedThinking {
+        data: &'a str,
+    },
     /// `input` is empty here: Claude Code takes the arguments from `input_json_delta` only.
     ToolUse {
         id: &'a str,
@@ -158,6 +162,7 @@ pub struct Message {
 pub enum ContentBlock {
     Text { text: String },
     Thinking { thinking: String, signature: String },
+    RedactedThinking { data: String },
     ToolUse { id: String, name: String, input: Box<RawValue> },
 }
 

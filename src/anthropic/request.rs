@@ -144,8 +144,12 @@ pub enum Block<'a> {
     },
     Thinking {
         thinking: Cow<'a, str>,
+        /// Empty if there is none, as is `data`.
+        signature: Cow<'a, str>,
     },
-    RedactedThinking,
+    RedactedThinking {
+        data: Cow<'a, str>,
+    },
     /// A kind that chat completions have no word for, with the text that could be found in it.
     Other {
         kind: Cow<'a, str>,
@@ -197,6 +201,10 @@ struct WireBlock<'a> {
     tool_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     thinking: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    signature: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -248,8 +256,11 @@ impl<'a> TryFrom<WireBlock<'a>> for Block<'a> {
             "tool_reference" => {
                 Block::ToolReference { tool_name: required(wire.tool_name, "tool_name")? }
             }
-            "thinking" => Block::Thinking { thinking: required(wire.thinking, "thinking")? },
-            "redacted_thinking" => Block::RedactedThinking,
+            "thinking" => Block::Thinking {
+                thinking: required(wire.thinking, "thinking")?,
+                signature: wire.signature.unwrap_or_default(),
+            },
+            "redacted_thinking" => Block::RedactedThinking { data: wire.data.unwrap_or_default() },
             _ => Block::Other { kind: wire.kind, content },
         })
     }

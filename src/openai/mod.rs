@@ -6,8 +6,8 @@ mod request;
 mod response;
 
 pub use request::{
-    ChatRequest, Content, DataUrl, EnableThinking, FormatKind, Function, Joined, JsonSchema,
-    Message, NamedFunction, Part, Reasoning, ResponseFormat, Role, StreamOptions, Switch, Tool,
-    ToolCall, ToolChoice,
+    ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function, Joined,
+    JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat, Role, StreamOptions,
+    Switch, Tool, ToolCall, ToolChoice,
 };
 pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};

@@ -73,6 +73,9 @@ pub struct Message<'a> {
     pub content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<Joined<'a>>,
+    /// OpenRouter's form of its reasoning, as it came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_details: Vec<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ impl<'a> Message<'a> {
             role,
             content: Some(Content::Text(text)),
             reasoning_content: None,
+            reasoning_details: Vec::new(),
             tool_calls: Vec::new(),
             tool_call_id: None,
         }
@@ -194,12 +198,32 @@ pub struct ToolCall<'a> {
     #[serde(rename = "type")]
     pub kind: FunctionKind,
     pub function: CalledFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
 }
 
 impl<'a> ToolCall<'a> {
     pub fn new(id: Cow<'a, str>, name: Cow<'a, str>, arguments: Cow<'a, str>) -> ToolCall<'a> {
-        ToolCall { id, kind: FunctionKind, function: CalledFunction { name, arguments } }
+        let function = CalledFunction { name, arguments };
+        ToolCall { id, kind: FunctionKind, function, extra_content: None }
     }
+}
+
+/// Gemini's place for what chat completions have no field for.
+#[derive(Debug, DeriveSerialize)]
+pub struct ExtraContent<'a> {
+    google: GoogleContent<'a>,
+}
+
+impl<'a> ExtraContent<'a> {
+    pub fn thought_signature(thought_signature: Cow<'a, str>) -> ExtraContent<'a> {
+        ExtraContent { google: GoogleContent { thought_signature } }
+    }
+}
+
+#[derive(Debug, DeriveSerialize)]
+struct GoogleContent<'a> {
+    thought_signature: Cow<'a, str>,
 }
 
 /// The string `function`.

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
@@ -59,6 +60,9 @@ pub struct ChoiceDelta<'a> {
     pub reasoning_content: Text<'a>,
     #[serde(borrow, default)]
     pub reasoning: Text<'a>,
+    /// OpenRouter's form of the reasoning, in pieces.
+    #[serde(default)]
+    pub reasoning_details: Lax<Vec<Map<String, Value>>>,
     #[serde(borrow, default)]
     pub refusal: Text<'a>,
     #[serde(borrow, default)]
@@ -77,6 +81,21 @@ pub struct ToolDelta<'a> {
     pub id: Text<'a>,
     #[serde(borrow, default)]
     pub function: Option<FunctionDelta<'a>>,
+    #[serde(borrow, default)]
+    pub extra_content: Lax<ExtraContent<'a>>,
+}
+
+/// Gemini's place for what chat completions have no field for.
+#[derive(Debug, Default, Deserialize)]
+pub struct ExtraContent<'a> {
+    #[serde(borrow, default)]
+    pub google: GoogleContent<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct GoogleContent<'a> {
+    #[serde(borrow, default)]
+    pub thought_signature: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -132,6 +151,17 @@ impl<'a> Text<'a> {
 /// A number that is not negative, or absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Number(pub Option<u64>);
+
+/// A `T`, or its default where something else stands.
+#[derive(Debug, Default)]
+pub struct Lax<T>(pub T);
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Lax<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lax<T>, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Lax(serde_json::from_str(raw.get()).unwrap_or_default()))
+    }
+}
 
 #[derive(Default, Deserialize)]
 struct WirePart<'a> {

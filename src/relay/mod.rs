@@ -141,8 +141,8 @@ impl<W: EventWriter> Stream<W> {
         let written = if self.begun { Ok(()) } else { self.writer.begin() }
             .and_then(|()| self.writer.write(&self.out));
         self.begun = true;
-        self.relayed |= self.translator.has_content()
-            || self.native.as_ref().is_some_and(Native::has_content);
+        self.relayed |=
+            self.translator.has_content() || self.native.as_ref().is_some_and(Native::has_content);
         self.out.clear();
         self.wake_at = Instant::now() + PING_EVERY;
         written.map_err(|_| {

@@ -9,16 +9,21 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::carry::{self, Carried};
 use super::{ids, tools};
 use crate::anthropic::{
     Block, Content as InputContent, DocumentSource, ImageSource, MessagesRequest, Role as From,
 };
-use crate::openai::{Content, DataUrl, Joined, Message, Part, Role, ToolCall};
-use crate::provider::Provider;
+use crate::openai::{Content, DataUrl, ExtraContent, Joined, Message, Part, Role, ToolCall};
+use crate::provider::{Echo, Provider};
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
 /// cache.
 const BILLING_HEADER: &str = "x-anthropic-billing-header";
+
+/// Google's word for a call whose signature is not known, as in a conversation that another model
+/// began: <https://ai.google.dev/gemini-api/docs/thought-signatures>.
+const NO_THOUGHT_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// What stands for a result that is empty, or that the client did not send.
 const NO_OUTPUT: &str = "(no output)";
@@ -154,22 +159,36 @@ impl<'a> Conversation<'a, '_> {
     fn answer(&mut self, blocks: &[&'a Block<'a>]) {
         let mut text = Vec::new();
         let mut thoughts = Vec::new();
+        let mut details = Vec::new();
         let mut calls = Vec::new();
+        let mut carried = |signature| {
+            if let Some(Carried::ReasoningDetails(list)) = carry::parse(signature) {
+                details.extend(list);
+            }
+        };
         for block in blocks {
             match block {
                 Block::Text(piece) if !piece.is_empty() => text.push(piece.clone()),
-                Block::Thinking { thinking } => thoughts.push(thinking.clone()),
+                Block::Thinking { thinking, signature } => {
+                    thoughts.push(thinking.clone());
+                    carried(signature);
+                }
+                Block::RedactedThinking { data } => carried(data),
                 Block::ToolUse { id, name, input } => {
                     let use_number = self.uses.entry(id).or_insert(0);
                     let upstream = ids::upstream_id(id, *use_number, self.provider.tool_id);
                     *use_number += 1;
                     self.open_calls.push((id, upstream.clone()));
                     let arguments = arguments(input.map_or("{}", |input| input.get()));
-                    calls.push(ToolCall::new(
+                    let mut call = ToolCall::new(
                         upstream,
                         tools::upstream_name(name, self.provider),
                         arguments,
-                    ));
+                    );
+                    if self.provider.echo == Echo::ThoughtSignature {
+                        call.extra_content = thought_signature(id, calls.is_empty());
+                    }
+                    calls.push(call);
                 }
                 Block::Other { content, .. } => texts(content, &mut text),
                 _ => {}
@@ -178,11 +197,14 @@ impl<'a> Conversation<'a, '_> {
         if text.is_empty() && calls.is_empty() {
             return;
         }
-        let echo = self.provider.reasoning_echo && !calls.is_empty();
+        let echo = self.provider.echo;
+        let with_thoughts = echo == Echo::ReasoningContent && !calls.is_empty();
+        details.retain(|_| echo == Echo::ReasoningDetails);
         self.messages.push(Message {
             role: Role::Assistant,
             content: (!text.is_empty()).then_some(Content::Text(Joined(text))),
-            reasoning_content: echo.then_some(Joined(thoughts)),
+            reasoning_content: with_thoughts.then_some(Joined(thoughts)),
+            reasoning_details: details,
             tool_calls: calls,
             tool_call_id: None,
         });
@@ -372,8 +394,16 @@ fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
             out.push(Cow::Owned(format!("[call of {name}: {input}]")));
         }
         Block::ToolResult { content, .. } => texts(content, out),
-        Block::Thinking { .. } | Block::RedactedThinking => {}
+        Block::Thinking { .. } | Block::RedactedThinking { .. } => {}
     }
+}
+
+/// The signature that the client's `id` of a call has carried. The first call of an answer needs one,
+/// and of calls made at once only the first has one.
+fn thought_signature<'a>(id: &str, is_first: bool) -> Option<ExtraContent<'a>> {
+    let carried = carry::from_id(id).map(Cow::Owned);
+    let signature = carried.or(is_first.then_some(Cow::Borrowed(NO_THOUGHT_SIGNATURE)));
+    signature.map(ExtraContent::thought_signature)
 }
 
 /// The arguments of a call as the JSON object in a string that the upstream wants.

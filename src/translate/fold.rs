@@ -20,6 +20,7 @@ pub struct Fold {
 enum Block {
     Text(String),
     Thinking { thinking: String, signature: String },
+    RedactedThinking { data: String },
     ToolUse { id: String, name: String, json: String },
 }
 
@@ -35,6 +36,9 @@ impl Sink for Fold {
                     BlockStart::Text { .. } => Block::Text(String::new()),
                     BlockStart::Thinking { .. } => {
                         Block::Thinking { thinking: String::new(), signature: String::new() }
+                    }
+                    BlockStart::RedactedThinking { data } => {
+                        Block::RedactedThinking { data: (*data).to_owned() }
                     }
                     BlockStart::ToolUse { id, name, .. } => Block::ToolUse {
                         id: (*id).to_owned(),
@@ -92,6 +96,7 @@ impl Fold {
                 Block::Thinking { thinking, signature } => {
                     ContentBlock::Thinking { thinking, signature }
                 }
+                Block::RedactedThinking { data } => ContentBlock::RedactedThinking { data },
                 Block::ToolUse { id, name, json } => match RawValue::from_string(json) {
                     Ok(input) => ContentBlock::ToolUse { id, name, input },
                     Err(_) if stop_reason == StopReason::MaxTokens => continue,

@@ -2,10 +2,12 @@
 //!
 //! The client gets an id that is new and unique in its conversation, since Claude Code drops the
 //! results of an id it has seen before and services reuse `call_0`. What it sends back goes upstream
-//! as it is, or in the form the service takes; call and result get the same form.
+//! as it is, or in the form the service takes; call and result get the same form. An id that carries
+//! something is always shortened: what it carries goes upstream in a field of its own.
 
 use std::borrow::Cow;
 
+use super::carry;
 use crate::provider::ToolId;
 
 /// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation.
@@ -21,6 +23,7 @@ pub fn upstream_id<'a>(id: &Cow<'a, str>, use_number: usize, rule: ToolId) -> Co
 
 fn is_plain(id: &str) -> bool {
     (1..=64).contains(&id.len())
+        && carry::from_id(id).is_none()
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 

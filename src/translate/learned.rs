@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::error::{is_overflow, message};
 use crate::openai::{ChatRequest, Content, FormatKind, Part, Role, ToolChoice};
-use crate::provider::{Api, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
+use crate::provider::{
+    Api, Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId,
+};
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,14 +194,6 @@ impl Learned {
         })
     }
 
-    /// Whether `reasoning_content` goes back to the model, where that was told.
-    pub(super) fn reasoning_content(&self) -> Option<bool> {
-        self.0.iter().find_map(|lesson| match lesson {
-            Lesson::ReasoningContent(echo) => Some(*echo),
-            _ => None,
-        })
-    }
-
     /// Whether the model was found to read text only.
     pub(super) fn is_text_only(&self) -> bool {
         self.0.contains(&Lesson::TextOnly)
@@ -233,13 +227,14 @@ impl Learned {
                 Lesson::MaxTools(most) => row.max_tools = *most,
                 Lesson::ToolChoice(limit) => row.tool_choice = *limit,
                 Lesson::JsonObject => row.response_format = FormatSupport::JsonObject,
+                Lesson::ReasoningContent(true) => row.echo = Echo::ReasoningContent,
+                Lesson::ReasoningContent(false) => row.echo = Echo::None,
                 Lesson::NoUserAfterTool => row.user_after_tool = false,
                 Lesson::NineAlphanumericIds => row.tool_id = ToolId::NineAlphanumerics,
                 Lesson::Drop(_)
                 | Lesson::MaxTokens(_)
                 | Lesson::Efforts(_)
                 | Lesson::TextOnly
-                | Lesson::ReasoningContent(_)
                 | Lesson::SchemaKeyword(_)
                 | Lesson::Api(_)
                 | Lesson::NotNative => {}

@@ -7,6 +7,7 @@
 //! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
 //! | `max_tokens`, `stop_sequences`, effort, format | per provider | `request` |
 //! | stream events | chunks | `stream` |
+//! | `signature`, `redacted_thinking`, ids | reasoning to be sent back | `carry` |
 //! | a message | the events, folded | `fold` |
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
 //! | `usage` | `usage` | `usage` |
@@ -15,6 +16,7 @@
 //! | what was lost on the way | | `report` |
 
 mod arguments;
+mod carry;
 mod conversation;
 mod error;
 mod fold;

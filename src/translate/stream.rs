@@ -8,7 +8,8 @@
 //! Blocks go out one after another, as the API describes a stream, while services interleave tool
 //! calls. So what comes in is sorted into items in the order of their first piece: the first item is
 //! the open block and streams, the others collect until it is over. A text is over when something
-//! else follows, a tool call when its JSON is complete and something else follows.
+//! else follows, a tool call when its JSON is complete and something else follows. Thinking without
+//! words, which the client only carries, is a block that starts and stops at once.
 //!
 //! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
 //! stopped, or `error`, and nothing follows it.
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 
 use super::arguments::Arguments;
+use super::carry::{self, Cargo, SIGNATURE};
 use super::error::{stream_error, stream_failure};
 use super::stop_reason::{is_failure, stop_reason};
 use super::think::{ThinkSplitter, Voice};
@@ -43,9 +45,6 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// What a thinking block is signed with. Clients send it back as they got it.
-const SIGNATURE: &str = "ccproxy";
-
 /// Translates one answer.
 #[derive(Debug)]
 pub struct Translator {
@@ -64,6 +63,8 @@ pub struct Translator {
     finish_reason: Option<String>,
     matched_stop: Option<String>,
     refused: bool,
+    /// Reasoning has come as plain text.
+    has_reasoning: bool,
     usage: Option<Usage>,
     output_bytes: usize,
     /// `[DONE]` has come.
@@ -88,8 +89,15 @@ struct Item {
 enum Content {
     /// What has not gone out yet.
     Text(String),
-    Thinking(String),
+    Thinking(Thinking),
     Call(Call),
+}
+
+#[derive(Debug, Default)]
+struct Thinking {
+    /// What has not gone out yet.
+    text: String,
+    cargo: Cargo,
 }
 
 #[derive(Debug)]
@@ -128,6 +136,7 @@ impl Translator {
             finish_reason: None,
             matched_stop: None,
             refused: false,
+            has_reasoning: false,
             usage: None,
             output_bytes: 0,
             done: false,
@@ -319,8 +328,17 @@ impl Translator {
             if let Some(thought) = thought.some() {
                 self.output_bytes += thought.len();
                 append(&mut self.items, Voice::Thinking, thought);
+                self.has_reasoning = true;
                 // Services that send both fields send the same in both.
                 break;
+            }
+        }
+        for detail in delta.reasoning_details.0 {
+            if !self.has_reasoning {
+                self.say(Voice::Thinking, carry::shown(&detail));
+            }
+            if let Some(thinking) = self.thinking(carry::says_something(&detail)) {
+                thinking.cargo.detail(detail);
             }
         }
         for piece in &delta.content.0 {
@@ -354,6 +372,19 @@ impl Translator {
     fn say(&mut self, voice: Voice, text: &str) {
         self.output_bytes += text.len();
         append(&mut self.items, voice, text);
+    }
+
+    /// The thinking that came last, or a new one if something else has come since and `begin` says
+    /// so.
+    fn thinking(&mut self, begin: bool) -> Option<&mut Thinking> {
+        if begin && !matches!(self.items.back(), Some(Item { content: Content::Thinking(_), .. })) {
+            let content = Content::Thinking(Thinking::default());
+            self.items.push_back(Item { open: false, content });
+        }
+        match self.items.back_mut() {
+            Some(Item { content: Content::Thinking(thinking), .. }) => Some(thinking),
+            _ => None,
+        }
     }
 
     /// Content that may begin with `<think>`.
@@ -390,9 +421,16 @@ impl Translator {
             });
             self.items.len() - 1
         });
-        let Content::Call(call) = &mut self.items[at].content else {
+        let Item { content: Content::Call(call), open } = &mut self.items[at] else {
             unreachable!("call_of() finds calls");
         };
+        // With the first piece of the call; the same in a later one would find its id already told.
+        if let Some(signature) = delta.extra_content.0.google.thought_signature.some()
+            && !*open
+            && carry::from_id(&call.id).is_none()
+        {
+            call.id = carry::into_id(&call.id, signature);
+        }
         if let Some(id) = delta.id.some() {
             call.upstream_id = Some(id.clone().into_owned());
         }
@@ -468,11 +506,11 @@ impl Translator {
                 sink.event(&Event::ContentBlockDelta { index, delta });
                 text.clear();
             }
-            Content::Thinking(thinking) if !thinking.is_empty() => {
+            Content::Thinking(Thinking { text, .. }) if !text.is_empty() => {
                 start(BlockStart::THINKING);
-                let delta = Delta::ThinkingDelta { thinking };
+                let delta = Delta::ThinkingDelta { thinking: text };
                 sink.event(&Event::ContentBlockDelta { index, delta });
-                thinking.clear();
+                text.clear();
             }
             Content::Call(Call { id, name: Some(name), arguments, .. }) => {
                 start(BlockStart::ToolUse { id, name, input: NoInput {} });
@@ -499,14 +537,24 @@ impl Translator {
 
     /// Stops the first item's block and goes on to the next.
     fn close_first(&mut self, sink: &mut impl Sink) {
-        let Some(item) = self.items.pop_front() else { return };
-        if !item.open {
-            return;
-        }
+        let Some(Item { open, content }) = self.items.pop_front() else { return };
         let index = self.index;
-        if matches!(item.content, Content::Thinking(_)) {
-            let delta = Delta::SignatureDelta { signature: SIGNATURE };
-            sink.event(&Event::ContentBlockDelta { index, delta });
+        let carried = match &content {
+            Content::Thinking(thinking) => thinking.cargo.encode(),
+            Content::Text(_) | Content::Call(_) => None,
+        };
+        match (content, carried) {
+            (Content::Thinking(_), carried) if open => {
+                let signature = carried.as_deref().unwrap_or(SIGNATURE);
+                let delta = Delta::SignatureDelta { signature };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+            }
+            (_, Some(data)) => {
+                let content_block = BlockStart::RedactedThinking { data: &data };
+                sink.event(&Event::ContentBlockStart { index, content_block });
+            }
+            (_, None) if open => {}
+            (_, None) => return,
         }
         sink.event(&Event::ContentBlockStop { index });
         self.index += 1;
@@ -519,13 +567,14 @@ fn append(items: &mut VecDeque<Item>, voice: Voice, text: &str) {
         return;
     }
     match (voice, items.back_mut().map(|item| &mut item.content)) {
-        (Voice::Text, Some(Content::Text(last)))
-        | (Voice::Thinking, Some(Content::Thinking(last))) => last.push_str(text),
+        (Voice::Text, Some(Content::Text(last))) => last.push_str(text),
+        (Voice::Thinking, Some(Content::Thinking(last))) => last.text.push_str(text),
         (Voice::Text, _) => {
             items.push_back(Item { open: false, content: Content::Text(text.to_owned()) });
         }
         (Voice::Thinking, _) => {
-            items.push_back(Item { open: false, content: Content::Thinking(text.to_owned()) });
+            let thinking = Thinking { text: text.to_owned(), ..Thinking::default() };
+            items.push_back(Item { open: false, content: Content::Thinking(thinking) });
         }
     }
 }

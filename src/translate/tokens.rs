@@ -48,7 +48,7 @@ impl Count {
 
     fn block(&mut self, block: &Block<'_>) {
         match block {
-            Block::Text(text) | Block::Thinking { thinking: text } => self.text(Some(text)),
+            Block::Text(text) | Block::Thinking { thinking: text, .. } => self.text(Some(text)),
             Block::Image(_) => self.tokens += IMAGE_TOKENS,
             Block::Document { source, .. } => match source {
                 DocumentSource::Base64 { data, .. } => {
@@ -68,7 +68,7 @@ impl Count {
                 self.content(content);
             }
             Block::ToolReference { tool_name } => self.text(Some(tool_name)),
-            Block::RedactedThinking => {}
+            Block::RedactedThinking { .. } => {}
             Block::Other { content, .. } => self.content(content),
         }
     }

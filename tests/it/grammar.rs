@@ -35,6 +35,9 @@ pub fn check(stream: &[u8]) -> Result<(), String> {
     if message.ended { Ok(()) } else { Err("it has no end".to_owned()) }
 }
 
+/// The types of blocks.
+const KINDS: &[&str] = &["text", "thinking", "redacted_thinking", "tool_use"];
+
 #[derive(Default)]
 struct Message {
     started: bool,
@@ -81,7 +84,10 @@ impl Message {
                 need(data["index"] == self.blocks, "the index is not the next one")?;
                 let block = &data["content_block"];
                 let kind = text(&block["type"]);
-                need(matches!(kind, "text" | "thinking" | "tool_use"), "an unknown block")?;
+                need(KINDS.contains(&kind), "an unknown block")?;
+                if kind == "redacted_thinking" {
+                    need(!text(&block["data"]).is_empty(), "redacted thinking without data")?;
+                }
                 if kind == "tool_use" {
                     need(!text(&block["name"]).is_empty(), "a call without a name")?;
                     let is_new = self.tool_ids.insert(text(&block["id"]).to_owned());
@@ -95,6 +101,7 @@ impl Message {
                 let fits = match self.open.as_deref() {
                     Some("text") => kind == "text_delta",
                     Some("thinking") => matches!(kind, "thinking_delta" | "signature_delta"),
+                    Some("redacted_thinking") => false,
                     _ => kind == "input_json_delta",
                 };
                 need(fits, "the delta does not fit its block")?;

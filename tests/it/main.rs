@@ -1,5 +1,6 @@
 //! Tests of ccproxy as a library, and of its texts.
 
+mod carry;
 mod cli;
 mod config;
 mod docs;

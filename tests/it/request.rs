@@ -42,14 +42,14 @@ fn translate(body: &[u8], provider: &Provider) -> Result<String, Error> {
 }
 
 /// The request for `provider`, or the error the client gets.
-fn show(case: &Case, provider: &Provider) -> String {
+pub fn show(case: &Case, provider: &Provider) -> String {
     let shown = translate(&case.input, provider)
         .unwrap_or_else(|error| String::from_utf8(error.body("req_test")).expect("UTF-8"));
     shown + "\n"
 }
 
 /// The providers a case is for: those that its name ends in, every one for `everything`.
-fn providers(case: &Case) -> Vec<&'static Provider> {
+pub fn providers(case: &Case) -> Vec<&'static Provider> {
     if case.name == "everything" {
         return PROVIDERS.iter().collect();
     }

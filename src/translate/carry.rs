@@ -1,0 +1,241 @@
+//! What an upstream wants to see again, carried through the client, both ways.
+//!
+//! Services hand out their reasoning in a form that only they can read and want it back, unchanged,
+//! with the next message. ccproxy keeps nothing between two messages, and the next one may reach
+//! another replica, so the client carries it, in fields that it sends back as it got them:
+//!
+//! | what | carried in | as |
+//! |---|---|---|
+//! | OpenRouter's `reasoning_details` | `signature`, or `data` of `redacted_thinking` | `ccproxy1:reasoning_details:[…]` |
+//! | Gemini's `thought_signature` of a call | the id of the `tool_use` | `toolu_…-ccproxy1-…` |
+//!
+//! A signature that Gemini puts on a text is left out: it may be missing in the next request, that of
+//! a call may not.
+//!
+//! The number is the version of the form. Whatever does not parse, such as a signature of Anthropic
+//! in a conversation that began there, carries nothing and is no error.
+//!
+//! <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>,
+//! <https://ai.google.dev/gemini-api/docs/thought-signatures>
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The signature of a thinking block that carries nothing.
+pub const SIGNATURE: &str = "ccproxy";
+
+const DETAILS: &str = "ccproxy1:reasoning_details:";
+
+/// Stands between an id and what it carries. Ids made by ccproxy have no `-`.
+const IN_ID: &str = "-ccproxy1-";
+
+/// What a thinking block has carried.
+#[derive(Debug)]
+pub enum Carried<'a> {
+    ReasoningDetails(Vec<&'a RawValue>),
+}
+
+/// Reads what the `signature` of a thinking block, or the `data` of a redacted one, has carried.
+pub fn parse(signature: &str) -> Option<Carried<'_>> {
+    let details: Vec<&RawValue> = serde_json::from_str(signature.strip_prefix(DETAILS)?).ok()?;
+    let are_objects = details.iter().all(|detail| detail.get().starts_with('{'));
+    are_objects.then_some(Carried::ReasoningDetails(details))
+}
+
+/// What a thinking block is going to carry.
+#[derive(Debug, Default)]
+pub struct Cargo {
+    /// OpenRouter's, in the order of their first pieces.
+    details: Vec<Map<String, Value>>,
+}
+
+impl Cargo {
+    /// Adds a piece of `reasoning_details`: to the entry of its index and type, or as a new one.
+    pub fn detail(&mut self, piece: Map<String, Value>) {
+        let Some(whole) = self.details.iter_mut().rev().find(|whole| continues(whole, &piece))
+        else {
+            self.details.push(piece);
+            return;
+        };
+        for (key, value) in piece {
+            match (whole.get_mut(&key), value) {
+                (Some(Value::String(text)), Value::String(more)) if is_text(&key) => {
+                    text.push_str(&more);
+                }
+                (Some(_), Value::Null) => {}
+                (_, value) => {
+                    whole.insert(key, value);
+                }
+            }
+        }
+    }
+
+    /// The signature, or the data of a redacted block; `None` if there is nothing to carry.
+    pub fn encode(&self) -> Option<String> {
+        let details: Vec<_> = self.details.iter().filter(|detail| says_something(detail)).collect();
+        if details.is_empty() {
+            return None;
+        }
+        let json = serde_json::to_string(&details).expect("JSON values serialize");
+        Some(format!("{DETAILS}{json}"))
+    }
+}
+
+/// What of an entry the client can be shown.
+pub fn shown(detail: &Map<String, Value>) -> &str {
+    let text = ["text", "summary"].iter().find_map(|key| detail.get(*key)?.as_str());
+    text.unwrap_or_default()
+}
+
+/// Whether an entry is more than its frame: services begin and end with empty ones.
+pub fn says_something(detail: &Map<String, Value>) -> bool {
+    const WORDS: &[&str] = &["text", "summary", "data", "signature"];
+    WORDS.iter().any(|key| detail.get(*key).and_then(Value::as_str).is_some_and(|s| !s.is_empty()))
+}
+
+/// Fields that come in pieces.
+fn is_text(key: &str) -> bool {
+    matches!(key, "text" | "summary" | "data")
+}
+
+/// Whether `piece` is more of `whole`. Without an index only text comes in pieces.
+fn continues(whole: &Map<String, Value>, piece: &Map<String, Value>) -> bool {
+    let field = |key: &str| {
+        let some = |entry: &Map<String, Value>| entry.get(key).filter(|v| !v.is_null()).cloned();
+        (some(whole), some(piece))
+    };
+    let same = |key: &str| {
+        let (a, b) = field(key);
+        a == b
+    };
+    let other_id = matches!(field("id"), (Some(a), Some(b)) if a != b);
+    let indexed = field("index").0.is_some();
+    same("type") && same("index") && !other_id && (indexed || !piece.contains_key("data"))
+}
+
+/// The client's `id` for a tool call that came with a `thought_signature`.
+///
+/// In base64url, since the API takes letters, digits, `_` and `-` alone in an id. The whole text is
+/// encoded, though it looks like base64 itself, so that it comes back as it was in any case.
+pub fn into_id(id: &str, thought_signature: &str) -> String {
+    format!("{id}{IN_ID}{}", base64url(thought_signature.as_bytes()))
+}
+
+/// The `thought_signature` that an id has carried.
+pub fn from_id(id: &str) -> Option<String> {
+    let (_, encoded) = id.split_once(IN_ID)?;
+    String::from_utf8(from_base64url(encoded)?).ok().filter(|text| !text.is_empty())
+}
+
+/// Own code, because it is all the base64 there is in ccproxy: images pass through as they are.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// RFC 4648, section 5, without padding.
+fn base64url(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..=group.len() {
+            text.push(char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]));
+        }
+    }
+    text
+}
+
+fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for group in text.as_bytes().chunks(4) {
+        let mut bits = 0;
+        for (at, letter) in group.iter().enumerate() {
+            let digit = ALPHABET.iter().position(|known| known == letter)?;
+            bits |= (digit as u32) << (18 - 6 * at);
+        }
+        let [_, first, second, third] = bits.to_be_bytes();
+        bytes.extend(&[first, second, third][..group.len() - 1]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_carries_any_text() {
+        for text in ["a", "ab", "abc", "CrICAdHtim+8/27fQ==", "-ccproxy1-", "é€😀", " \n\0"] {
+            let id = into_id("toolu_1_2", text);
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+            assert!(id.starts_with("toolu_1_2") && id.bytes().all(is_plain), "{id}");
+            assert_eq!(from_id(&id).as_deref(), Some(text), "{id}");
+        }
+        for id in ["", "toolu_1_2", "toolu_-ccproxy1-", "a-ccproxy1-%", "a-ccproxy1-_w", "call-1"] {
+            assert_eq!(from_id(id), None, "{id}");
+        }
+    }
+
+    /// Checks the signature that `pieces` add up to.
+    fn check(pieces: &[&str], signature: Option<&str>) {
+        let mut cargo = Cargo::default();
+        for piece in pieces {
+            cargo.detail(serde_json::from_str(piece).expect("an object"));
+        }
+        assert_eq!(cargo.encode().as_deref(), signature, "{pieces:?}");
+        assert!(signature.is_none_or(|signature| parse(signature).is_some()), "{pieces:?}");
+    }
+
+    #[test]
+    fn pieces_are_merged_by_index_and_type() {
+        check(&[], None);
+        check(&[r#"{"type":"reasoning.text","text":"","index":0}"#], None);
+        check(
+            &[
+                r#"{"type":"reasoning.text","text":"a","signature":null,"index":0,"format":"f"}"#,
+                r#"{"type":"reasoning.encrypted","data":"x","index":0,"id":"r1"}"#,
+                r#"{"type":"reasoning.text","text":"b","index":0,"format":null}"#,
+                r#"{"type":"reasoning.encrypted","data":"y","index":0,"id":"r2"}"#,
+                r#"{"type":"reasoning.encrypted","data":"z","index":0}"#,
+                r#"{"type":"reasoning.text","signature":"s","index":0}"#,
+                r#"{"type":"reasoning.text","text":"c","index":1}"#,
+            ],
+            Some(concat!(
+                r#"ccproxy1:reasoning_details:["#,
+                r#"{"format":"f","index":0,"signature":"s","text":"ab","type":"reasoning.text"},"#,
+                r#"{"data":"x","id":"r1","index":0,"type":"reasoning.encrypted"},"#,
+                r#"{"data":"yz","id":"r2","index":0,"type":"reasoning.encrypted"},"#,
+                r#"{"index":1,"text":"c","type":"reasoning.text"}]"#
+            )),
+        );
+        check(
+            &[
+                r#"{"type":"reasoning.summary","summary":"a"}"#,
+                r#"{"type":"reasoning.summary","summary":"b"}"#,
+                r#"{"type":"reasoning.encrypted","data":"x"}"#,
+                r#"{"type":"reasoning.encrypted","data":"y"}"#,
+            ],
+            Some(concat!(
+                r#"ccproxy1:reasoning_details:["#,
+                r#"{"summary":"ab","type":"reasoning.summary"},"#,
+                r#"{"data":"x","type":"reasoning.encrypted"},"#,
+                r#"{"data":"y","type":"reasoning.encrypted"}]"#
+            )),
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_carries_nothing() {
+        for signature in [
+            "",
+            "ccproxy",
+            "EqQBCgIYAhIkYWJj",
+            "ccproxy2:reasoning_details:[]",
+            "ccproxy1:other:[]",
+            "ccproxy1:reasoning_details:",
+            "ccproxy1:reasoning_details:{}",
+            "ccproxy1:reasoning_details:[1]",
+            "ccproxy1:reasoning_details:[{}",
+        ] {
+            assert!(parse(signature).is_none(), "{signature}");
+        }
+    }
+}
