@@ -222,9 +222,14 @@ fn choices(hops: &[Hop]) -> Vec<Choice<'_>> {
     hops.iter().map(|hop| Choice { provider: hop.provider, model: hop.model.as_deref() }).collect()
 }
 
-impl Choice<'_> {
-    /// The model to ask for, where the provider's own is `configured`.
-    pub fn model<'m>(&'m self, configured: &'m str) -> &'m str {
-        self.model.unwrap_or(configured)
+impl<'a> Choice<'a> {
+    /// The model to ask for, where the provider's own is `configured`, or empty for what the client
+    /// `requested`.
+    pub fn model(&self, configured: &'a str, requested: &'a str) -> &'a str {
+        self.model.unwrap_or(if configured.is_empty() {
+            without_mark(requested)
+        } else {
+            configured
+        })
     }
 }

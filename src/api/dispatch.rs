@@ -162,7 +162,7 @@ impl<'a> Dispatch<'a> {
     fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
         let provider = self.api.provider(hop.provider);
         let name = &provider.config.name;
-        let model = hop.model(&provider.config.model);
+        let model = hop.model(&provider.config.model, &self.request.model);
         let request_id = &*self.exchange.request_id;
         let mut learned = self.api.health.lessons.of(hop.provider, model);
         let mut lesson: Option<Lesson> = None;
@@ -255,7 +255,7 @@ impl Attempt<'_> {
         let target = Target {
             provider: config.row,
             model: self.model,
-            max_tokens: config.max_tokens,
+            max_tokens: config.max_tokens_for(self.model),
             images: config.images,
             api,
             learned,

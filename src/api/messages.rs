@@ -81,7 +81,7 @@ pub fn count_tokens(api: &Api, exchange: &Exchange, mut reply: Reply) {
     let route = api.config.routes.choose(&request.model, Asked::of(&request, estimate));
     let hop = route.hops[0];
     let config = api.provider(hop.provider).config;
-    let model = hop.model(&config.model);
+    let model = hop.model(&config.model, &request.model);
     let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
     let counted = native::count_tokens(api, exchange, hop.provider, model, client);
     let (input_tokens, source) = match counted {

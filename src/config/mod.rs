@@ -129,7 +129,7 @@ impl fmt::Display for Config {
             if i > 0 {
                 writeln!(f)?;
             }
-            let max_tokens = match provider.max_tokens {
+            let max_tokens = match provider.max_tokens_for(&provider.model) {
                 0 => "what the client asks for".to_owned(),
                 n => n.to_string(),
             };
@@ -145,7 +145,8 @@ impl fmt::Display for Config {
                 0 | 1 => writeln!(f, "key           {}", set(!provider.keys.is_empty()))?,
                 several => writeln!(f, "keys          {several}")?,
             }
-            writeln!(f, "model         {}", provider.model)?;
+            let model = if provider.model.is_empty() { "the client's" } else { &provider.model };
+            writeln!(f, "model         {model}")?;
             writeln!(f, "max tokens    {max_tokens}")?;
             writeln!(f, "images        {}", if provider.images { "on" } else { "off" })?;
             writeln!(f, "HTTP proxy    {}", set(provider.http_proxy.is_some()))?;

@@ -18,9 +18,10 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// Used in turn. One that is refused or limited is passed over for a while.
     pub keys: Vec<Secret>,
+    /// Empty where the client's is asked for.
     pub model: String,
-    /// The most output tokens to ask for; 0 for no limit.
-    pub max_tokens: u64,
+    /// The most output tokens to ask for, where the user says so; 0 for no limit.
+    pub max_tokens: Option<u64>,
     pub images: bool,
     /// `None` leaves it to the model's name.
     pub api: Option<Api>,
@@ -49,9 +50,15 @@ impl ProviderConfig {
         if self.row.key == Key::Embedded { "embedded" } else { &self.base_url }
     }
 
+    /// The most output tokens to ask `model` for; 0 for no limit. The row's limit is that of its model.
+    pub fn max_tokens_for(&self, model: &str) -> u64 {
+        let of_row = if model == self.row.model { self.row.max_tokens } else { 0 };
+        self.max_tokens.unwrap_or(of_row)
+    }
+
     /// The name of a variable of this provider: `GROQ_MODEL` for `MODEL`.
     pub fn variable(&self, suffix: &str) -> String {
-        variable(&self.name, suffix)
+        variable(&self.name, self.row, suffix)
     }
 
     /// The variables that may hold its key, for people.
@@ -82,7 +89,10 @@ pub(super) struct Entry<'f> {
 }
 
 /// The name of a variable of the provider `name`.
-fn variable(name: &str, suffix: &str) -> String {
+fn variable(name: &str, row: &Provider, suffix: &str) -> String {
+    if name == row.name && !row.prefix.is_empty() {
+        return format!("{}_{suffix}", row.prefix);
+    }
     let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     format!("{}_{suffix}", name.chars().map(upper).collect::<String>())
 }
@@ -92,14 +102,14 @@ fn key_variables(name: &str, row: &Provider) -> Vec<String> {
     if name == row.name {
         row.key_vars.iter().map(|name| (*name).to_owned()).collect()
     } else {
-        vec![variable(name, "API_KEY")]
+        vec![variable(name, row, "API_KEY")]
     }
 }
 
 impl Entry<'_> {
     /// The name of a variable of this provider: `GROQ_MODEL` for `MODEL`.
     pub fn variable(&self, suffix: &str) -> String {
-        variable(&self.name, suffix)
+        variable(&self.name, self.row, suffix)
     }
 }
 
@@ -188,6 +198,7 @@ impl<'f> Reader<'_, 'f> {
         };
         let found: Vec<_> = PROVIDERS
             .iter()
+            .filter(|row| row.by_key)
             .map(entry)
             .filter(|entry| {
                 entry.row.key_vars.iter().any(|name| self.variable(name).is_some())
@@ -225,7 +236,9 @@ impl<'f> Reader<'_, 'f> {
         let config = ProviderConfig {
             keys: self.keys(&entry),
             model: self.model(&entry),
-            max_tokens: self.number(&MAX_TOKENS, row.max_tokens, 0, u64::MAX, "a number of tokens"),
+            max_tokens: self
+                .get(&MAX_TOKENS)
+                .map(|_| self.number(&MAX_TOKENS, 0, 0, u64::MAX, "a number of tokens")),
             images: self.switch(&IMAGES, row.images),
             api: self.api(row),
             native,
@@ -327,9 +340,9 @@ impl<'f> Reader<'_, 'f> {
         }
         let row = entry.row;
         let url = match row.native {
-            Some(url) if base == row.base_url && !url.is_empty() => Some(url.to_owned()),
             // The same host as the rest of it.
             Some("") => Some(base_url::without_version(base)),
+            Some(url) if base == row.base_url => Some(url.to_owned()),
             _ => None,
         };
         if url.is_none() && native == Native::On {
@@ -362,7 +375,7 @@ impl<'f> Reader<'_, 'f> {
         match self.get(&MODEL) {
             Some((_, model)) => model,
             None => {
-                if entry.row.model.is_empty() {
+                if entry.row.model.is_empty() && !entry.row.knows_claude {
                     self.problem(format!(
                         "{} is not set: it names the model that answers for Claude's",
                         entry.variable("MODEL")

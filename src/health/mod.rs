@@ -107,7 +107,7 @@ impl ProviderHealth {
             name: provider.name.clone(),
             model: provider.model.clone(),
             base_url: provider.shown_base_url().to_owned(),
-            max_tokens: provider.max_tokens,
+            max_tokens: provider.max_tokens_for(&provider.model),
             keys: provider.keys.len(),
             state: ProviderState::new(&provider.name, provider.keys.len()),
             metrics: ProviderMetrics::default(),

@@ -73,6 +73,13 @@ pub struct Message<'a> {
     pub content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<Joined<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Joined<'a>>,
+    /// The model is to go on with this message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<bool>,
     /// OpenRouter's form of its reasoning, as it came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasoning_details: Vec<&'a RawValue>,
@@ -89,6 +96,9 @@ impl<'a> Message<'a> {
             role,
             content: Some(Content::Text(text)),
             reasoning_content: None,
+            reasoning: None,
+            prefix: None,
+            partial: None,
             reasoning_details: Vec::new(),
             tool_calls: Vec::new(),
             tool_call_id: None,
@@ -286,10 +296,23 @@ pub struct NamedFunction<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// OpenRouter's form of an effort.
-#[derive(Debug, DeriveSerialize)]
+/// OpenRouter's form of an effort, and Together's switch.
+#[derive(Debug, Default, DeriveSerialize)]
 pub struct Reasoning<'a> {
-    pub effort: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+}
+
+impl<'a> Reasoning<'a> {
+    pub fn effort(effort: &'a str) -> Reasoning<'a> {
+        Reasoning { effort: Some(effort), enabled: None }
+    }
+
+    pub fn enabled(enabled: bool) -> Reasoning<'a> {
+        Reasoning { effort: None, enabled: Some(enabled) }
+    }
 }
 
 /// `{"type": "enabled" | "disabled"}`

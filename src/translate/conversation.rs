@@ -207,6 +207,9 @@ impl<'a> Conversation<'a, '_> {
             reasoning_details: details,
             tool_calls: calls,
             tool_call_id: None,
+            reasoning: None,
+            prefix: None,
+            partial: None,
         });
     }
 

@@ -441,7 +441,7 @@ impl Refusal {
             || self.names("reasoning")
             || self.says("reasoning effort")
             || self.says("reasoning value");
-        let asked = sent.reasoning_effort.or(sent.reasoning.as_ref().map(|r| r.effort))?;
+        let asked = sent.reasoning_effort.or(sent.reasoning.as_ref().and_then(|r| r.effort))?;
         if about && self.says("tools") && sent.reasoning_effort != Some("none") {
             return Some(Lesson::Efforts(vec!["none"]));
         }
@@ -454,8 +454,10 @@ impl Refusal {
         if about && !words.is_empty() {
             return Some(Lesson::Efforts(words));
         }
-        // "llama3.2 does not support thinking"
-        let thinks_not = self.says("support thinking") || self.says("support reasoning");
+        // "llama3.2 does not support thinking", "Reasoning is mandatory for this endpoint"
+        let thinks_not = self.says("reasoning is mandatory")
+            || self.says("support thinking")
+            || self.says("support reasoning");
         (thinks_not || (about && self.refuses())).then_some(Lesson::Drop(Param::Effort))
     }
 

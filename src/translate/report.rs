@@ -90,7 +90,10 @@ impl Report {
     fn thinking(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
         let effort = request.output_config.as_ref().and_then(|config| config.effort.as_deref());
         let Some(asked) = effort else { return };
-        match sent.reasoning_effort.or(sent.reasoning.as_ref().map(|reasoning| reasoning.effort)) {
+        match sent
+            .reasoning_effort
+            .or(sent.reasoning.as_ref().and_then(|reasoning| reasoning.effort))
+        {
             None => self.dropped.push("effort"),
             Some(word) if word != asked => self.adjusted.push(format!("effort={word}")),
             Some(_) => {}

@@ -76,12 +76,14 @@ pub fn translate<'a>(
     let max_tokens = max_tokens.max(provider.least_max_tokens).min(limit);
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
-    let is_chat = target.api == Api::ChatCompletions;
-    let stop = request.stop_sequences.as_deref().filter(|_| !fixed_sampling && is_chat);
-    let stop = stop.unwrap_or(&[]);
+    let takes_stop = target.api == Api::ChatCompletions
+        && !Provider::is_among(target.model, provider.no_stop_models);
+    let stop = request.stop_sequences.as_deref().filter(|_| takes_stop).unwrap_or(&[]);
     let temperature = request.temperature.filter(|_| !fixed_sampling);
     let both = temperature.is_none() || provider.temperature_with_top_p;
     let effort = effort(request, target, !offer.tools.is_empty());
+    // Where thinking has a switch of its own, that says it.
+    let effort = effort.filter(|_| thinks != Some(false));
 
     let mut chat = ChatRequest {
         api: target.api,
@@ -107,7 +109,7 @@ pub fn translate<'a>(
     }
     match provider.effort {
         EffortField::ReasoningEffort => chat.reasoning_effort = effort,
-        EffortField::Reasoning => chat.reasoning = effort.map(|effort| Reasoning { effort }),
+        EffortField::Reasoning => chat.reasoning = effort.map(Reasoning::effort),
     }
     match provider.thinking {
         ThinkingField::None => {}
@@ -117,6 +119,7 @@ pub fn translate<'a>(
             chat.chat_template_kwargs =
                 thinks.map(|enable_thinking| EnableThinking { enable_thinking });
         }
+        ThinkingField::Reasoning => chat.reasoning = thinks.map(Reasoning::enabled),
     }
     learned.prune(&mut chat);
     let report = Report::new(request, &chat, images);
@@ -138,6 +141,9 @@ fn thinks(
     }
     // A call can only be forced without thinking, which some models do unless told otherwise.
     if forces && provider.tool_choice == ToolChoiceLimit::NotForcedInThinking {
+        return Some(false);
+    }
+    if provider.thinks_in_streams_only && request.stream != Some(true) {
         return Some(false);
     }
     request.thinking.as_ref().map(|thinking| thinking.kind != "disabled")

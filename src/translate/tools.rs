@@ -9,7 +9,7 @@ use super::{ids, schema};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
-use crate::provider::{Provider, ToolChoiceLimit};
+use crate::provider::{Provider, ToolChoiceLimit, ToolName};
 
 /// The longest name that every provider takes.
 const MAX_NAME: usize = 64;
@@ -64,7 +64,11 @@ pub fn offer<'a>(
         }
         tools.push(Tool::new(Function {
             name: upstream,
-            description: tool.description.as_deref().filter(|text| !text.is_empty()),
+            description: tool
+                .description
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .or(provider.tool_description.then_some(name)),
             parameters: parameters(input_schema, provider, keywords),
         }));
     }
@@ -150,9 +154,11 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
 /// The name a tool has upstream: its own if the provider takes it, else a shortened one with a hash,
 /// the same every time.
 pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, str> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let rule = provider.tool_name;
+    let takes_dash = rule != ToolName::WithoutDash;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && takes_dash);
     let begins = |name: &str| {
-        !provider.tool_name_starts_with_letter
+        rule != ToolName::LetterFirst
             || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && begins(name) {

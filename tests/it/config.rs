@@ -127,7 +127,7 @@ fn settings_have_defaults_of_the_provider() {
     let key = ("GROQ_API_KEY", "k");
     check(&[], &[key], |c| c.providers[0].base_url.clone(), "https://api.groq.com/openai/v1");
     check(&[], &[key], |c| c.providers[0].model.clone(), "moonshotai/kimi-k2-instruct");
-    check(&[], &[key], |c| c.providers[0].max_tokens.to_string(), 16384);
+    check(&[], &[key], |c| c.providers[0].max_tokens_for(&c.providers[0].model).to_string(), 16384);
     check(&[], &[key], |c| c.providers[0].images.to_string(), false);
     check(&[], &[key], |c| c.port.to_string(), 3456);
     check(&[], &[key], |c| format!("{:?}", c.host), "Localhost");
@@ -155,7 +155,12 @@ fn settings_are_read() {
         |c| c.providers[0].model.clone(),
         "moonshotai/kimi-k2-instruct",
     );
-    check(&[], &[key, ("GROQ_MAX_TOKENS", "0")], |c| c.providers[0].max_tokens.to_string(), 0);
+    check(
+        &[],
+        &[key, ("GROQ_MAX_TOKENS", "0")],
+        |c| c.providers[0].max_tokens_for(&c.providers[0].model).to_string(),
+        0,
+    );
     for (value, images) in [("on", true), ("TRUE", true), ("1", true), ("no", false)] {
         check(&[("images", value)], &[key], |c| c.providers[0].images.to_string(), images);
     }

@@ -24,11 +24,12 @@ static CUSTOM: LazyLock<&Provider> = LazyLock::new(|| Provider::find("custom").e
 /// The request that `provider` gets, with its model and limits.
 fn translate(body: &[u8], provider: &Provider) -> Result<String, Error> {
     let request = anthropic::parse(body)?;
-    let configured = if provider.model.is_empty() { "test-model" } else { provider.model };
+    let is_set = !provider.model.is_empty() || provider.knows_claude;
+    let configured = if is_set { provider.model } else { "test-model" };
     let routes =
         Routes::in_order(vec![Known { name: provider.name.to_owned(), images: provider.images }]);
     let route = routes.choose(&request.model, Asked::default());
-    let model = route.hops[0].model(configured);
+    let model = route.hops[0].model(configured, &request.model);
     let target = Target {
         provider,
         model,

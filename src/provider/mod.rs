@@ -1,14 +1,20 @@
 //! The services ccproxy knows: one row each, what differs between them as columns named after what
 //! is seen on the wire. Code reads columns and never compares a name.
-//!
-//! Defaults for model and output limit are those that users of CCProxy have in their deployments;
-//! the README names current models.
+
+mod rows;
+
+use rows::LOW_TO_HIGH;
+pub use rows::PROVIDERS;
 
 /// A service that speaks chat completions.
 #[derive(Debug, Clone, Copy)]
 pub struct Provider {
     /// The value of `PROVIDER`, and in upper case the prefix of the variables.
     pub name: &'static str,
+    /// The prefix of its variables where that is another.
+    pub prefix: &'static str,
+    /// Whether its key alone chooses it.
+    pub by_key: bool,
     pub base_url: &'static str,
     /// What a base URL gets that names only a host.
     pub base_path: &'static str,
@@ -19,7 +25,9 @@ pub struct Provider {
     pub key: Key,
     pub auth: Auth,
     pub model: &'static str,
-    /// The largest `max_tokens` that is sent; 0 sends what the client asked for.
+    /// Whether it knows Claude's names, which are then passed on unless a model is configured.
+    pub knows_claude: bool,
+    /// The largest `max_tokens` that is sent for `model`; 0 sends what the client asked for.
     pub max_tokens: u64,
     /// The smallest one that is taken.
     pub least_max_tokens: u64,
@@ -33,10 +41,13 @@ pub struct Provider {
     /// How thinking is switched on and off, apart from efforts, and of which models.
     pub thinking: ThinkingField,
     pub thinking_models: &'static [&'static str],
+    /// Whether models think only where the answer is streamed.
+    pub thinks_in_streams_only: bool,
     /// Models that are asked through `/responses`, unless the user says otherwise.
     pub responses_models: &'static [&'static str],
-    /// Beginnings of the names of models that refuse `temperature`, `top_p` and `stop`.
+    /// Beginnings of the names of models that refuse `temperature` and `top_p`, and `stop`.
     pub fixed_sampling_models: &'static [&'static str],
+    pub no_stop_models: &'static [&'static str],
     /// Whether `temperature` and `top_p` may stand together.
     pub temperature_with_top_p: bool,
     pub top_k: bool,
@@ -50,12 +61,15 @@ pub struct Provider {
     /// Whether `tool_stream` is needed for arguments to come in pieces.
     pub tool_stream: bool,
     pub tool_id: ToolId,
-    /// Whether the name of a tool must begin with a letter or `_`.
-    pub tool_name_starts_with_letter: bool,
+    pub tool_name: ToolName,
+    /// Whether a tool must have a description.
+    pub tool_description: bool,
     /// How many tools are taken.
     pub max_tools: usize,
     /// Whether a user message may follow the result of a tool.
     pub user_after_tool: bool,
+    /// What marks a last message that is the assistant's, which the model is to go on with.
+    pub prefill: Prefill,
     /// Keywords that are taken out of every schema.
     pub schema_drops: &'static [&'static str],
     /// Whether models are shown pictures; `<P>_IMAGES` overrides.
@@ -122,6 +136,29 @@ pub enum ThinkingField {
     EnableThinking,
     /// `chat_template_kwargs: {"enable_thinking": true | false}`
     ChatTemplate,
+    /// `reasoning: {"enabled": true | false}`
+    Reasoning,
+}
+
+/// Which names of tools are taken, beside their length of up to 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolName {
+    /// `[a-zA-Z0-9_-]`
+    Plain,
+    /// The same, and a letter or `_` first.
+    LetterFirst,
+    /// `[a-zA-Z0-9_]`
+    WithoutDash,
+}
+
+/// How the beginning of an answer is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefill {
+    Unmarked,
+    /// `prefix: true`
+    Prefix,
+    /// `partial: true`
+    Partial,
 }
 
 /// Which `tool_choice` is taken.
@@ -173,6 +210,8 @@ pub enum Echo {
     None,
     /// `reasoning_content`, the text, beside tool calls; `""` if it is not known.
     ReasoningContent,
+    /// `reasoning`, the text, beside tool calls.
+    Reasoning,
     /// `reasoning_details`, as they came.
     ReasoningDetails,
     /// `extra_content.google.thought_signature` of each tool call, as it came.
@@ -192,6 +231,8 @@ impl Provider {
     /// A plain server of chat completions.
     pub const COMPATIBLE: Provider = Provider {
         name: "",
+        prefix: "",
+        by_key: true,
         base_url: "",
         base_path: "/v1",
         example_url: "http://localhost:8000/v1",
@@ -199,6 +240,7 @@ impl Provider {
         key: Key::Required,
         auth: Auth::Bearer,
         model: "",
+        knows_claude: false,
         max_tokens: 0,
         least_max_tokens: 1,
         max_tokens_field: MaxTokensField::MaxTokens,
@@ -207,8 +249,10 @@ impl Provider {
         efforts: &[Efforts::of(&["gpt-oss", "openai/gpt-oss"], LOW_TO_HIGH)],
         thinking: ThinkingField::None,
         thinking_models: &[""],
+        thinks_in_streams_only: false,
         responses_models: &[],
         fixed_sampling_models: &[],
+        no_stop_models: &[],
         temperature_with_top_p: true,
         top_k: false,
         max_stop: 4,
@@ -218,9 +262,11 @@ impl Provider {
         parallel_tool_calls: true,
         tool_stream: false,
         tool_id: ToolId::Opaque,
-        tool_name_starts_with_letter: false,
+        tool_name: ToolName::Plain,
+        tool_description: false,
         max_tools: usize::MAX,
         user_after_tool: true,
+        prefill: Prefill::Unmarked,
         schema_drops: &[],
         images: true,
         files: false,
@@ -251,155 +297,3 @@ impl Provider {
         prefixes.iter().any(|prefix| model.starts_with(prefix))
     }
 }
-
-/// The efforts that most services know.
-const LOW_TO_HIGH: &[&str] = &["low", "medium", "high"];
-
-/// Every provider. A new one is a row here, its golden file and its line in the README.
-pub static PROVIDERS: &[Provider] = &[
-    // https://console.groq.com/docs/openai
-    Provider {
-        name: "groq",
-        base_url: "https://api.groq.com/openai/v1",
-        key_vars: &["GROQ_API_KEY"],
-        model: "moonshotai/kimi-k2-instruct",
-        max_tokens: 16384,
-        max_tokens_field: MaxTokensField::MaxCompletionTokens,
-        // The others refuse it, or know other words: https://console.groq.com/docs/reasoning
-        efforts: &[Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH)],
-        schema_drops: &["$schema"],
-        // Its default model reads text only, and refuses a message that has parts.
-        images: false,
-        ..Provider::COMPATIBLE
-    },
-    // https://platform.openai.com/docs/api-reference/chat/create
-    Provider {
-        name: "openai",
-        base_url: "https://api.openai.com/v1",
-        key_vars: &["OPENAI_API_KEY"],
-        model: "gpt-4o",
-        max_tokens: 4096,
-        max_tokens_field: MaxTokensField::MaxCompletionTokens,
-        efforts: &[
-            // "Function tools with reasoning_effort are not supported … in /v1/chat/completions":
-            // https://github.com/pipecat-ai/pipecat/issues/4043
-            Efforts {
-                models: &["gpt-5.4", "gpt-5.5", "gpt-5.6"],
-                words: &["none", "low", "medium", "high"],
-                beside_tools: false,
-            },
-            Efforts::of(&["o1", "o3", "o4", "gpt-5"], LOW_TO_HIGH),
-        ],
-        // https://github.com/BittnerPierre/AI-Agent-Casebook/issues/133 (stop)
-        fixed_sampling_models: &["o1", "o3", "o4", "gpt-5"],
-        files: true,
-        headers: &[("OpenAI-Organization", "OPENAI_ORGANIZATION")],
-        ..Provider::COMPATIBLE
-    },
-    // https://openrouter.ai/docs/api-reference/chat-completion
-    Provider {
-        name: "openrouter",
-        base_url: "https://openrouter.ai/api/v1",
-        key_vars: &["OPENROUTER_API_KEY"],
-        model: "openai/gpt-4o",
-        max_tokens: 4096,
-        effort: EffortField::Reasoning,
-        // Every model: OpenRouter drops what a model does not take.
-        efforts: &[Efforts::of(&[""], LOW_TO_HIGH)],
-        top_k: true,
-        files: true,
-        echo: Echo::ReasoningDetails,
-        headers: &[("HTTP-Referer", "OPENROUTER_SITE_URL"), ("X-Title", "OPENROUTER_SITE_NAME")],
-        ..Provider::COMPATIBLE
-    },
-    // https://docs.x.ai/docs/api-reference
-    Provider {
-        name: "xai",
-        base_url: "https://api.x.ai/v1",
-        key_vars: &["XAI_API_KEY"],
-        model: "grok-beta",
-        max_tokens: 128_000,
-        max_tokens_field: MaxTokensField::MaxCompletionTokens,
-        // "Model … does not support parameter reasoningEffort", from every other one:
-        // https://docs.x.ai/docs/guides/reasoning
-        efforts: &[Efforts::of(&["grok-4.3", "grok-4.5", "grok-4.6"], LOW_TO_HIGH)],
-        // Its reasoning models refuse stop strings: https://github.com/huggingface/smolagents/pull/1766
-        max_stop: 0,
-        ..Provider::COMPATIBLE
-    },
-    // https://ai.google.dev/gemini-api/docs/openai
-    Provider {
-        name: "gemini",
-        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
-        key_vars: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-        model: "gemini-2.0-flash",
-        max_tokens: 32768,
-        efforts: &[Efforts::of(&["gemini-2.5", "gemini-3"], LOW_TO_HIGH)],
-        schema_drops: &[
-            "$schema",
-            "additionalProperties",
-            "propertyNames",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-            "patternProperties",
-            "const",
-            "if",
-            "then",
-            "else",
-        ],
-        echo: Echo::ThoughtSignature,
-        ..Provider::COMPATIBLE
-    },
-    // https://docs.mistral.ai/api/
-    Provider {
-        name: "mistral",
-        base_url: "https://api.mistral.ai/v1",
-        key_vars: &["MISTRAL_API_KEY"],
-        model: "mistral-large-latest",
-        max_tokens: 32768,
-        // Usage comes unasked in the last chunk, and unknown fields are a 422:
-        // https://github.com/mistralai/client-python/blob/main/docs/models/chatcompletionrequest.md
-        stream_usage: false,
-        efforts: &[],
-        tool_choice_any: "any",
-        tool_id: ToolId::NineAlphanumerics,
-        ..Provider::COMPATIBLE
-    },
-    // https://docs.ollama.com/api/openai-compatibility
-    Provider {
-        name: "ollama",
-        base_url: "http://localhost:11434/v1",
-        key_vars: &["OLLAMA_API_KEY"],
-        key: Key::Optional,
-        model: "llama3.2",
-        max_tokens: 4096,
-        ..Provider::COMPATIBLE
-    },
-    // https://api-docs.deepseek.com/
-    Provider {
-        name: "deepseek",
-        base_url: "https://api.deepseek.com/v1",
-        key_vars: &["DEEPSEEK_API_KEY"],
-        model: "deepseek-chat",
-        max_tokens: 8192,
-        efforts: &[],
-        // "This response_format type is unavailable now":
-        // https://github.com/UKGovernmentBEIS/inspect_ai/issues/4916
-        response_format: FormatSupport::JsonObject,
-        max_stop: 16,
-        images: false,
-        // https://github.com/earendil-works/pi/issues/3636
-        echo: Echo::ReasoningContent,
-        ..Provider::COMPATIBLE
-    },
-    // Any other server of chat completions; CUSTOM_BASE_URL says which.
-    Provider {
-        name: "custom",
-        key_vars: &["CUSTOM_API_KEY"],
-        key: Key::Optional,
-        ..Provider::COMPATIBLE
-    },
-    // The provider inside this program.
-    Provider { name: "echo", key: Key::Embedded, model: "echo", ..Provider::COMPATIBLE },
-];
