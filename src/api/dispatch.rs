@@ -15,12 +15,12 @@ use crate::config::Native;
 use crate::error::{Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
-use crate::provider::Api as Dialect;
+use crate::openai::Dialect;
 use crate::relay::{self, BodyForm, Stream};
 use crate::route::{Asked, Choice};
 use crate::translate::{
-    Context, Learned, Lesson, Report, Target, ToolNames, Translated, Translator, translate,
-    upstream_error,
+    Context, Learned, Lesson, Report, Target, ToolNames, Translated, Translator, for_responses,
+    translate, upstream_error,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
@@ -267,14 +267,20 @@ impl Attempt<'_> {
         self.note(Some(&report), tried);
         let (endpoint, body) = match api {
             Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
-            Dialect::Responses => (Endpoint::Responses, serde_json::to_vec(&chat)),
+            Dialect::Responses => {
+                let reasons = config.row.knows_effort(self.model);
+                (Endpoint::Responses, serde_json::to_vec(&for_responses(chat, reasons)))
+            }
         };
         let body = Cow::Owned(body.expect("the wire types serialize"));
         let outgoing = Outgoing { endpoint, body, names: Some((names, api)) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {
             Err(Failed::Refused(refused)) => {
-                let lesson = learned.lesson(refused.status, &refused.body, &chat);
+                // The same again, since what was sent is bytes by now.
+                let sent = translate(dispatch.request, &target).ok();
+                let lesson =
+                    sent.and_then(|t| learned.lesson(refused.status, &refused.body, &t.chat));
                 // What the user has chosen stays.
                 lesson.filter(|lesson| config.api.is_none() || !matches!(lesson, Lesson::Api(_)))
             }
@@ -329,8 +335,8 @@ impl Attempt<'_> {
                 let native = outgoing.names.is_none().then(|| dispatch.request.model.to_string());
                 stream.prepare(
                     |translator| {
-                        if let Some((names, _)) = outgoing.names {
-                            translator.restart(names);
+                        if let Some((names, dialect)) = outgoing.names {
+                            translator.restart(dialect, names);
                         }
                     },
                     native,
@@ -449,9 +455,10 @@ impl Attempt<'_> {
 
 impl Dispatch<'_> {
     /// A translator for one answer.
-    pub fn translator(&self, (names, _): (ToolNames, Dialect)) -> Translator {
+    pub fn translator(&self, (names, dialect): (ToolNames, Dialect)) -> Translator {
         let stops = self.request.stop_sequences.iter().flatten();
         Translator::new(
+            dialect,
             unique("msg_"),
             self.request.model.clone().into_owned(),
             names,

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, Usage};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::provider::Api as Dialect;
+use crate::openai::Dialect;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
 use crate::translate::{ToolNames, estimate};

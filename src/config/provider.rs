@@ -6,7 +6,8 @@ use super::file::FileProvider;
 use super::settings::*;
 use super::{Reader, Secret, base_url};
 use crate::http_proxy;
-use crate::provider::{Api, Key, PROVIDERS, Provider};
+use crate::openai::Dialect;
+use crate::provider::{Key, PROVIDERS, Provider};
 
 /// A provider that is configured.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct ProviderConfig {
     pub max_tokens: Option<u64>,
     pub images: bool,
     /// `None` leaves it to the model's name.
-    pub api: Option<Api>,
+    pub api: Option<Dialect>,
     pub native: Native,
     /// Where its Messages API is, without `/v1/messages`, if it has one.
     pub native_url: Option<String>,
@@ -355,12 +356,12 @@ impl<'f> Reader<'_, 'f> {
         url
     }
 
-    fn api(&mut self, row: &Provider) -> Option<Api> {
+    fn api(&mut self, row: &Provider) -> Option<Dialect> {
         let (name, value) = self.get(&API)?;
         match &*value.to_ascii_lowercase() {
             "auto" => None,
-            "chat" => Some(Api::ChatCompletions),
-            "responses" => Some(Api::Responses),
+            "chat" => Some(Dialect::ChatCompletions),
+            "responses" => Some(Dialect::Responses),
             _ => {
                 self.problem(format!(
                     "{name}: {value:?} is not an API of provider {}; use auto, chat or responses",

@@ -1,13 +1,31 @@
-//! Wire types of the chat completions API, nothing else.
+//! Wire types of the chat completions API and of the Responses API, nothing else.
 //!
 //! <https://platform.openai.com/docs/api-reference/chat>, and what its many implementations send.
 
 mod request;
 mod response;
+mod responses;
 
 pub use request::{
-    ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function, Joined,
-    JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat, Role, StreamOptions,
-    Switch, Tool, ToolCall, ToolChoice,
+    ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function,
+    FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, PlacedReasoning, Reasoning,
+    ResponseFormat, Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };
-pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};
+pub use response::{
+    Choice, Chunk, ContentPiece, FunctionDelta, Lax, Text, ToolDelta, UpstreamUsage,
+};
+pub use responses::{
+    FunctionTool, InputItem, InputPart, NamedTool, OutputItem, OutputPart, ReasoningConfig,
+    ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest, ResponsesUsage,
+    SummaryPart, TextConfig, TextFormat,
+};
+
+/// Which of the two APIs is spoken with the upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `POST /v1/chat/completions`
+    #[default]
+    ChatCompletions,
+    /// `POST /v1/responses`
+    Responses,
+}

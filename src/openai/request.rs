@@ -8,13 +8,13 @@ use serde::Serialize as DeriveSerialize;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::provider::Api;
+use super::{Dialect, ReasoningItem};
 
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
     /// Which API it is for.
     #[serde(skip)]
-    pub api: Api,
+    pub api: Dialect,
     /// The Responses API is not asked for summaries of the reasoning.
     #[serde(skip)]
     pub without_summary: bool,
@@ -73,8 +73,8 @@ pub struct Message<'a> {
     pub content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<Joined<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<Joined<'a>>,
+    #[serde(rename = "reasoning", skip_serializing_if = "Option::is_none")]
+    pub reasoning_text: Option<Joined<'a>>,
     /// The model is to go on with this message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<bool>,
@@ -87,6 +87,17 @@ pub struct Message<'a> {
     pub tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<Cow<'a, str>>,
+    /// For the Responses API; chat completions have no place for it.
+    #[serde(skip)]
+    pub reasoning: Vec<PlacedReasoning<'a>>,
+}
+
+/// Reasoning and its place in an answer: how many of the answer's texts and tool calls came before.
+#[derive(Debug)]
+pub struct PlacedReasoning<'a> {
+    pub item: ReasoningItem<'a>,
+    pub texts: usize,
+    pub calls: usize,
 }
 
 impl<'a> Message<'a> {
@@ -96,12 +107,13 @@ impl<'a> Message<'a> {
             role,
             content: Some(Content::Text(text)),
             reasoning_content: None,
-            reasoning: None,
+            reasoning_text: None,
             prefix: None,
             partial: None,
             reasoning_details: Vec::new(),
             tool_calls: Vec::new(),
             tool_call_id: None,
+            reasoning: Vec::new(),
         }
     }
 }
@@ -134,13 +146,13 @@ impl<'a> Part<'a> {
 
 #[derive(Debug, DeriveSerialize)]
 pub struct ImageUrl<'a> {
-    url: DataUrl<'a>,
+    pub url: DataUrl<'a>,
 }
 
 #[derive(Debug, DeriveSerialize)]
 pub struct File<'a> {
-    filename: Cow<'a, str>,
-    file_data: DataUrl<'a>,
+    pub filename: Cow<'a, str>,
+    pub file_data: DataUrl<'a>,
 }
 
 /// A URL, or data that becomes one while it is written: an image is megabytes and not copied.

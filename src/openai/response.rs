@@ -153,7 +153,7 @@ impl<'a> Text<'a> {
 pub struct Number(pub Option<u64>);
 
 /// A `T`, or its default where something else stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Lax<T>(pub T);
 
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Lax<T> {

@@ -3,6 +3,7 @@
 
 mod rows;
 
+use crate::openai::Dialect;
 use rows::LOW_TO_HIGH;
 pub use rows::PROVIDERS;
 
@@ -116,14 +117,6 @@ pub enum Auth {
     ApiKey,
     /// `x-api-key: …`
     XApiKey,
-}
-
-/// OpenAI's two APIs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Api {
-    #[default]
-    ChatCompletions,
-    Responses,
 }
 
 /// How thinking is switched on and off.
@@ -284,12 +277,18 @@ impl Provider {
     }
 
     /// The API through which `model` is asked.
-    pub fn api_of(&self, model: &str) -> Api {
+    pub fn api_of(&self, model: &str) -> Dialect {
         if Provider::is_among(model, self.responses_models) {
-            Api::Responses
+            Dialect::Responses
         } else {
-            Api::ChatCompletions
+            Dialect::ChatCompletions
         }
+    }
+
+    /// Whether efforts are known for `model`, which so reasons.
+    pub fn knows_effort(&self, model: &str) -> bool {
+        let known = self.efforts.iter().find(|efforts| Provider::is_among(model, efforts.models));
+        known.is_some_and(|efforts| !efforts.words.is_empty())
     }
 
     /// Whether `model` is among `prefixes`.

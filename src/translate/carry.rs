@@ -7,6 +7,7 @@
 //! | what | carried in | as |
 //! |---|---|---|
 //! | OpenRouter's `reasoning_details` | `signature`, or `data` of `redacted_thinking` | `ccproxy1:reasoning_details:[…]` |
+//! | OpenAI's `reasoning` items | the same | `ccproxy1:reasoning_item:{…}` |
 //! | Gemini's `thought_signature` of a call | the id of the `tool_use` | `toolu_…-ccproxy1-…` |
 //!
 //! A signature that Gemini puts on a text is left out: it may be missing in the next request, that of
@@ -15,16 +16,19 @@
 //! The number is the version of the form. Whatever does not parse, such as a signature of Anthropic
 //! in a conversation that began there, carries nothing and is no error.
 //!
-//! <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>,
+//! <https://platform.openai.com/docs/guides/reasoning>, <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>,
 //! <https://ai.google.dev/gemini-api/docs/thought-signatures>
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::openai::ReasoningItem;
+
 /// The signature of a thinking block that carries nothing.
 pub const SIGNATURE: &str = "ccproxy";
 
 const DETAILS: &str = "ccproxy1:reasoning_details:";
+const ITEM: &str = "ccproxy1:reasoning_item:";
 
 /// Stands between an id and what it carries. Ids made by ccproxy have no `-`.
 const IN_ID: &str = "-ccproxy1-";
@@ -33,10 +37,14 @@ const IN_ID: &str = "-ccproxy1-";
 #[derive(Debug)]
 pub enum Carried<'a> {
     ReasoningDetails(Vec<&'a RawValue>),
+    ReasoningItem(ReasoningItem<'a>),
 }
 
 /// Reads what the `signature` of a thinking block, or the `data` of a redacted one, has carried.
 pub fn parse(signature: &str) -> Option<Carried<'_>> {
+    if let Some(item) = signature.strip_prefix(ITEM) {
+        return serde_json::from_str(item).ok().map(Carried::ReasoningItem);
+    }
     let details: Vec<&RawValue> = serde_json::from_str(signature.strip_prefix(DETAILS)?).ok()?;
     let are_objects = details.iter().all(|detail| detail.get().starts_with('{'));
     are_objects.then_some(Carried::ReasoningDetails(details))
@@ -47,6 +55,8 @@ pub fn parse(signature: &str) -> Option<Carried<'_>> {
 pub struct Cargo {
     /// OpenRouter's, in the order of their first pieces.
     details: Vec<Map<String, Value>>,
+    /// OpenAI's, encoded.
+    item: Option<String>,
 }
 
 impl Cargo {
@@ -70,8 +80,17 @@ impl Cargo {
         }
     }
 
+    /// Takes an item of the Responses API.
+    pub fn reasoning_item(&mut self, item: &ReasoningItem<'_>) {
+        let json = serde_json::to_string(item).expect("strings serialize");
+        self.item = Some(format!("{ITEM}{json}"));
+    }
+
     /// The signature, or the data of a redacted block; `None` if there is nothing to carry.
     pub fn encode(&self) -> Option<String> {
+        if self.item.is_some() {
+            return self.item.clone();
+        }
         let details: Vec<_> = self.details.iter().filter(|detail| says_something(detail)).collect();
         if details.is_empty() {
             return None;
@@ -234,6 +253,9 @@ mod tests {
             "ccproxy1:reasoning_details:{}",
             "ccproxy1:reasoning_details:[1]",
             "ccproxy1:reasoning_details:[{}",
+            "ccproxy1:reasoning_item:{\"summary\":[]}",
+            "ccproxy1:reasoning_item:{\"summary\":[{}],\"encrypted_content\":\"e\"}",
+            "ccproxy1:reasoning_item:[]",
         ] {
             assert!(parse(signature).is_none(), "{signature}");
         }

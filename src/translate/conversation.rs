@@ -14,7 +14,9 @@ use super::{ids, tools};
 use crate::anthropic::{
     Block, Content as InputContent, DocumentSource, ImageSource, MessagesRequest, Role as From,
 };
-use crate::openai::{Content, DataUrl, ExtraContent, Joined, Message, Part, Role, ToolCall};
+use crate::openai::{
+    Content, DataUrl, ExtraContent, Joined, Message, Part, PlacedReasoning, Role, ToolCall,
+};
 use crate::provider::{Echo, Provider};
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
@@ -160,20 +162,23 @@ impl<'a> Conversation<'a, '_> {
         let mut text = Vec::new();
         let mut thoughts = Vec::new();
         let mut details = Vec::new();
+        let mut reasoning = Vec::new();
         let mut calls = Vec::new();
-        let mut carried = |signature| {
-            if let Some(Carried::ReasoningDetails(list)) = carry::parse(signature) {
-                details.extend(list);
+        let mut carried = |signature, texts, calls| match carry::parse(signature) {
+            Some(Carried::ReasoningDetails(list)) => details.extend(list),
+            Some(Carried::ReasoningItem(item)) => {
+                reasoning.push(PlacedReasoning { item, texts, calls });
             }
+            None => {}
         };
         for block in blocks {
             match block {
                 Block::Text(piece) if !piece.is_empty() => text.push(piece.clone()),
                 Block::Thinking { thinking, signature } => {
                     thoughts.push(thinking.clone());
-                    carried(signature);
+                    carried(signature, text.len(), calls.len());
                 }
-                Block::RedactedThinking { data } => carried(data),
+                Block::RedactedThinking { data } => carried(data, text.len(), calls.len()),
                 Block::ToolUse { id, name, input } => {
                     let use_number = self.uses.entry(id).or_insert(0);
                     let upstream = ids::upstream_id(id, *use_number, self.provider.tool_id);
@@ -207,9 +212,10 @@ impl<'a> Conversation<'a, '_> {
             reasoning_details: details,
             tool_calls: calls,
             tool_call_id: None,
-            reasoning: None,
+            reasoning_text: None,
             prefix: None,
             partial: None,
+            reasoning,
         });
     }
 

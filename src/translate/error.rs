@@ -46,15 +46,24 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
 }
 
 /// Translates the `error` member of a chunk.
-pub(super) fn stream_error(error: &RawValue) -> Error {
-    stream_failure(error.get().as_bytes())
+pub(super) fn stream_error(error: &RawValue, input_estimate: u64) -> Error {
+    stream_failure(error.get().as_bytes(), input_estimate)
 }
 
 /// Translates an error object, or the data of an `event: error`.
-pub(super) fn stream_failure(data: &[u8]) -> Error {
+///
+/// A context overflow becomes the same as in [`upstream_error`]: the Responses API tells it in its
+/// stream.
+pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     let text = String::from_utf8_lossy(data);
     let json: Option<Value> = serde_json::from_str(&text).ok();
     let said = json.as_ref().and_then(message).unwrap_or_else(|| plain_text(&text));
+    let context = Context { provider: "", input_estimate };
+    if !is_rate_limit(json.as_ref())
+        && let Some(message) = overflow(&said, json.as_ref(), context)
+    {
+        return Error::Upstream { status: 400, message, retry: Retry::default() };
+    }
     let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
     let status = inner.and_then(status_of).unwrap_or(500);
     Error::Upstream { status, message: redact(&shorten(&said)), retry: Retry::default() }

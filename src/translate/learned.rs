@@ -9,10 +9,8 @@ use std::fmt;
 use serde_json::Value;
 
 use super::error::{is_overflow, message};
-use crate::openai::{ChatRequest, Content, FormatKind, Part, Role, ToolChoice};
-use crate::provider::{
-    Api, Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId,
-};
+use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Part, Role, ToolChoice};
+use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub enum Lesson {
     NoUserAfterTool,
     NineAlphanumericIds,
     SchemaKeyword(&'static str),
-    Api(Api),
+    Api(Dialect),
     /// The provider's own Messages API refuses what chat completions take.
     NotNative,
 }
@@ -179,7 +177,7 @@ impl Learned {
     }
 
     /// The API that has been found to be the right one.
-    pub fn api(&self) -> Option<Api> {
+    pub fn api(&self) -> Option<Dialect> {
         self.0.iter().find_map(|lesson| match lesson {
             Lesson::Api(api) => Some(*api),
             _ => None,
@@ -361,12 +359,12 @@ impl Refusal {
     }
 
     fn about_api(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let api = if sent.api == Api::ChatCompletions {
-            self.says("v1/responses").then_some(Api::Responses)
+        let api = if sent.api == Dialect::ChatCompletions {
+            self.says("v1/responses").then_some(Dialect::Responses)
         } else {
             let words = ["/chat/completions", "not found", "unknown url", "not support"];
             let knows_none = self.says("responses") && self.says_any(&words);
-            knows_none.then_some(Api::ChatCompletions)
+            knows_none.then_some(Dialect::ChatCompletions)
         };
         api.map(Lesson::Api)
     }
@@ -552,8 +550,8 @@ impl fmt::Display for Lesson {
             Lesson::NoUserAfterTool => f.write_str("no user message after a tool's"),
             Lesson::NineAlphanumericIds => f.write_str("tool ids of 9 letters and digits"),
             Lesson::SchemaKeyword(keyword) => write!(f, "schemas without {keyword}"),
-            Lesson::Api(Api::Responses) => f.write_str("asked through /responses"),
-            Lesson::Api(Api::ChatCompletions) => f.write_str("asked through /chat/completions"),
+            Lesson::Api(Dialect::Responses) => f.write_str("asked through /responses"),
+            Lesson::Api(Dialect::ChatCompletions) => f.write_str("asked through /chat/completions"),
             Lesson::NotNative => f.write_str("not asked through its Messages API"),
         }
     }

@@ -5,8 +5,9 @@
 //! | `system`, `role: "system"` | first message, `<system-reminder>` later | `conversation` |
 //! | `tool_use`, `tool_result` | `tool_calls`, `role: "tool"` | `conversation` |
 //! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
+//! | all of it | the Responses API's form of it | `responses` |
 //! | `max_tokens`, `stop_sequences`, effort, format | per provider | `request` |
-//! | stream events | chunks | `stream` |
+//! | stream events | chunks, or events of the Responses API | `stream` |
 //! | `signature`, `redacted_thinking`, ids | reasoning to be sent back | `carry` |
 //! | a message | the events, folded | `fold` |
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
@@ -24,6 +25,7 @@ mod ids;
 mod learned;
 mod report;
 mod request;
+mod responses;
 mod schema;
 mod stop_reason;
 mod stream;
@@ -37,6 +39,7 @@ pub use fold::Fold;
 pub use learned::{Learned, Lesson};
 pub use report::Report;
 pub use request::{Target, Translated, translate};
+pub use responses::for_responses;
 pub use stream::{Sink, Translator};
 pub use tokens::estimate;
 pub use tools::ToolNames;

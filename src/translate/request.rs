@@ -9,11 +9,11 @@ use super::{conversation, schema};
 use crate::anthropic::{MessagesRequest, OutputFormat};
 use crate::error::Error;
 use crate::openai::{
-    ChatRequest, EnableThinking, FormatKind, JsonSchema, Reasoning, ResponseFormat, StreamOptions,
-    Switch,
+    ChatRequest, Dialect, EnableThinking, FormatKind, JsonSchema, Reasoning, ResponseFormat,
+    StreamOptions, Switch,
 };
 use crate::provider::{
-    Api, EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit,
+    EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit,
 };
 
 /// Whom the request is for.
@@ -26,7 +26,7 @@ pub struct Target<'a> {
     pub max_tokens: u64,
     /// Whether the model is shown pictures.
     pub images: bool,
-    pub api: Api,
+    pub api: Dialect,
     /// What earlier refusals have taught.
     pub learned: &'a Learned,
 }
@@ -76,7 +76,7 @@ pub fn translate<'a>(
     let max_tokens = max_tokens.max(provider.least_max_tokens).min(limit);
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
-    let takes_stop = target.api == Api::ChatCompletions
+    let takes_stop = target.api == Dialect::ChatCompletions
         && !Provider::is_among(target.model, provider.no_stop_models);
     let stop = request.stop_sequences.as_deref().filter(|_| takes_stop).unwrap_or(&[]);
     let temperature = request.temperature.filter(|_| !fixed_sampling);
@@ -162,7 +162,7 @@ fn effort(
         .find(|efforts| Provider::is_among(target.model, efforts.models));
     let words = target.learned.efforts().or(known.map(|known| known.words))?;
     let beside_tools = known.is_none_or(|known| known.beside_tools);
-    if has_tools && !beside_tools && target.api == Api::ChatCompletions {
+    if has_tools && !beside_tools && target.api == Dialect::ChatCompletions {
         return words.contains(&"none").then_some("none");
     }
     let thinking = request.thinking.as_ref();

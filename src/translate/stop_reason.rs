@@ -8,6 +8,7 @@ const STOP_REASONS: &[(&str, StopReason)] = &[
     ("eos", StopReason::EndTurn),
     ("length", StopReason::MaxTokens),
     ("max_tokens", StopReason::MaxTokens),
+    ("max_output_tokens", StopReason::MaxTokens),
     ("model_length", StopReason::MaxTokens),
     ("tool_calls", StopReason::ToolUse),
     ("tool_use", StopReason::ToolUse),

@@ -1,4 +1,4 @@
-//! Chunks → events: the state machine that every answer goes through, streamed or whole.
+//! Chunks, or events of the Responses API, → events: the state machine that every answer goes through, streamed or whole.
 //!
 //! ```text
 //!   Idle ──start──▶ Started ──finish──▶ Ended      message_stop
@@ -13,6 +13,8 @@
 //!
 //! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
 //! stopped, or `error`, and nothing follows it.
+
+mod responses;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -30,7 +32,7 @@ use crate::anthropic::{
     BlockStart, Delta, Event, MessageDelta, MessageHead, NoInput, StopReason, Usage,
 };
 use crate::error::Error;
-use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
+use crate::openai::{Choice, Chunk, ContentPiece, Dialect, FunctionDelta, ToolDelta};
 use crate::sse::Frame;
 
 /// Takes events as they are made.
@@ -48,6 +50,7 @@ impl Sink for Vec<u8> {
 /// Translates one answer.
 #[derive(Debug)]
 pub struct Translator {
+    dialect: Dialect,
     id: String,
     model: String,
     names: ToolNames,
@@ -65,6 +68,7 @@ pub struct Translator {
     refused: bool,
     /// Reasoning has come as plain text.
     has_reasoning: bool,
+    output: responses::Output,
     usage: Option<Usage>,
     output_bytes: usize,
     /// `[DONE]` has come.
@@ -109,13 +113,50 @@ struct Call {
     arguments: Arguments,
 }
 
+/// A piece of a tool call, or a whole one.
+#[derive(Debug, Default)]
+struct CallPiece<'a> {
+    index: Option<u64>,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+    arguments: Cow<'a, str>,
+    thought_signature: Option<&'a str>,
+}
+
+impl<'a> CallPiece<'a> {
+    fn with_function(self, function: &'a FunctionDelta<'a>) -> CallPiece<'a> {
+        CallPiece {
+            name: function.name.some().map(|name| &**name),
+            arguments: function.arguments.map(json_text).unwrap_or_default(),
+            ..self
+        }
+    }
+}
+
+impl<'a> From<&'a ToolDelta<'a>> for CallPiece<'a> {
+    fn from(delta: &'a ToolDelta<'a>) -> CallPiece<'a> {
+        let signature = &delta.extra_content.0.google.thought_signature;
+        let piece = CallPiece {
+            index: delta.index.0,
+            id: delta.id.some().map(|id| &**id),
+            thought_signature: signature.some().map(|signature| &**signature),
+            ..CallPiece::default()
+        };
+        match &delta.function {
+            Some(function) => piece.with_function(function),
+            None => piece,
+        }
+    }
+}
+
 impl Translator {
-    /// A translator for one answer.
+    /// A translator for one answer of an upstream that speaks `dialect`.
     ///
     /// `id` is the message's, `msg_…`, and unique: the ids of its tool calls are made from it.
     /// `model` is the name the client asked for. `input_estimate` counts the input until (and
     /// unless) the upstream tells.
     pub fn new(
+        dialect: Dialect,
         id: String,
         model: String,
         names: ToolNames,
@@ -123,6 +164,7 @@ impl Translator {
         input_estimate: u64,
     ) -> Translator {
         Translator {
+            dialect,
             id,
             model,
             names,
@@ -137,6 +179,7 @@ impl Translator {
             matched_stop: None,
             refused: false,
             has_reasoning: false,
+            output: responses::Output::default(),
             usage: None,
             output_bytes: 0,
             done: false,
@@ -145,8 +188,9 @@ impl Translator {
 
     /// Prepares for the answer of another provider: what the client has got of the message, which is
     /// its start at most, stays.
-    pub fn restart(&mut self, names: ToolNames) {
+    pub fn restart(&mut self, dialect: Dialect, names: ToolNames) {
         let fresh = Translator::new(
+            dialect,
             std::mem::take(&mut self.id),
             std::mem::take(&mut self.model),
             names,
@@ -199,29 +243,35 @@ impl Translator {
             return Ok(());
         }
         if data == b"[DONE]" {
-            self.done = true;
+            // The Responses API does not know it; some of its servers send it after the end.
+            self.done = self.dialect == Dialect::ChatCompletions;
             return self.finish(sink);
         }
         if frame.event == b"error" {
-            return Err(stream_failure(data));
+            return Err(stream_failure(data, self.input_estimate));
         }
         self.chunk(data, sink)
     }
 
-    /// Takes a chunk, or a whole completion.
+    /// Takes a chunk or a whole completion, an event or a whole response.
     ///
     /// # Errors
     /// As [`Translator::frame`].
     pub fn chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
-        if self.state == State::Ended {
-            return Ok(());
+        match self.dialect {
+            _ if self.state == State::Ended => Ok(()),
+            Dialect::ChatCompletions => self.completion_chunk(json, sink),
+            Dialect::Responses => self.responses_event(json, sink),
         }
+    }
+
+    fn completion_chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
         let chunk: Chunk = serde_json::from_slice(json).map_err(|e| Error::Protocol {
             reason: format!("a chunk is not what chat completions send: {e}"),
         })?;
         let groq = chunk.x_groq.unwrap_or_default();
         if let Some(error) = chunk.error.or(groq.error) {
-            return Err(stream_error(error));
+            return Err(stream_error(error, self.input_estimate));
         }
         if let Some(counts) = chunk.usage.or(groq.usage).filter(|u| u.prompt_tokens.0.is_some()) {
             self.usage = Some(usage::translate(&counts));
@@ -352,10 +402,10 @@ impl Translator {
             self.say(Voice::Text, refusal);
         }
         for call in delta.tool_calls.unwrap_or_default() {
-            self.tool_call(&call);
+            self.tool_call(&CallPiece::from(&call));
         }
         if let Some(function) = delta.function_call {
-            self.tool_call(&ToolDelta { function: Some(function), ..ToolDelta::default() });
+            self.tool_call(&CallPiece::default().with_function(&function));
         }
         if let Some(reason) = choice.finish_reason.some() {
             self.finish_reason = Some(reason.clone().into_owned());
@@ -396,13 +446,9 @@ impl Translator {
         });
     }
 
-    fn tool_call(&mut self, delta: &ToolDelta<'_>) {
-        let empty = FunctionDelta::default();
-        let function = delta.function.as_ref().unwrap_or(&empty);
-        let arguments = function.arguments.map(json_text).unwrap_or_default();
-        let found = self.call_of(delta, &arguments);
-        let says_nothing =
-            delta.id.some().is_none() && function.name.some().is_none() && arguments.is_empty();
+    fn tool_call(&mut self, piece: &CallPiece<'_>) {
+        let found = self.call_of(piece);
+        let says_nothing = piece.id.is_none() && piece.name.is_none() && piece.arguments.is_empty();
         if found.is_none() && says_nothing {
             return;
         }
@@ -413,7 +459,7 @@ impl Translator {
                 open: false,
                 content: Content::Call(Call {
                     id: format!("toolu_{unique}_{}", self.calls),
-                    upstream_index: delta.index.0,
+                    upstream_index: piece.index,
                     upstream_id: None,
                     name: None,
                     arguments: Arguments::default(),
@@ -425,47 +471,46 @@ impl Translator {
             unreachable!("call_of() finds calls");
         };
         // With the first piece of the call; the same in a later one would find its id already told.
-        if let Some(signature) = delta.extra_content.0.google.thought_signature.some()
+        if let Some(signature) = piece.thought_signature
             && !*open
             && carry::from_id(&call.id).is_none()
         {
             call.id = carry::into_id(&call.id, signature);
         }
-        if let Some(id) = delta.id.some() {
-            call.upstream_id = Some(id.clone().into_owned());
+        if let Some(id) = piece.id {
+            call.upstream_id = Some(id.to_owned());
         }
-        if let Some(name) = function.name.some()
+        if let Some(name) = piece.name
             && call.name.is_none()
         {
             call.name = Some(self.names.original(name).to_owned());
         }
-        self.output_bytes += arguments.len();
-        call.arguments.push(&arguments);
+        self.output_bytes += piece.arguments.len();
+        call.arguments.push(&piece.arguments);
     }
 
     /// The item that a piece of a call belongs to, or `None` if it begins a new call.
     ///
     /// Services send an index, or an id, or both, or neither; Ollama and Gemini number all calls 0.
-    fn call_of(&self, delta: &ToolDelta<'_>, arguments: &str) -> Option<usize> {
-        let id = delta.id.some().map(|id| &**id);
-        let name = delta.function.as_ref().and_then(|function| function.name.some());
+    fn call_of(&self, piece: &CallPiece<'_>) -> Option<usize> {
+        let id = piece.id;
         let calls =
             self.items.iter().enumerate().rev().filter_map(|(at, item)| match &item.content {
                 Content::Call(call) => Some((at, call)),
                 _ => None,
             });
-        let same = |(_, call): &(usize, &Call)| match (delta.index.0, id) {
+        let same = |(_, call): &(usize, &Call)| match (piece.index, id) {
             (Some(index), _) if call.upstream_index.is_some() => call.upstream_index == Some(index),
             (_, Some(id)) if call.upstream_id.is_some() => call.upstream_id.as_deref() == Some(id),
             _ => true,
         };
         let (at, call) = calls.into_iter().find(same)?;
         let other_id = matches!((id, &call.upstream_id), (Some(id), Some(theirs)) if id != theirs);
-        let named_again = name.is_some() && call.name.is_some();
+        let named_again = piece.name.is_some() && call.name.is_some();
         let same_id = id.is_some() && call.upstream_id.as_deref() == id;
         let begins_anew = named_again
-            && if delta.index.0.is_some() || same_id {
-                call.arguments.is_complete() && !arguments.is_empty()
+            && if piece.index.is_some() || same_id {
+                call.arguments.is_complete() && !piece.arguments.is_empty()
             } else {
                 true
             };

@@ -5,14 +5,15 @@ use std::io;
 use std::os::fd::RawFd;
 
 use ccproxy::error::{Error, Phase};
+use ccproxy::openai::Dialect;
 use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
 use ccproxy::sse::FRAME_LIMIT_BYTES;
 use ccproxy::upstream::{Client, Failure};
 use serde_json::{Value, json};
 
 use crate::grammar;
-use crate::response::RESPONSES;
-use crate::stream::{STREAMS, translate, translator};
+use crate::response::answers;
+use crate::stream::{streams, translate, translator};
 
 /// A client's end that may fail at one of its calls; it must not be called after that.
 #[derive(Default)]
@@ -106,26 +107,31 @@ fn relay_to(
 
 /// What became of relaying `reads` and then `then` to a client that fails at the call `fail_at`.
 fn stream(
+    dialect: Dialect,
     form: BodyForm,
     reads: &[&[u8]],
     then: Result<usize, Failure>,
     fail_at: Option<usize>,
 ) -> (Result<(), String>, Recorder) {
     let recorder = Recorder { fail_at, ..Recorder::default() };
-    let client = RefCell::new(Stream::new(translator(), recorder));
+    let client = RefCell::new(Stream::new(translator(dialect), recorder));
     let result = relay_to(&client, form, &mut reader(reads, then)).map_err(text);
     (result, client.into_inner().into_writer())
 }
 
 /// The message as JSON, or the error.
 pub fn whole(
+    dialect: Dialect,
     form: BodyForm,
     reads: &[&[u8]],
     then: Result<usize, Failure>,
 ) -> Result<Value, String> {
-    let message = relay::whole(translator(), form, &mut reader(reads, then)).map_err(text)?;
+    let message =
+        relay::whole(translator(dialect), form, &mut reader(reads, then)).map_err(text)?;
     Ok(serde_json::to_value(message).expect("a message serializes"))
 }
+
+const CHAT: Dialect = Dialect::ChatCompletions;
 
 const TEXT: &[&[u8]] = &[
     b": relayed\n\n",
@@ -161,7 +167,7 @@ fn a_read_that_fails_ends_the_stream() {
         for error in errors() {
             let at = format!("{error:?} after {count} reads");
             let then = Err(Failure::Error(error.clone()));
-            let (result, recorder) = stream(BodyForm::Events, &TEXT[..count], then, None);
+            let (result, recorder) = stream(CHAT, BodyForm::Events, &TEXT[..count], then, None);
             if recorder.begun {
                 assert_eq!(result, Ok(()), "{at}");
                 assert!(recorder.ended, "{at}");
@@ -182,8 +188,8 @@ fn a_read_that_fails_ends_the_stream() {
 fn a_client_that_leaves_while_reading_is_not_written_to() {
     for count in 0..TEXT.len() {
         let then = || Err(Failure::ClientGone);
-        let (_, before) = stream(BodyForm::Events, &TEXT[..count], then(), None);
-        let (result, recorder) = stream(BodyForm::Events, &TEXT[..count], then(), None);
+        let (_, before) = stream(CHAT, BodyForm::Events, &TEXT[..count], then(), None);
+        let (result, recorder) = stream(CHAT, BodyForm::Events, &TEXT[..count], then(), None);
         assert_eq!(result, client_gone(), "after {count} reads");
         assert!(!recorder.ended, "after {count} reads");
         assert_eq!(before.written, recorder.written, "after {count} reads");
@@ -192,10 +198,10 @@ fn a_client_that_leaves_while_reading_is_not_written_to() {
 
 #[test]
 fn nothing_is_written_after_a_write_that_fails() {
-    let (_, recorder) = stream(BodyForm::Events, TEXT, Ok(0), None);
+    let (_, recorder) = stream(CHAT, BodyForm::Events, TEXT, Ok(0), None);
     assert!(recorder.ended);
     for fail_at in 0..recorder.calls {
-        let (result, recorder) = stream(BodyForm::Events, TEXT, Ok(0), Some(fail_at));
+        let (result, recorder) = stream(CHAT, BodyForm::Events, TEXT, Ok(0), Some(fail_at));
         assert_eq!(result, client_gone(), "at call {fail_at}");
         assert!(recorder.failed && !recorder.ended, "at call {fail_at}");
     }
@@ -203,7 +209,7 @@ fn nothing_is_written_after_a_write_that_fails() {
 
 #[test]
 fn a_client_that_leaves_before_an_error_is_not_told() {
-    let run = |fail_at| stream(BodyForm::Events, &TEXT[..3], Err(cut().into()), fail_at);
+    let run = |fail_at| stream(CHAT, BodyForm::Events, &TEXT[..3], Err(cut().into()), fail_at);
     let (_, recorder) = run(None);
     for fail_at in 0..recorder.calls {
         let (result, recorder) = run(Some(fail_at));
@@ -214,7 +220,7 @@ fn a_client_that_leaves_before_an_error_is_not_told() {
 
 #[test]
 fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
-    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut reads = 0;
     let result = relay_to(&client, BodyForm::Events, &mut |_| {
         reads += 1;
@@ -232,8 +238,8 @@ fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
 
 #[test]
 fn pings_fit_between_any_two_reads() {
-    for case in STREAMS.cases() {
-        let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    for (dialect, case) in streams() {
+        let client = RefCell::new(Stream::new(translator(dialect), Recorder::default()));
         let mut read = reader(&case.input.chunks(40).collect::<Vec<_>>(), Ok(0));
         let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
             client.borrow_mut().wake();
@@ -249,7 +255,7 @@ fn pings_fit_between_any_two_reads() {
 #[test]
 fn a_failed_ping_is_the_last_write() {
     let recorder = Recorder { fail_at: Some(0), ..Recorder::default() };
-    let client = RefCell::new(Stream::new(translator(), recorder));
+    let client = RefCell::new(Stream::new(translator(CHAT), recorder));
     let mut read = reader(TEXT, Ok(0));
     let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
         client.borrow_mut().wake();
@@ -260,9 +266,9 @@ fn a_failed_ping_is_the_last_write() {
 
 #[test]
 fn golden_streams_pass_through_the_relay() {
-    for case in STREAMS.cases() {
-        let (events, _) = translate([&case.input[..]]);
-        let (result, recorder) = stream(BodyForm::Events, &[&case.input], Ok(0), None);
+    for (dialect, case) in streams() {
+        let (events, _) = translate(dialect, [&case.input[..]]);
+        let (result, recorder) = stream(dialect, BodyForm::Events, &[&case.input], Ok(0), None);
         if recorder.begun {
             assert_eq!(result, Ok(()), "{}", case.name);
             assert!(recorder.written == events, "{}", case.name);
@@ -277,7 +283,7 @@ fn golden_streams_pass_through_the_relay() {
 
 #[test]
 fn nothing_is_read_after_the_end() {
-    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut read = reader(TEXT, Err(cut().into()));
     assert_eq!(relay::stream(&client, BodyForm::Events, &mut read).map_err(text), Ok(()));
     let recorder = client.into_inner().into_writer();
@@ -335,9 +341,9 @@ fn folded(events: &[u8]) -> Option<Value> {
 
 #[test]
 fn a_stream_is_the_whole_message_in_pieces() {
-    for case in STREAMS.cases() {
-        let (events, _) = translate([&case.input[..]]);
-        let whole = whole(BodyForm::Events, &[&case.input], Ok(0));
+    for (dialect, case) in streams() {
+        let (events, _) = translate(dialect, [&case.input[..]]);
+        let whole = whole(dialect, BodyForm::Events, &[&case.input], Ok(0));
         match (folded(&events), whole) {
             (Some(streamed), Ok(whole)) => assert_eq!(streamed, whole, "{}", case.name),
             (None, Err(_)) => {}
@@ -350,9 +356,9 @@ fn a_stream_is_the_whole_message_in_pieces() {
 
 #[test]
 fn a_whole_completion_reaches_a_streaming_client_as_a_stream() {
-    for case in RESPONSES.cases() {
-        let whole = whole(BodyForm::Whole, &[&case.input], Ok(0));
-        let (result, recorder) = stream(BodyForm::Whole, &[&case.input], Ok(0), None);
+    for (dialect, case) in answers() {
+        let whole = whole(dialect, BodyForm::Whole, &[&case.input], Ok(0));
+        let (result, recorder) = stream(dialect, BodyForm::Whole, &[&case.input], Ok(0), None);
         match whole {
             Ok(message) => {
                 assert_eq!(result, Ok(()), "{}", case.name);
@@ -377,20 +383,20 @@ fn a_read_that_fails_leaves_no_whole_message() {
         let then = || Err(Failure::Error(error.clone()));
         let failed = || Err(text(Failure::Error(error.clone())));
         for count in 0..TEXT.len() {
-            let result = whole(BodyForm::Events, &TEXT[..count], then());
+            let result = whole(CHAT, BodyForm::Events, &TEXT[..count], then());
             assert_eq!(result, failed(), "after {count} reads");
         }
-        assert_eq!(whole(BodyForm::Whole, &[body], then()), failed());
-        let (result, recorder) = stream(BodyForm::Whole, &[body], then(), None);
+        assert_eq!(whole(CHAT, BodyForm::Whole, &[body], then()), failed());
+        let (result, recorder) = stream(CHAT, BodyForm::Whole, &[body], then(), None);
         assert_eq!((result.map(|()| json!(null)), recorder.calls), (failed(), 0));
     }
-    assert_eq!(whole(BodyForm::Events, TEXT, Ok(0)).map(drop), Ok(()));
-    assert_eq!(whole(BodyForm::Events, &TEXT[..3], Err(Failure::ClientGone)), client_gone());
+    assert_eq!(whole(CHAT, BodyForm::Events, TEXT, Ok(0)).map(drop), Ok(()));
+    assert_eq!(whole(CHAT, BodyForm::Events, &TEXT[..3], Err(Failure::ClientGone)), client_gone());
 }
 
 /// Relays zeros without an end, and returns how many bytes were read before that was refused.
 fn endless(form: BodyForm) -> usize {
-    let client = RefCell::new(Stream::new(translator(), Recorder::default()));
+    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut bytes = 0;
     let result = relay::stream(&client, form, &mut |buffer| {
         buffer.fill(b'0');

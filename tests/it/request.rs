@@ -1,4 +1,4 @@
-//! Messages requests → chat completions requests: the golden requests, what must hold for every
+//! Messages requests → chat completions requests, and requests of the Responses API: the golden requests, what must hold for every
 //! one, and what damaged ones get.
 
 use std::collections::HashSet;
@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use ccproxy::anthropic;
 use ccproxy::error::Error;
+use ccproxy::openai::Dialect;
 use ccproxy::provider::{PROVIDERS, Provider};
 use ccproxy::route::{Asked, Known, Routes};
 use ccproxy::translate::{self, Learned, Target, estimate};
@@ -16,13 +17,18 @@ use crate::splits::{Random, damage_bytes};
 
 const REQUESTS: Kind = Kind { dir: "request", input: ".anthropic.json", output: ".openai.json" };
 
+const FOR_RESPONSES: Kind =
+    Kind { dir: "responses/request", input: ".anthropic.json", output: ".responses.json" };
+
+const CHAT: Dialect = Dialect::ChatCompletions;
+
 /// How many damaged forms of each golden request are tried.
 const DAMAGED: u64 = 400;
 
 static CUSTOM: LazyLock<&Provider> = LazyLock::new(|| Provider::find("custom").expect("a row"));
 
 /// The request that `provider` gets, with its model and limits.
-fn translate(body: &[u8], provider: &Provider) -> Result<String, Error> {
+fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<String, Error> {
     let request = anthropic::parse(body)?;
     let is_set = !provider.model.is_empty() || provider.knows_claude;
     let configured = if is_set { provider.model } else { "test-model" };
@@ -38,13 +44,20 @@ fn translate(body: &[u8], provider: &Provider) -> Result<String, Error> {
         api: provider.api_of(model),
         learned: &Learned::default(),
     };
-    let translated = translate::translate(&request, &target)?;
-    Ok(serde_json::to_string_pretty(&translated.chat).expect("the wire types serialize"))
+    let chat = translate::translate(&request, &target)?.chat;
+    let json = match dialect {
+        Dialect::ChatCompletions => serde_json::to_string_pretty(&chat),
+        Dialect::Responses => {
+            let reasons = provider.knows_effort(target.model);
+            serde_json::to_string_pretty(&translate::for_responses(chat, reasons))
+        }
+    };
+    Ok(json.expect("the wire types serialize"))
 }
 
 /// The request for `provider`, or the error the client gets.
-pub fn show(case: &Case, provider: &Provider) -> String {
-    let shown = translate(&case.input, provider)
+pub fn show(case: &Case, provider: &Provider, dialect: Dialect) -> String {
+    let shown = translate(&case.input, provider, dialect)
         .unwrap_or_else(|error| String::from_utf8(error.body("req_test")).expect("UTF-8"));
     shown + "\n"
 }
@@ -66,7 +79,7 @@ fn requests_are_translated() {
         let output = |provider: &&Provider| {
             let name = &case.name;
             let name = if is_for_all { format!("{name}.{}", provider.name) } else { name.clone() };
-            (name, show(case, provider))
+            (name, show(case, provider, CHAT))
         };
         providers.iter().map(output).collect()
     });
@@ -76,12 +89,91 @@ fn requests_are_translated() {
 fn every_request_is_well_formed_for_every_provider() {
     for case in REQUESTS.cases() {
         for provider in PROVIDERS {
-            if let Ok(chat) = translate(&case.input, provider) {
+            if let Ok(chat) = translate(&case.input, provider, CHAT) {
                 let checked = well_formed(&chat);
                 assert_eq!(checked, Ok(()), "{} for {}\n{chat}", case.name, provider.name);
             }
         }
     }
+}
+
+#[test]
+fn requests_are_translated_for_the_responses_api() {
+    FOR_RESPONSES.check(|case| {
+        let shown = show(case, providers(case)[0], Dialect::Responses);
+        vec![(case.name.clone(), shown)]
+    });
+}
+
+#[test]
+fn every_request_is_well_formed_for_the_responses_api() {
+    for case in REQUESTS.cases().iter().chain(&FOR_RESPONSES.cases()) {
+        for provider in PROVIDERS {
+            if let Ok(request) = translate(&case.input, provider, Dialect::Responses) {
+                let checked = well_formed_for_responses(&request);
+                assert_eq!(checked, Ok(()), "{} for {}\n{request}", case.name, provider.name);
+            }
+        }
+    }
+}
+
+/// Whether the service takes this request: an output for each call after it, something said or called
+/// after reasoning, nothing empty, and no field that it does not know.
+fn well_formed_for_responses(request: &str) -> Result<(), String> {
+    const FIELDS: &[&str] = &[
+        "model",
+        "instructions",
+        "input",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_output_tokens",
+        "temperature",
+        "top_p",
+        "reasoning",
+        "include",
+        "text",
+        "store",
+        "stream",
+    ];
+    let request: Value = serde_json::from_str(request).map_err(|e| e.to_string())?;
+    let need = |holds: bool, fault: &str| if holds { Ok(()) } else { Err(fault.to_owned()) };
+    let unknown = request
+        .as_object()
+        .and_then(|fields| fields.keys().find(|key| !FIELDS.contains(&key.as_str())));
+    need(unknown.is_none(), &format!("the field {unknown:?}"))?;
+    need(request["store"] == false, "it is stored")?;
+    need(request["max_output_tokens"].as_u64() >= Some(16), "too few tokens")?;
+    let mut open: Vec<&Value> = Vec::new();
+    let mut after_reasoning = false;
+    let input = request["input"].as_array().ok_or("no input")?;
+    for (i, item) in input.iter().enumerate() {
+        let at = |fault: &str| format!("input.{i}: {fault}");
+        let kind = item["type"].as_str().unwrap_or_default();
+        let is_users = kind == "function_call_output" || item["role"] == "user";
+        need(!after_reasoning || !is_users, &at("reasoning leads to nothing"))?;
+        after_reasoning = kind == "reasoning";
+        match kind {
+            "message" => {
+                let content = item["content"].as_array().ok_or("no content")?;
+                need(!content.is_empty(), &at("it is empty"))?;
+                need(item["role"] == "assistant" || open.is_empty(), &at("a call has no output"))?;
+            }
+            "function_call" => open.push(&item["call_id"]),
+            "function_call_output" => {
+                let before = open.len();
+                open.retain(|id| **id != item["call_id"]);
+                need(open.len() + 1 == before, &at("an output without a call"))?;
+            }
+            "reasoning" => need(item["encrypted_content"].is_string(), &at("it is not encrypted"))?,
+            _ => return Err(at("an unknown item")),
+        }
+    }
+    need(open.is_empty() && !after_reasoning && !input.is_empty(), "it ends too early")?;
+    for tool in request["tools"].as_array().into_iter().flatten() {
+        need(tool["strict"] == false && tool["name"].is_string(), "a tool of another form")?;
+    }
+    Ok(())
 }
 
 /// Whether services take this request: system first, turns that alternate, a result right after
@@ -151,7 +243,7 @@ fn a_damaged_request_is_refused_with_a_reason_or_well_formed() {
             let mut random = Random::new(seed << 16 | number as u64);
             let damaged = damage(&case.input, &mut random);
             let provider = &PROVIDERS[random.below(PROVIDERS.len())];
-            let checked = match translate(&damaged, provider) {
+            let checked = match translate(&damaged, provider, CHAT) {
                 Ok(chat) => well_formed(&chat).map_err(|fault| format!("{fault}\n{chat}")),
                 Err(error) if error.to_string().is_empty() => Err("no reason".to_owned()),
                 Err(_) => Ok(()),
@@ -224,7 +316,7 @@ fn damage_value(json: &mut Value, random: &mut Random) {
 
 /// Checks the text of the error for a request.
 fn check_refused(body: &str, message: &str) {
-    let said = translate(body.as_bytes(), *CUSTOM).map_err(|error| {
+    let said = translate(body.as_bytes(), *CUSTOM, CHAT).map_err(|error| {
         assert_eq!(error.status(), 400, "{body}");
         error.to_string()
     });

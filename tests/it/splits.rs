@@ -1,44 +1,46 @@
 //! Cuts and damage: how a stream is cut never shows, and whatever comes gives a whole message.
 
 use ccproxy::error::Error;
+use ccproxy::openai::Dialect;
 use ccproxy::relay::BodyForm;
 
 use crate::golden::Case;
 use crate::grammar;
 use crate::relay::whole;
-use crate::stream::{STREAMS, translate, translator};
+use crate::stream::{STREAMS, streams, translate, translator};
 
 /// How many damaged forms of each golden stream are tried.
 const DAMAGED: u64 = 400;
 
 #[test]
 fn any_cut_gives_the_same_events() {
-    for case in STREAMS.cases() {
-        let (whole, _) = translate([&case.input[..]]);
+    for (dialect, case) in streams() {
+        let (whole, _) = translate(dialect, [&case.input[..]]);
         for at in 0..=case.input.len() {
             let (left, right) = case.input.split_at(at);
-            assert!(translate([left, right]).0 == whole, "{} cut at {at}", case.name);
+            assert!(translate(dialect, [left, right]).0 == whole, "{} cut at {at}", case.name);
         }
     }
 }
 
 #[test]
 fn single_bytes_give_the_same_events() {
-    for case in STREAMS.cases() {
-        let (whole, _) = translate([&case.input[..]]);
-        assert!(translate(case.input.chunks(1)).0 == whole, "{}", case.name);
+    for (dialect, case) in streams() {
+        let (whole, _) = translate(dialect, [&case.input[..]]);
+        assert!(translate(dialect, case.input.chunks(1)).0 == whole, "{}", case.name);
     }
 }
 
 #[test]
 fn a_damaged_stream_is_a_message_still() {
-    let cases = STREAMS.cases();
-    for (number, case) in cases.iter().enumerate() {
-        for seed in 0..DAMAGED {
+    for (dialect, kind) in STREAMS {
+        let cases = kind.cases();
+        for (number, seed) in (0..cases.len()).flat_map(|n| (0..DAMAGED).map(move |s| (n, s))) {
+            let case = &cases[number];
             let mut random = Random::new(seed << 16 | number as u64);
             let damaged = damage(&case.input, &cases, &mut random);
-            let (out, _) = translate([&damaged[..]]);
-            let checked = grammar::check(&out).and_then(|()| agrees(&damaged, &out));
+            let (out, _) = translate(dialect, [&damaged[..]]);
+            let checked = grammar::check(&out).and_then(|()| agrees(dialect, &damaged, &out));
             if let Err(fault) = checked {
                 panic!(
                     "{} with seed {seed}: {fault}\n{}\n{}",
@@ -52,9 +54,9 @@ fn a_damaged_stream_is_a_message_still() {
 }
 
 /// Whether a client that does not stream gets a message where one that streams does.
-fn agrees(stream: &[u8], events: &[u8]) -> Result<(), String> {
+fn agrees(dialect: Dialect, stream: &[u8], events: &[u8]) -> Result<(), String> {
     let is_message = events.ends_with(b"{\"type\":\"message_stop\"}\n\n");
-    match whole(BodyForm::Events, &[stream], Ok(0)) {
+    match whole(dialect, BodyForm::Events, &[stream], Ok(0)) {
         Ok(_) if is_message => Ok(()),
         Err(_) if !is_message => Ok(()),
         // Arguments that are not JSON are the client's to judge, if it streams.
@@ -65,11 +67,11 @@ fn agrees(stream: &[u8], events: &[u8]) -> Result<(), String> {
 
 #[test]
 fn nothing_follows_the_end() {
-    for case in STREAMS.cases() {
-        let (out, mut ended) = translate([&case.input[..]]);
+    for (dialect, case) in streams() {
+        let (out, mut ended) = translate(dialect, [&case.input[..]]);
         assert!(ended.is_ended(), "{}", case.name);
         let mut more = Vec::new();
-        for other in STREAMS.cases() {
+        for (_, other) in streams() {
             for frame in other.input.split(|b| *b == b'\n') {
                 let data = frame.strip_prefix(b"data: ").unwrap_or(frame);
                 let _ = ended.chunk(data, &mut more);
@@ -85,10 +87,10 @@ fn nothing_follows_the_end() {
 #[test]
 fn an_error_can_come_at_any_time() {
     let error = Error::Protocol { reason: "provoked".to_owned() };
-    for case in STREAMS.cases() {
+    for (dialect, case) in streams() {
         let frames: Vec<&[u8]> = frames(&case.input).collect();
         for count in 0..frames.len() {
-            let (mut translator, mut out) = (translator(), Vec::new());
+            let (mut translator, mut out) = (translator(dialect), Vec::new());
             for frame in &frames[..count] {
                 let data = frame.strip_prefix(b"data: ").unwrap_or_default().trim_ascii();
                 let _ = translator.chunk(data, &mut out);

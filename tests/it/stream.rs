@@ -1,17 +1,35 @@
-//! Chunks → events: the golden streams.
+//! Chunks, or events of the Responses API, → events: the golden streams.
 
 use std::sync::LazyLock;
 
 use ccproxy::anthropic;
 use ccproxy::error::Error;
-use ccproxy::provider::{Api, Provider};
+use ccproxy::openai::Dialect;
+use ccproxy::provider::Provider;
 use ccproxy::sse::Decoder;
 use ccproxy::translate::{self, Learned, Target, ToolNames, Translator};
 
-use crate::golden::Kind;
+use crate::golden::{Case, Kind};
 use crate::grammar;
 
-pub const STREAMS: Kind = Kind { dir: "stream", input: ".openai.sse", output: ".anthropic.sse" };
+/// The golden streams of each API.
+pub const STREAMS: [(Dialect, Kind); 2] = [
+    (
+        Dialect::ChatCompletions,
+        Kind { dir: "stream", input: ".openai.sse", output: ".anthropic.sse" },
+    ),
+    (
+        Dialect::Responses,
+        Kind { dir: "responses/stream", input: ".responses.sse", output: ".anthropic.sse" },
+    ),
+];
+
+/// All of them.
+pub fn streams() -> impl Iterator<Item = (Dialect, Case)> {
+    STREAMS
+        .into_iter()
+        .flat_map(|(dialect, kind)| kind.cases().into_iter().map(move |case| (dialect, case)))
+}
 
 /// The names of the one tool that has to be renamed upstream.
 static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
@@ -29,7 +47,7 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
         model: "m",
         max_tokens: 0,
         images: true,
-        api: Api::ChatCompletions,
+        api: Dialect::ChatCompletions,
         learned: &Learned::default(),
     };
     translate::translate(&request, &target).expect("a translation").names
@@ -37,15 +55,19 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
 
 /// A translator for an answer to the client that asked for `claude-opus-5-5`, with the stop sequence
 /// `STOP` and about 100 tokens.
-pub fn translator() -> Translator {
+pub fn translator(dialect: Dialect) -> Translator {
     let stops = vec!["STOP".to_owned()];
-    Translator::new("msg_test".to_owned(), "claude-opus-5-5".to_owned(), NAMES.clone(), stops, 100)
+    let (id, model) = ("msg_test".to_owned(), "claude-opus-5-5".to_owned());
+    Translator::new(dialect, id, model, NAMES.clone(), stops, 100)
 }
 
 /// What a client sees of a stream that comes in `reads`, and the translator at its end. An error
 /// shows as an event, also where it would become a status.
-pub fn translate<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Translator) {
-    let mut translator = translator();
+pub fn translate<'a>(
+    dialect: Dialect,
+    reads: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<u8>, Translator) {
+    let mut translator = translator(dialect);
     let mut out = Vec::new();
     if let Err(error) = relay(reads, &mut translator, &mut out) {
         translator.fail(&error, &mut out);
@@ -73,23 +95,25 @@ fn relay<'a>(
 
 #[test]
 fn streams_are_translated() {
-    STREAMS.check(|case| {
-        let (out, _) = translate([&case.input[..]]);
-        vec![(case.name.clone(), String::from_utf8(out).expect("UTF-8"))]
-    });
+    for (dialect, kind) in STREAMS {
+        kind.check(|case| {
+            let (out, _) = translate(dialect, [&case.input[..]]);
+            vec![(case.name.clone(), String::from_utf8(out).expect("UTF-8"))]
+        });
+    }
 }
 
 #[test]
 fn every_stream_is_well_formed() {
-    for case in STREAMS.cases() {
-        let (out, _) = translate([&case.input[..]]);
+    for (dialect, case) in streams() {
+        let (out, _) = translate(dialect, [&case.input[..]]);
         assert_eq!(grammar::check(&out), Ok(()), "{}", case.name);
     }
 }
 
 #[test]
 fn every_stream_tells_where_it_comes_from() {
-    for case in STREAMS.cases() {
+    for (_, case) in streams() {
         let text = case.input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&case.input);
         assert!(text.starts_with(b": "), "{} does not begin with a comment", case.name);
     }

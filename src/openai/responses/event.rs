@@ -1,0 +1,95 @@
+//! An event of a stream, or a whole response. As lenient as a chunk.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::openai::response::{Lax, Number, Text};
+
+/// The fields of all events.
+#[derive(Debug, Default, Deserialize)]
+pub struct ResponsesEvent<'a> {
+    /// Absent in a whole response.
+    #[serde(borrow, default, rename = "type")]
+    pub kind: Text<'a>,
+    #[serde(default)]
+    pub output_index: Number,
+    #[serde(default)]
+    pub content_index: Number,
+    #[serde(default)]
+    pub summary_index: Number,
+    #[serde(borrow, default)]
+    pub delta: Text<'a>,
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub item: Lax<OutputItem<'a>>,
+    #[serde(borrow, default)]
+    pub response: Lax<Response<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Response<'a> {
+    #[serde(borrow, default)]
+    pub status: Text<'a>,
+    #[serde(borrow, default)]
+    pub output: Lax<Vec<Lax<OutputItem<'a>>>>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub incomplete_details: Lax<IncompleteDetails<'a>>,
+    #[serde(default)]
+    pub usage: Lax<ResponsesUsage>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct IncompleteDetails<'a> {
+    #[serde(borrow, default)]
+    pub reason: Text<'a>,
+}
+
+/// The fields of all items of the output.
+#[derive(Debug, Default, Deserialize)]
+pub struct OutputItem<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+    #[serde(borrow, default)]
+    pub call_id: Text<'a>,
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// JSON text in a string; as an object from some services.
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub content: Lax<Vec<Lax<OutputPart<'a>>>>,
+    #[serde(borrow, default)]
+    pub summary: Lax<Vec<Lax<OutputPart<'a>>>>,
+    #[serde(borrow, default)]
+    pub encrypted_content: Text<'a>,
+}
+
+/// `output_text`, `refusal`, `reasoning_text` or `summary_text`.
+#[derive(Debug, Default, Deserialize)]
+pub struct OutputPart<'a> {
+    #[serde(borrow, default)]
+    pub text: Text<'a>,
+    #[serde(borrow, default)]
+    pub refusal: Text<'a>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct ResponsesUsage {
+    #[serde(default)]
+    pub input_tokens: Number,
+    #[serde(default)]
+    pub input_tokens_details: Lax<InputDetails>,
+    #[serde(default)]
+    pub output_tokens: Number,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct InputDetails {
+    #[serde(default)]
+    pub cached_tokens: Number,
+}

@@ -1,0 +1,125 @@
+//! The request as it is sent upstream, which is all that is done with it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::ReasoningItem;
+use crate::openai::{DataUrl, FormatKind, FunctionKind, Joined, Role};
+
+#[derive(Debug, Serialize)]
+pub struct ResponsesRequest<'a> {
+    pub model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Joined<'a>>,
+    pub input: Vec<InputItem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<FunctionTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ResponsesChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningConfig<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub include: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextConfig<'a>>,
+    /// Whether the service keeps the answer; its default is that it does.
+    pub store: bool,
+    pub stream: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum InputItem<'a> {
+    Message {
+        role: Role,
+        content: Vec<InputPart<'a>>,
+    },
+    Reasoning(ReasoningItem<'a>),
+    /// Without an `id`: with one, the service wants the reasoning that came before it.
+    FunctionCall {
+        call_id: Cow<'a, str>,
+        name: Cow<'a, str>,
+        arguments: Cow<'a, str>,
+    },
+    FunctionCallOutput {
+        call_id: Cow<'a, str>,
+        output: Joined<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum InputPart<'a> {
+    InputText {
+        text: Joined<'a>,
+    },
+    InputImage {
+        image_url: DataUrl<'a>,
+    },
+    InputFile {
+        filename: Cow<'a, str>,
+        file_data: DataUrl<'a>,
+    },
+    /// What the assistant said.
+    OutputText {
+        text: Joined<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub struct FunctionTool<'a> {
+    #[serde(rename = "type")]
+    pub kind: FunctionKind,
+    pub name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    pub parameters: Cow<'a, RawValue>,
+    /// Always told: where it is not, the service makes every property a required one.
+    pub strict: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ResponsesChoice<'a> {
+    Mode(&'a str),
+    Function(NamedTool<'a>),
+}
+
+#[derive(Debug, Serialize)]
+pub struct NamedTool<'a> {
+    #[serde(rename = "type")]
+    pub kind: FunctionKind,
+    pub name: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ReasoningConfig<'a> {
+    pub effort: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TextConfig<'a> {
+    pub format: TextFormat<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TextFormat<'a> {
+    #[serde(rename = "type")]
+    pub kind: FormatKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Cow<'a, RawValue>>,
+}

@@ -1,0 +1,269 @@
+//! Events of the Responses API, or a whole response, sorted into the same items as chunks are.
+//!
+//! An item of the output has a place, `output_index`, by which its pieces are told from those of
+//! others. It comes in pieces, or whole when it is done, or both, and then counts once.
+//!
+//! <https://platform.openai.com/docs/api-reference/responses-streaming>
+
+use std::borrow::Cow;
+
+use super::{CallPiece, Content, Item, Sink, Thinking, Translator, append, json_text};
+use crate::error::Error;
+use crate::openai::{
+    Lax, OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
+};
+use crate::translate::error::{stream_error, stream_failure};
+use crate::translate::think::Voice;
+use crate::translate::usage;
+
+/// What has come of the output.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// The places of items that have come, in pieces at least.
+    told: Vec<(Option<u64>, Told)>,
+    /// The part that is being said.
+    part: Option<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    InPieces,
+    Whole,
+}
+
+/// A part of an item: of its content, or of its summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    voice: Voice,
+    output_index: Option<u64>,
+    index: Option<u64>,
+}
+
+impl Output {
+    fn told(&self, output_index: Option<u64>) -> Option<Told> {
+        let found = self.told.iter().find(|(index, _)| *index == output_index);
+        found.map(|(_, told)| *told)
+    }
+
+    /// Notes what has come. Items without a place cannot be told apart, so none of them is over.
+    fn tell(&mut self, output_index: Option<u64>, told: Told) {
+        self.told.retain(|(index, _)| *index != output_index);
+        if told == Told::InPieces || output_index.is_some() {
+            self.told.push((output_index, told));
+        }
+    }
+}
+
+impl Translator {
+    /// Takes an event, or a whole response.
+    pub(super) fn responses_event(
+        &mut self,
+        json: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let protocol = |e: serde_json::Error| Error::Protocol {
+            reason: format!("an event is not what the Responses API sends: {e}"),
+        };
+        let event: ResponsesEvent = serde_json::from_slice(json).map_err(protocol)?;
+        let Some(kind) = event.kind.some() else {
+            let response: Response = serde_json::from_slice(json).map_err(protocol)?;
+            let has_output = !response.output.0.is_empty();
+            let status = response.status.some().cloned();
+            return match status {
+                Some(status) => self.response(response, &status, sink),
+                None if has_output => self.response(response, "completed", sink),
+                None => response
+                    .error
+                    .map_or(Ok(()), |error| Err(stream_error(error, self.input_estimate))),
+            };
+        };
+        let at = event.output_index.0;
+        let delta = event.delta.some().map(|text| &**text).unwrap_or_default();
+        let part = |voice, index| Part { voice, output_index: at, index };
+        match &**kind {
+            "response.output_item.added" => self.output_item_begins(at, &event.item.0),
+            "response.output_item.done" => self.output_item(at, &event.item.0),
+            "response.output_text.delta" => {
+                self.say_piece(part(Voice::Text, event.content_index.0), delta);
+            }
+            "response.refusal.delta" => {
+                self.refused |= !delta.is_empty();
+                self.say_piece(part(Voice::Text, event.content_index.0), delta);
+            }
+            "response.reasoning_summary_text.delta" => {
+                self.say_piece(part(Voice::Thinking, event.summary_index.0), delta);
+            }
+            "response.reasoning_text.delta" => {
+                self.say_piece(part(Voice::Thinking, event.content_index.0), delta);
+            }
+            "response.function_call_arguments.delta" => self.arguments(at, delta),
+            "response.function_call_arguments.done" if self.output.told(at).is_none() => {
+                self.arguments(at, &event.arguments.map(json_text).unwrap_or_default());
+            }
+            "response.completed" => return self.response(event.response.0, "completed", sink),
+            "response.incomplete" => return self.response(event.response.0, "incomplete", sink),
+            "response.failed" => return self.response(event.response.0, "failed", sink),
+            "error" => return Err(stream_failure(json, self.input_estimate)),
+            // An error may follow `response.created`, so the message has not begun with it.
+            _ => return Ok(()),
+        }
+        self.start(sink);
+        self.advance(sink);
+        Ok(())
+    }
+
+    /// Takes the response at its end, and ends the message.
+    fn response(
+        &mut self,
+        response: Response<'_>,
+        status: &str,
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        if let Some(error) = response.error {
+            return Err(stream_error(error, self.input_estimate));
+        }
+        let counts = response.usage.0;
+        if counts.input_tokens.0.is_some() {
+            self.usage = Some(usage::of_response(&counts));
+        }
+        if self.output.told.is_empty() {
+            for (at, item) in response.output.0.iter().enumerate() {
+                self.output_item(Some(at as u64), &item.0);
+            }
+        }
+        self.finish_reason = match status {
+            "completed" => Some("stop".to_owned()),
+            "incomplete" => {
+                // Whatever else cut it short, it is no finished turn.
+                let reason = response.incomplete_details.0.reason.some();
+                let filtered = reason.is_some_and(|reason| reason == "content_filter");
+                Some(if filtered { "content_filter" } else { "max_output_tokens" }.to_owned())
+            }
+            "failed" | "cancelled" => {
+                return Err(Error::Upstream {
+                    status: 500,
+                    message: format!("the upstream ended its answer with status {status:?}"),
+                    retry: Default::default(),
+                });
+            }
+            _ => None,
+        };
+        self.finish(sink)
+    }
+
+    fn output_item_begins(&mut self, at: Option<u64>, item: &OutputItem<'_>) {
+        if item.kind.some().is_some_and(|kind| kind == "function_call") {
+            self.function_call(at, item, Cow::Borrowed(""));
+        }
+    }
+
+    /// Takes an item that is done.
+    fn output_item(&mut self, at: Option<u64>, item: &OutputItem<'_>) {
+        let told = self.output.told(at);
+        if told == Some(Told::Whole) {
+            return;
+        }
+        let is_new = told.is_none();
+        let part =
+            |voice, index: usize| Part { voice, output_index: at, index: Some(index as u64) };
+        match item.kind.some().map(|kind| &**kind) {
+            Some("message") if is_new => {
+                for (i, Lax(OutputPart { text, refusal })) in item.content.0.iter().enumerate() {
+                    self.refused |= refusal.some().is_some();
+                    for text in [text, refusal].into_iter().filter_map(Text::some) {
+                        self.say_piece(part(Voice::Text, i), text);
+                    }
+                }
+            }
+            Some("reasoning") => {
+                let parts = item.summary.0.iter().chain(&item.content.0);
+                for (i, thought) in parts.filter_map(|part| part.0.text.some()).enumerate() {
+                    if is_new {
+                        self.say_piece(part(Voice::Thinking, i), thought);
+                    }
+                }
+                self.carry_reasoning(at, item);
+            }
+            Some("function_call") if is_new => {
+                let arguments = item.arguments.map(json_text).unwrap_or_default();
+                self.function_call(at, item, arguments);
+            }
+            _ => {}
+        }
+        self.output.tell(at, Told::Whole);
+    }
+
+    /// Appends a piece of text or thinking. Parts of one summary are paragraphs, other parts are
+    /// blocks.
+    fn say_piece(&mut self, part: Part, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.output.tell(part.output_index, Told::InPieces);
+        let before = self.output.part.replace(part);
+        if before != Some(part) {
+            let goes_on = before.is_some_and(|before| {
+                before.voice == Voice::Thinking && before.output_index == part.output_index
+            });
+            match (part.voice, self.items.back().map(|item| &item.content)) {
+                (Voice::Thinking, Some(Content::Thinking(_))) if goes_on => {
+                    append(&mut self.items, Voice::Thinking, "\n\n");
+                }
+                (Voice::Thinking, Some(Content::Thinking(_))) => {
+                    self.begin(Content::Thinking(Thinking::default()));
+                }
+                (Voice::Text, Some(Content::Text(_))) => self.begin(Content::Text(String::new())),
+                _ => {}
+            }
+        }
+        match part.voice {
+            Voice::Thinking => self.say(Voice::Thinking, text),
+            Voice::Text => self.split(text),
+        }
+    }
+
+    /// Lets the client carry the encrypted reasoning of an item, beside its summary if it was shown.
+    fn carry_reasoning(&mut self, at: Option<u64>, item: &OutputItem<'_>) {
+        let was_shown = self
+            .output
+            .part
+            .take()
+            .is_some_and(|part| part.voice == Voice::Thinking && part.output_index == at);
+        let Some(encrypted_content) = item.encrypted_content.some() else { return };
+        let summary = item.summary.0.iter().filter_map(|part| part.0.text.some());
+        let reasoning = ReasoningItem {
+            id: item.id.some().cloned(),
+            summary: summary.map(|text| SummaryPart::SummaryText { text: text.clone() }).collect(),
+            encrypted_content: encrypted_content.clone(),
+        };
+        if !was_shown {
+            self.begin(Content::Thinking(Thinking::default()));
+        }
+        if let Some(thinking) = self.thinking(true) {
+            thinking.cargo.reasoning_item(&reasoning);
+        }
+    }
+
+    fn function_call(&mut self, at: Option<u64>, item: &OutputItem<'_>, arguments: Cow<'_, str>) {
+        self.tool_call(&CallPiece {
+            index: at,
+            // Some services change it from one event to the next; the place does not change.
+            id: item.call_id.some().map(|id| &**id).filter(|_| at.is_none()),
+            name: item.name.some().map(|name| &**name),
+            arguments,
+            ..CallPiece::default()
+        });
+    }
+
+    fn arguments(&mut self, at: Option<u64>, piece: &str) {
+        if !piece.is_empty() {
+            self.output.tell(at, Told::InPieces);
+            let arguments = Cow::Borrowed(piece);
+            self.tool_call(&CallPiece { index: at, arguments, ..CallPiece::default() });
+        }
+    }
+
+    fn begin(&mut self, content: Content) {
+        self.items.push_back(Item { open: false, content });
+    }
+}
