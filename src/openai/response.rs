@@ -124,6 +124,8 @@ pub struct UpstreamUsage {
 pub struct PromptDetails {
     #[serde(default)]
     pub cached_tokens: Number,
+    #[serde(default)]
+    pub cache_write_tokens: Number,
 }
 
 /// A piece of content.

@@ -4,28 +4,41 @@ use crate::anthropic::Usage;
 use crate::openai::{ResponsesUsage, UpstreamUsage};
 
 /// The counts of the upstream in Anthropic's split: its `prompt_tokens` include what came from a
-/// cache, Anthropic's `input_tokens` do not.
+/// cache or went into one, Anthropic's `input_tokens` do not.
 pub fn translate(upstream: &UpstreamUsage) -> Usage {
-    let cached = upstream.prompt_tokens_details.and_then(|details| details.cached_tokens.0);
+    let details = upstream.prompt_tokens_details.unwrap_or_default();
+    let cached = details.cached_tokens.0.or(upstream.prompt_cache_hit_tokens.0);
     split(
         upstream.prompt_tokens.0,
-        cached.or(upstream.prompt_cache_hit_tokens.0),
+        cached,
+        details.cache_write_tokens.0,
         upstream.completion_tokens.0,
     )
 }
 
 /// The same for the counts of the Responses API.
 pub fn of_response(upstream: &ResponsesUsage) -> Usage {
-    let cached = upstream.input_tokens_details.0.cached_tokens.0;
-    split(upstream.input_tokens.0, cached, upstream.output_tokens.0)
+    let details = upstream.input_tokens_details.0;
+    split(
+        upstream.input_tokens.0,
+        details.cached_tokens.0,
+        details.cache_write_tokens.0,
+        upstream.output_tokens.0,
+    )
 }
 
-fn split(prompt: Option<u64>, cached: Option<u64>, output: Option<u64>) -> Usage {
+fn split(
+    prompt: Option<u64>,
+    cached: Option<u64>,
+    written: Option<u64>,
+    output: Option<u64>,
+) -> Usage {
     let prompt = prompt.unwrap_or(0);
     let cached = cached.unwrap_or(0).min(prompt);
+    let written = written.unwrap_or(0).min(prompt - cached);
     Usage {
-        input_tokens: prompt - cached,
-        cache_creation_input_tokens: 0,
+        input_tokens: prompt - cached - written,
+        cache_creation_input_tokens: written,
         cache_read_input_tokens: cached,
         output_tokens: output.unwrap_or(0),
     }

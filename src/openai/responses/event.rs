@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::openai::response::{Lax, Number, Text};
+use crate::openai::response::{Lax, Number, PromptDetails, Text};
 
 /// The fields of all events.
 #[derive(Debug, Default, Deserialize)]
@@ -83,13 +83,7 @@ pub struct ResponsesUsage {
     #[serde(default)]
     pub input_tokens: Number,
     #[serde(default)]
-    pub input_tokens_details: Lax<InputDetails>,
+    pub input_tokens_details: Lax<PromptDetails>,
     #[serde(default)]
     pub output_tokens: Number,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub struct InputDetails {
-    #[serde(default)]
-    pub cached_tokens: Number,
 }
