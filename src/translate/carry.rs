@@ -80,6 +80,18 @@ impl Cargo {
         }
     }
 
+    /// Gives the entries of a tool call the id that the client gets for it, which is the one that the
+    /// upstream will see: Gemini behind OpenRouter matches the two.
+    ///
+    /// <https://github.com/UKGovernmentBEIS/inspect_ai/issues/3986>
+    pub fn rename_call(&mut self, upstream: &str, id: &str) {
+        for known in self.details.iter_mut().filter_map(|detail| detail.get_mut("id")) {
+            if known == upstream {
+                *known = Value::from(id);
+            }
+        }
+    }
+
     /// Takes an item of the Responses API.
     pub fn reasoning_item(&mut self, item: &ReasoningItem<'_>) {
         let json = serde_json::to_string(item).expect("strings serialize");

@@ -62,6 +62,8 @@ pub struct Translator {
     /// The index of the first item.
     index: usize,
     calls: usize,
+    /// The ids of the calls: the upstream's, and the client's.
+    call_ids: Vec<(String, String)>,
     splitter: ThinkSplitter,
     finish_reason: Option<String>,
     matched_stop: Option<String>,
@@ -174,6 +176,7 @@ impl Translator {
             items: VecDeque::new(),
             index: 0,
             calls: 0,
+            call_ids: Vec::new(),
             splitter: ThinkSplitter::default(),
             finish_reason: None,
             matched_stop: None,
@@ -478,6 +481,9 @@ impl Translator {
             call.id = carry::into_id(&call.id, signature);
         }
         if let Some(id) = piece.id {
+            if call.upstream_id.as_deref() != Some(id) {
+                self.call_ids.push((id.to_owned(), call.id.clone()));
+            }
             call.upstream_id = Some(id.to_owned());
         }
         if let Some(name) = piece.name
@@ -582,10 +588,15 @@ impl Translator {
 
     /// Stops the first item's block and goes on to the next.
     fn close_first(&mut self, sink: &mut impl Sink) {
-        let Some(Item { open, content }) = self.items.pop_front() else { return };
+        let Some(Item { open, mut content }) = self.items.pop_front() else { return };
         let index = self.index;
-        let carried = match &content {
-            Content::Thinking(thinking) => thinking.cargo.encode(),
+        let carried = match &mut content {
+            Content::Thinking(thinking) => {
+                for (upstream, id) in &self.call_ids {
+                    thinking.cargo.rename_call(upstream, id);
+                }
+                thinking.cargo.encode()
+            }
             Content::Text(_) | Content::Call(_) => None,
         };
         match (content, carried) {
