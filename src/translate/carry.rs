@@ -22,6 +22,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::ids;
 use crate::openai::ReasoningItem;
 
 /// The signature of a thinking block that carries nothing.
@@ -147,15 +148,25 @@ fn continues(whole: &Map<String, Value>, piece: &Map<String, Value>) -> bool {
 /// The client's `id` for a tool call that came with a `thought_signature`.
 ///
 /// In base64url, since the API takes letters, digits, `_` and `-` alone in an id. The whole text is
-/// encoded, though it looks like base64 itself, so that it comes back as it was in any case.
+/// encoded, though it looks like base64 itself, so that it comes back as it was in any case. Before it
+/// stands a checksum: some clients shorten long ids, and half a signature is refused where none is
+/// not (<https://github.com/BerriAI/litellm/issues/37849>).
 pub fn into_id(id: &str, thought_signature: &str) -> String {
-    format!("{id}{IN_ID}{}", base64url(thought_signature.as_bytes()))
+    let encoded = base64url(thought_signature.as_bytes());
+    format!("{id}{IN_ID}{:08x}-{encoded}", checksum(&encoded))
 }
 
 /// The `thought_signature` that an id has carried.
 pub fn from_id(id: &str) -> Option<String> {
-    let (_, encoded) = id.split_once(IN_ID)?;
+    let (sum, encoded) = id.split_once(IN_ID)?.1.split_once('-')?;
+    if u32::from_str_radix(sum, 16) != Ok(checksum(encoded)) {
+        return None;
+    }
     String::from_utf8(from_base64url(encoded)?).ok().filter(|text| !text.is_empty())
+}
+
+fn checksum(encoded: &str) -> u32 {
+    ids::hash(encoded, 0) as u32
 }
 
 /// Own code, because it is all the base64 there is in ccproxy: images pass through as they are.
@@ -199,8 +210,11 @@ mod tests {
             let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
             assert!(id.starts_with("toolu_1_2") && id.bytes().all(is_plain), "{id}");
             assert_eq!(from_id(&id).as_deref(), Some(text), "{id}");
+            for end in 0..id.len() {
+                assert_eq!(from_id(&id[..end]), None, "{id} cut at {end}");
+            }
         }
-        for id in ["", "toolu_1_2", "toolu_-ccproxy1-", "a-ccproxy1-%", "a-ccproxy1-_w", "call-1"] {
+        for id in ["call-1", "a-ccproxy1-%", "a-ccproxy1-00000000-YWJj", "a-ccproxy1-0-\u{fe}"] {
             assert_eq!(from_id(id), None, "{id}");
         }
     }

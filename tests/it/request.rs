@@ -41,7 +41,7 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
         model,
         max_tokens: provider.max_tokens,
         images: provider.images,
-        api: provider.api_of(model),
+        api: dialect,
         learned: &Learned::default(),
     };
     let chat = translate::translate(&request, &target)?.chat;
