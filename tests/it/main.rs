@@ -29,3 +29,4 @@ mod serve_upstream;
 mod splits;
 mod stream;
 mod support;
+mod tokens;
