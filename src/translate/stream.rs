@@ -26,6 +26,7 @@ use super::carry::{self, Cargo, SIGNATURE};
 use super::error::{stream_error, stream_failure};
 use super::stop_reason::{is_failure, stop_reason};
 use super::think::{ThinkSplitter, Voice};
+use super::tokens::TextCount;
 use super::tools::ToolNames;
 use super::usage;
 use crate::anthropic::{
@@ -72,7 +73,7 @@ pub struct Translator {
     has_reasoning: bool,
     output: responses::Output,
     usage: Option<Usage>,
-    output_bytes: usize,
+    counted: TextCount,
     /// `[DONE]` has come.
     done: bool,
 }
@@ -184,7 +185,7 @@ impl Translator {
             has_reasoning: false,
             output: responses::Output::default(),
             usage: None,
-            output_bytes: 0,
+            counted: TextCount::default(),
             done: false,
         }
     }
@@ -220,7 +221,7 @@ impl Translator {
 
     /// The tokens as far as they are known: the upstream's count, or an estimate.
     pub fn usage(&self) -> Usage {
-        self.usage.unwrap_or_else(|| usage::estimated(self.input_estimate, self.output_bytes))
+        self.usage.unwrap_or_else(|| usage::estimated(self.input_estimate, self.counted.tokens()))
     }
 
     /// Begins the message, if it has not begun.
@@ -300,7 +301,7 @@ impl Translator {
         }
         let mut items = std::mem::take(&mut self.items);
         self.splitter.finish(|voice, text| {
-            self.output_bytes += text.len();
+            self.counted.add(text);
             append(&mut items, voice, text);
         });
         self.items = items;
@@ -379,7 +380,7 @@ impl Translator {
         let delta = choice.delta.or(choice.message).unwrap_or_default();
         for thought in [&delta.reasoning_content, &delta.reasoning] {
             if let Some(thought) = thought.some() {
-                self.output_bytes += thought.len();
+                self.counted.add(thought);
                 append(&mut self.items, Voice::Thinking, thought);
                 self.has_reasoning = true;
                 // Services that send both fields send the same in both.
@@ -423,7 +424,7 @@ impl Translator {
     }
 
     fn say(&mut self, voice: Voice, text: &str) {
-        self.output_bytes += text.len();
+        self.counted.add(text);
         append(&mut self.items, voice, text);
     }
 
@@ -442,9 +443,9 @@ impl Translator {
 
     /// Content that may begin with `<think>`.
     fn split(&mut self, text: &str) {
-        let (items, output_bytes) = (&mut self.items, &mut self.output_bytes);
+        let (items, counted) = (&mut self.items, &mut self.counted);
         self.splitter.push(text, |voice, text| {
-            *output_bytes += text.len();
+            counted.add(text);
             append(items, voice, text);
         });
     }
@@ -491,7 +492,7 @@ impl Translator {
         {
             call.name = Some(self.names.original(name).to_owned());
         }
-        self.output_bytes += piece.arguments.len();
+        self.counted.add(&piece.arguments);
         call.arguments.push(&piece.arguments);
     }
 

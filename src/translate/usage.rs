@@ -44,13 +44,8 @@ fn split(
     }
 }
 
-/// The counts of a message whose upstream tells none. Without them Claude Code never compacts.
-///
-/// Four bytes a token, as everywhere where ccproxy has to guess.
-pub fn estimated(input_tokens: u64, output_bytes: usize) -> Usage {
-    Usage {
-        input_tokens,
-        output_tokens: (output_bytes as u64).div_ceil(4).max(1),
-        ..Usage::default()
-    }
+/// The counts of a message whose upstream tells none, both of them estimates. Without them Claude
+/// Code never compacts.
+pub fn estimated(input_tokens: u64, output_tokens: u64) -> Usage {
+    Usage { input_tokens, output_tokens: output_tokens.max(1), ..Usage::default() }
 }
