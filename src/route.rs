@@ -103,6 +103,9 @@ fn has_image(content: &Content<'_>) -> bool {
 /// Words of Claude's model names for a tier.
 const TIERS: &[&str] = &["opus", "sonnet", "haiku", "fable"];
 
+/// What names have in them that Claude Code takes for Claude's.
+const CLAUDE_WORDS: &[&str] = &["claude", "anthropic"];
+
 /// The name without Claude Code's mark for a window size.
 fn without_mark(requested: &str) -> &str {
     requested.strip_suffix("[1m]").unwrap_or(requested)
@@ -110,8 +113,7 @@ fn without_mark(requested: &str) -> &str {
 
 /// Whether `name` stands for what is configured, since it is one of Claude's.
 fn is_of_claude(lower: &str) -> bool {
-    lower.contains("claude")
-        || lower.contains("anthropic")
+    CLAUDE_WORDS.iter().any(|word| lower.contains(word))
         || TIERS.contains(&lower)
         || matches!(lower, "" | "default" | "opusplan")
 }
@@ -210,7 +212,7 @@ impl Alias {
     /// The id in `/v1/models`: Claude Code's picker shows only names with `claude` in them.
     pub fn listed_id(&self) -> String {
         let lower = self.id.to_ascii_lowercase();
-        if lower.contains("claude") || lower.contains("anthropic") {
+        if CLAUDE_WORDS.iter().any(|word| lower.contains(word)) {
             self.id.clone()
         } else {
             format!("claude-{}", self.id)

@@ -262,7 +262,6 @@ pub static PROVIDERS: &[Provider] = &[
             &["low", "medium", "high", "xhigh", "max"],
         )],
         thinking: ThinkingField::Type,
-        thinking_models: &["deepseek-v4", "deepseek-flash"],
         // "This response_format type is unavailable now":
         // https://github.com/UKGovernmentBEIS/inspect_ai/issues/4916
         response_format: FormatSupport::JsonObject,

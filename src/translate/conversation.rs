@@ -17,7 +17,7 @@ use crate::anthropic::{
 use crate::openai::{
     Content, DataUrl, ExtraContent, Joined, Message, Part, PlacedReasoning, Role, ToolCall,
 };
-use crate::provider::{Echo, Provider};
+use crate::provider::{Echo, Prefill, Provider};
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
 /// cache.
@@ -84,7 +84,15 @@ pub fn translate<'a>(
     }
     conversation.answer(&answer);
     conversation.close_turn(turn);
-    conversation.messages
+    let mut messages = conversation.messages;
+    if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant) {
+        match provider.prefill {
+            Prefill::Unmarked => {}
+            Prefill::Prefix => last.prefix = Some(true),
+            Prefill::Partial => last.partial = Some(true),
+        }
+    }
+    messages
 }
 
 /// Whether an answer has anything to say upstream. One of thinking alone has not, and what was said
@@ -203,16 +211,21 @@ impl<'a> Conversation<'a, '_> {
             return;
         }
         let echo = self.provider.echo;
-        let with_thoughts = echo == Echo::ReasoningContent && !calls.is_empty();
+        let thoughts = (!calls.is_empty()).then_some(Joined(thoughts));
+        let (reasoning_content, reasoning_text) = match echo {
+            Echo::ReasoningContent => (thoughts, None),
+            Echo::Reasoning => (None, thoughts.filter(|thoughts| !thoughts.is_empty())),
+            _ => (None, None),
+        };
         details.retain(|_| echo == Echo::ReasoningDetails);
         self.messages.push(Message {
             role: Role::Assistant,
             content: (!text.is_empty()).then_some(Content::Text(Joined(text))),
-            reasoning_content: with_thoughts.then_some(Joined(thoughts)),
+            reasoning_content,
             reasoning_details: details,
             tool_calls: calls,
             tool_call_id: None,
-            reasoning_text: None,
+            reasoning_text,
             prefix: None,
             partial: None,
             reasoning,

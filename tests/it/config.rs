@@ -33,8 +33,8 @@ fn check_problems(flags: Pairs, env: Pairs, wanted: &[&str]) {
 }
 
 const ECHO: (&str, &str) = ("PROVIDER", "echo");
-const NAMES: &str =
-    "groq, openai, openrouter, xai, gemini, mistral, ollama, deepseek, custom, echo";
+const NAMES: &str = "groq, openai, openrouter, xai, gemini, mistral, ollama, deepseek, cerebras, together, \
+                     fireworks, zai, moonshot, dashscope, azure, vllm, llamacpp, lmstudio, anthropic, custom, echo";
 
 #[test]
 fn the_provider_is_the_one_named_or_the_one_with_a_key() {

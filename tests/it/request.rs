@@ -65,7 +65,7 @@ pub fn show(case: &Case, provider: &Provider, dialect: Dialect) -> String {
 /// The providers a case is for: those that its name ends in, every one for `everything`.
 pub fn providers(case: &Case) -> Vec<&'static Provider> {
     if case.name == "everything" {
-        return PROVIDERS.iter().collect();
+        return PROVIDERS.iter().filter(|provider| provider.speaks_chat).collect();
     }
     let named = case.name.rsplit_once('.').map(|(_, name)| Provider::find(name));
     vec![named.map_or(*CUSTOM, |found| found.expect("the name of a provider"))]
