@@ -1,7 +1,8 @@
 """What every client suite shares: the proxy under test, its upstream, and the report.
 
 A suite is a list of functions that take a `Suite`; `main` runs them. Every check that fails prints
-one line, and the last line counts them all. With arguments, only the cases of these names run.
+one line, and the last line counts them all. With arguments, only the cases of these names run; with
+`--responses` the upstream is asked through the Responses API.
 """
 
 import base64
@@ -98,11 +99,26 @@ def custom_provider(upstream):
     )
 
 
+def responses_provider(upstream):
+    """The same through the Responses API, which only this provider is asked through."""
+    return Proxy(
+        "--provider",
+        "openai",
+        OPENAI_BASE_URL=f"{upstream.url}/v1",
+        OPENAI_API_KEY=API_KEY,
+        OPENAI_MODEL="gpt-5.6",
+        OPENAI_API="responses",
+        OPENAI_MAX_TOKENS="0",
+    )
+
+
 class Suite:
     """One run: what the cases drive, and the count of their checks."""
 
-    def __init__(self, name, proxy, upstream):
+    def __init__(self, name, proxy, upstream, responses=False):
         self.name, self.proxy, self.upstream = name, proxy, upstream
+        # Whether the Responses API is asked, which knows no stop strings, for example.
+        self.responses = responses
         self.script = upstream.script
         self.checks = self.failed = 0
         self._lock = threading.Lock()
@@ -153,14 +169,17 @@ def main(name, cases, workers=1):
     if not BINARY.exists():
         sys.exit(f"{BINARY} is missing; build it with: cargo build --release")
     by_name = {case.__name__: case for case in cases}
-    unknown = set(sys.argv[1:]) - set(by_name)
+    asked = [argument for argument in sys.argv[1:] if argument != "--responses"]
+    unknown = set(asked) - set(by_name)
     if unknown:
         sys.exit(f"no case {', '.join(sorted(unknown))}; there are {', '.join(by_name)}")
     forget_environment()
-    with Upstream() as upstream, custom_provider(upstream) as proxy:
-        suite = Suite(name, proxy, upstream)
+    responses = "--responses" in sys.argv
+    provider = responses_provider if responses else custom_provider
+    with Upstream() as upstream, provider(upstream) as proxy:
+        suite = Suite(f"{name}, responses" if responses else name, proxy, upstream, responses)
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            list(pool.map(suite.run, [by_name[name] for name in sys.argv[1:] or by_name]))
+            list(pool.map(suite.run, [by_name[name] for name in asked or by_name]))
         suite.finish()
     sys.exit(suite.failed > 0)
 

@@ -124,12 +124,17 @@ def request_fields(suite):
         extra_body={"temperature": 0.3, "top_p": 0.9, "a_field_of_tomorrow": 1},
         extra_headers={"anthropic-beta": "a-beta-of-tomorrow-2030-01-01"},
     )
-    suite.equal("the upstream gets its own model", body["model"], "stub-model")
+    model = "gpt-5.6" if suite.responses else "stub-model"
+    suite.equal("the upstream gets its own model", body["model"], model)
     limit = body.get("max_tokens") or body.get("max_completion_tokens")
-    suite.equal("max_tokens is forwarded", limit, 5)
-    suite.equal("stop_sequences become stop", body.get("stop"), ["END", "STOP"])
     sampling = [body.get("temperature"), body.get("top_p")]
-    suite.equal("temperature and top_p are forwarded", sampling, [0.3, 0.9])
+    if suite.responses:
+        suite.equal("max_tokens is as small as may be", limit, 16)
+        suite.equal("a model that thinks is not told how to sample", sampling, [None, None])
+    else:
+        suite.equal("max_tokens is forwarded", limit, 5)
+        suite.equal("stop_sequences become stop", body.get("stop"), ["END", "STOP"])
+        suite.equal("temperature and top_p are forwarded", sampling, [0.3, 0.9])
     first = body["messages"][0]
     suite.equal("the system prompt comes first", first["role"], "system")
     suite.contains("the first system block arrives", str(first), "Be kind.")

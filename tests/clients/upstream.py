@@ -1,178 +1,50 @@
 """A scripted OpenAI-compatible upstream, and a strict reader of what it receives.
 
-The test writes the answers into the prompt: `[[script:NAME:BASE64]]` in a user message carries the
-JSON list of the conversation's steps. The step that answers a request is the number of assistant
-messages after the marker, so a tool loop needs no state here and survives whatever a client adds to
-the conversation. A step given as a list is a list of attempts: the first request of that step gets
-the first, the next one the second, and the last one answers all further requests.
+It speaks chat completions and the Responses API; the same script plays through both.
 """
 
-import base64
 import itertools
 import json
 import re
-import socket
-import sys
-import threading
 import time
-import traceback
-from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import asdict
 
-MODELS = ["stub-model", "stub-small"]
-CREATED = 1700000000
-API_KEY = "test-key"
+import responses
+from script import API_KEY, CREATED, Received, ScriptedHandler, ScriptedServer, Step, pieces
 
+__all__ = ["API_KEY", "Step", "Upstream", "openai_error"]
 
-@dataclass
-class Step:
-    """One scripted answer."""
-
-    text: str = ""
-    reasoning: str = ""
-    # Where the reasoning stands: a field of the delta, or "think" for <think> tags inside the text.
-    reasoning_field: str = "reasoning_content"
-    # [name, arguments] pairs; arguments are an object, or a string that is sent as it is.
-    tools: list = field(default_factory=list)
-    # "pieces", "interleaved", "whole", "together" (all calls in one chunk), "no_ids" or "same_ids".
-    tool_style: str = "pieces"
-    finish_reason: str = ""
-    # [prompt_tokens, completion_tokens, cached_tokens], or None for an upstream that never says.
-    usage: list | None = field(default_factory=lambda: [50, 8, 0])
-    # Anything but 200 is answered with `error`, an object or the text of a body that is not JSON.
-    status: int = 200
-    error: object = None
-    retry_after: str = ""
-    # How a stream breaks after three chunks: "cut" (connection closed), "ended" (clean end without
-    # finish_reason) or "error" (an error object).
-    broken: str = ""
-
-    def given(self):
-        """What differs from the defaults, as it stands in a marker."""
-        defaults = asdict(Step())
-        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+MODELS = ["stub-model", "stub-small", "gpt-5.6"]
 
 
-@dataclass
-class Received:
-    """One request as it came in."""
-
-    script: str
-    at: float
-    headers: dict
-    body: dict
-    violations: list
-
-
-class Script:
-    """A scripted conversation: the prompt that starts it, and what the upstream received of it."""
-
-    def __init__(self, upstream, name, steps):
-        self.upstream, self.name = upstream, name
-        encoded = base64.b64encode(json.dumps(steps, default=Step.given).encode()).decode()
-        self.prompt = f"Please answer. [[script:{name}:{encoded}]]"
-
-    @property
-    def requests(self):
-        return self.upstream.received(self.name)
-
-
-class Upstream:
-    """The server, on a free port of the loopback address, for the length of a `with` block."""
+class Upstream(ScriptedServer):
+    """The server, for the length of a `with` block."""
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._received = []
-        self._attempts = {}
-        self._names = itertools.count(1)
-        # Tracebacks of this file's own mistakes, which a proxy would hide as an upstream error.
-        self.faults = []
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.upstream = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def script(self, *steps):
-        return Script(self, f"script-{next(self._names)}", steps)
-
-    def received(self, script=None):
-        with self._lock:
-            return [r for r in self._received if script in (None, r.script)]
-
-    def violations(self):
-        """What a strict server would have refused, each with the script it came from."""
-        found = (f"{r.script}: {v}" for r in self.received() for v in r.violations)
-        return sorted(set(found))
-
-    def answer(self, headers, body):
+    def answer(self, path, headers, original):
         """Keeps the request and returns the step that answers it."""
-        name, steps, index = find_script(body.get("messages"))
-        step = steps[index] if index < len(steps) else {"text": "The script is over."}
-        with self._lock:
-            if isinstance(step, list):
-                attempt = self._attempts.setdefault((name, index), itertools.count())
-                step = step[min(next(attempt), len(step) - 1)]
-            step = Step(**step)
-            found = list(violations(body))
-            if headers.get("authorization") != f"Bearer {API_KEY}":
-                found.append(f"authorization: {headers.get('authorization')!r}")
-            offered = [tool.get("function", {}).get("name") for tool in body.get("tools") or []]
-            missing = [tool for tool, _ in step.tools if tool not in offered]
-            found += [f"tool {tool!r} of the script was not offered" for tool in missing]
-            self._received.append(Received(name, time.monotonic(), headers, body, found))
+        found, body = [], original
+        if path == "/v1/responses":
+            found += [refusal.message for refusal in responses.refusals(original)]
+            found += responses.unwise(original)
+            body = responses.chat_form(original)
+        name, step = self.next_step(body.get("messages"))
+        found += violations(body)
+        if headers.get("authorization") != f"Bearer {API_KEY}":
+            found.append(f"authorization: {headers.get('authorization')!r}")
+        offered = [tool.get("function", {}).get("name") for tool in body.get("tools") or []]
+        missing = [tool for tool, _ in step.tools if tool not in offered]
+        found += [f"tool {tool!r} of the script was not offered" for tool in missing]
+        self.keep(Received(name, time.monotonic(), headers, body, found, path, original))
         return step
-
-
-MARKER = re.compile(r"\[\[script:([\w-]+):([\w+/=]+)\]\]")
-
-
-def find_script(messages):
-    """Returns name, steps and the step's index of the last marker in a user message."""
-    messages = messages or []
-    for position in range(len(messages) - 1, -1, -1):
-        if messages[position].get("role") != "user":
-            continue
-        markers = MARKER.findall(text_of(messages[position].get("content")))
-        if markers:
-            name, encoded = markers[-1]
-            answered = sum(m.get("role") == "assistant" for m in messages[position + 1 :])
-            return name, json.loads(base64.b64decode(encoded)), answered
-    return "none", [{"text": "Hello from the upstream."}], 0
-
-
-def text_of(content):
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text") or "" for part in content or [])
 
 
 # --- Answers -------------------------------------------------------------------------------------
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        # A proxy that leaves in the middle of an answer is nobody's mistake here.
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            self.upstream.faults.append(traceback.format_exc())
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *arguments):
-        pass
-
+class Handler(ScriptedHandler):
     def do_GET(self):
         if self.path == "/v1/models":
             models = [{"id": model, "object": "model", "created": CREATED} for model in MODELS]
@@ -185,60 +57,51 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, openai_error(f"Unknown request URL: GET {self.path}"))
 
     def do_POST(self):
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if self.path != "/v1/chat/completions":
+        raw = self.read_body()
+        if self.path not in ("/v1/chat/completions", "/v1/responses"):
             return self.send(404, openai_error(f"Unknown request URL: POST {self.path}"))
         body = json.loads(raw)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        step = self.server.upstream.answer(headers, body)
+        step = self.server.upstream.answer(self.path, self.lower_headers(), body)
         if step.status != 200:
             self.send(step.status, step.error or openai_error("scripted error"), step.retry_after)
+        elif body.get("stream") and self.path == "/v1/responses":
+            self.send_response_events(body, step)
         elif body.get("stream"):
-            self.send_stream(body, step)
+            self.send_chunks(body, step)
         elif step.broken == "error":
             self.send(500, openai_error("scripted error"))
+        elif self.path == "/v1/responses":
+            self.send(200, responses.whole(body, step), cut=bool(step.broken))
         else:
             self.send(200, completion(body, step), cut=bool(step.broken))
 
-    def send(self, status, body, retry_after="", cut=False):
-        is_json = not isinstance(body, str)
-        raw = json.dumps(body).encode() if is_json else body.encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json" if is_json else "text/html")
-        self.send_header("content-length", str(len(raw)))
-        if retry_after:
-            self.send_header("retry-after", retry_after)
-        self.end_headers()
-        if cut:
-            self.wfile.write(raw[: len(raw) // 2])
-            self.cut()
-        else:
-            self.wfile.write(raw)
-
-    def send_stream(self, body, step):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
+    def send_chunks(self, body, step):
+        self.start_stream()
         for count, chunk in enumerate(chunks(body, step)):
             if step.broken and count == 3:
                 break
-            self.send_event(json.dumps(chunk, ensure_ascii=False))
+            self.send_event(chunk)
         if step.broken == "cut":
             return self.cut()
         if step.broken == "error":
-            self.send_event(json.dumps(openai_error("The server had an error")))
+            self.send_event(openai_error("The server had an error"))
         elif not step.broken:
             self.send_event("[DONE]")
-        self.wfile.write(b"0\r\n\r\n")
+        self.end_stream()
 
-    def send_event(self, data):
-        event = f"data: {data}\n\n".encode()
-        self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
-
-    def cut(self):
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+    def send_response_events(self, body, step):
+        self.start_stream()
+        for event in responses.events(body, step):
+            # The first two say nothing, and the next two only that something begins.
+            if step.broken and event["sequence_number"] == 5:
+                break
+            self.send_event(event, event["type"])
+        if step.broken == "cut":
+            return self.cut()
+        if step.broken == "error":
+            error = responses.error_event("The server had an error", 5)
+            self.send_event(error, error["type"])
+        self.end_stream()
 
 
 def openai_error(message, kind="server_error", code=None):
@@ -320,10 +183,6 @@ def tool_calls(step):
         raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
         calls.append(call | {"function": {"name": name, "arguments": raw}})
     return calls
-
-
-def pieces(text, size):
-    return (text[start : start + size] for start in range(0, len(text), size))
 
 
 def finish_reason(step):
