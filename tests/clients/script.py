@@ -64,6 +64,8 @@ class Received:
     # As it came in.
     path: str = ""
     original: dict | None = None
+    # What it was refused with.
+    refused: str = ""
 
 
 @dataclass
