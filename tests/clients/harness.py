@@ -155,8 +155,9 @@ class Suite:
             self.check("a strict upstream accepts every request", False, violation)
         for fault in self.upstream.faults:
             self.check("the scripted upstream works", False, fault)
-        self.check("the proxy is still running", self.proxy.alive())
-        if self.failed:
+        if self.proxy:
+            self.check("the proxy is still running", self.proxy.alive())
+        if self.proxy and self.failed:
             print("The end of the proxy's log:", file=sys.stderr)
             print("".join(list(self.proxy.log)[-20:]), file=sys.stderr)
         print(f"{self.name}: {self.checks} checks, {self.failed} failed", flush=True)
@@ -164,24 +165,30 @@ class Suite:
 
 def main(name, cases, workers=1):
     """Runs the cases against a fresh proxy, `workers` at a time; exits with 1 if a check failed."""
-    # Stopped from outside, the `with` blocks still end what they started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if not BINARY.exists():
-        sys.exit(f"{BINARY} is missing; build it with: cargo build --release")
     by_name = {case.__name__: case for case in cases}
-    asked = [argument for argument in sys.argv[1:] if argument != "--responses"]
-    unknown = set(asked) - set(by_name)
-    if unknown:
-        sys.exit(f"no case {', '.join(sorted(unknown))}; there are {', '.join(by_name)}")
-    forget_environment()
+    asked = prepare(by_name)
     responses = "--responses" in sys.argv
     provider = responses_provider if responses else custom_provider
     with Upstream() as upstream, provider(upstream) as proxy:
         suite = Suite(f"{name}, responses" if responses else name, proxy, upstream, responses)
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            list(pool.map(suite.run, [by_name[name] for name in asked or by_name]))
+            list(pool.map(suite.run, [by_name[name] for name in asked]))
         suite.finish()
     sys.exit(suite.failed > 0)
+
+
+def prepare(names):
+    """Readies this process for a run, and returns which of `names` were asked for."""
+    # Stopped from outside, the `with` blocks still end what they started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if not BINARY.exists():
+        sys.exit(f"{BINARY} is missing; build it with: cargo build --release")
+    asked = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    unknown = set(asked) - set(names)
+    if unknown:
+        sys.exit(f"no case {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    forget_environment()
+    return asked or list(names)
 
 
 def forget_environment():
