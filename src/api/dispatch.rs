@@ -173,7 +173,7 @@ impl<'a> Dispatch<'a> {
             let (attempted, next) = attempt.run(&learned, lesson.as_ref());
             let refused = match attempted {
                 Ok(delivered) => {
-                    if let Some(lesson) = lesson {
+                    if let Some(lesson) = lesson.filter(Lesson::is_lasting) {
                         self.api.health.lessons.add(hop.provider, model, lesson);
                     }
                     return Ok(delivered);
@@ -201,11 +201,11 @@ impl<'a> Dispatch<'a> {
                 }
                 // The first lesson was right, since something else is refused now: the client's next
                 // try has it, and learns this one.
-                (Some(known), Some(_)) => {
+                (Some(known), Some(_)) if known.is_lasting() => {
                     self.api.health.lessons.add(hop.provider, model, known);
                     return Err(refused.error.into());
                 }
-                (_, None) => return Err(refused.error.into()),
+                _ => return Err(refused.error.into()),
             }
         }
     }
@@ -297,10 +297,15 @@ impl Attempt<'_> {
     /// Where the Messages API refuses what may be its own fault, chat completions are tried.
     fn native_lesson(&self, refused: &Refused) -> Option<Lesson> {
         let config = self.provider.config;
-        let has_other = config.native == Native::Auto && !config.base_url.is_empty();
-        let is_its_own = matches!(refused.status, 400 | 404 | 405 | 415 | 422 | 501)
-            && !is_overflow(&refused.error);
-        (has_other && config.row.speaks_chat && is_its_own).then_some(Lesson::NotNative)
+        let has_other = config.native == Native::Auto && config.row.speaks_chat;
+        let may_be_its_own = matches!(refused.status, 400 | 404 | 405 | 415 | 422 | 501);
+        if !has_other || !may_be_its_own || is_overflow(&refused.error) {
+            return None;
+        }
+        // A conversation that another provider began has no thinking of this one.
+        let said = refused.error.to_string();
+        let is_about_thinking = said.contains("thinking") || said.contains("signature");
+        Some(Lesson::NotNative(!is_about_thinking))
     }
 
     /// Tells the client who answers, and what was left out or changed for it.

@@ -43,6 +43,9 @@ pub struct Choice<'a> {
     pub message: Option<ChoiceDelta<'a>>,
     #[serde(borrow, default)]
     pub finish_reason: Text<'a>,
+    /// Moonshot: in the last chunk, in the place of the chunk's own.
+    #[serde(default)]
+    pub usage: Option<UpstreamUsage>,
     /// vLLM: the stop string that was met (or a token id).
     #[serde(borrow, default)]
     pub stop_reason: Text<'a>,
@@ -113,6 +116,8 @@ pub struct UpstreamUsage {
     pub prompt_tokens: Number,
     #[serde(default)]
     pub completion_tokens: Number,
+    #[serde(default)]
+    pub total_tokens: Number,
     #[serde(default)]
     pub prompt_tokens_details: Option<PromptDetails>,
     /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.

@@ -75,6 +75,8 @@ pub struct Provider {
     pub schema_drops: &'static [&'static str],
     /// Whether models are shown pictures; `<P>_IMAGES` overrides.
     pub images: bool,
+    /// Whether pictures may be given by their address.
+    pub image_urls: bool,
     /// Whether PDFs are taken as `file` parts.
     pub files: bool,
     /// How the model's own reasoning goes back to it.
@@ -262,6 +264,7 @@ impl Provider {
         prefill: Prefill::Unmarked,
         schema_drops: &[],
         images: true,
+        image_urls: true,
         files: false,
         echo: Echo::None,
         speaks_chat: true,

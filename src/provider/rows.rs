@@ -244,6 +244,8 @@ pub static PROVIDERS: &[Provider] = &[
         // It ignores what is asked for.
         tool_choice: ToolChoiceLimit::AutoOnly,
         max_stop: usize::MAX,
+        // "image URLs are not currently supported, please use base64 encoded data instead"
+        image_urls: false,
         // Its Messages API knows no tool_choice and no documents:
         // https://docs.ollama.com/api/anthropic-compatibility
         native: Some(""),

@@ -234,8 +234,12 @@ impl<'a> Conversation<'a, '_> {
 
     /// Appends a turn: a result for each open call, then what else was said.
     fn close_turn(&mut self, turn: Turn<'a>) {
-        let mut user =
-            UserMessage { images: self.images, files: self.provider.files, parts: vec![] };
+        let mut user = UserMessage {
+            images: self.images,
+            image_urls: self.provider.image_urls,
+            files: self.provider.files,
+            parts: vec![],
+        };
         let calls = std::mem::take(&mut self.open_calls);
         for (id, upstream) in &calls {
             // The same id twice in one answer: its results belong to the first.
@@ -288,6 +292,7 @@ impl<'a> Conversation<'a, '_> {
 /// A user message in the making.
 struct UserMessage<'a> {
     images: bool,
+    image_urls: bool,
     files: bool,
     parts: Vec<Part<'a>>,
 }
@@ -303,9 +308,13 @@ impl<'a> UserMessage<'a> {
         }
     }
 
+    fn shows(&self, source: &ImageSource<'_>) -> bool {
+        self.images && (self.image_urls || matches!(source, ImageSource::Base64 { .. }))
+    }
+
     fn block(&mut self, block: &'a Block<'a>) {
         match block {
-            Block::Image(source) if self.images => self.parts.push(image_part(source)),
+            Block::Image(source) if self.shows(source) => self.parts.push(image_part(source)),
             Block::Document {
                 title, source: DocumentSource::Base64 { media_type, data }, ..
             } if self.files => {
@@ -329,7 +338,7 @@ impl<'a> UserMessage<'a> {
         }
         for block in &result.content.0 {
             match block {
-                Block::Image(source) if self.images => {
+                Block::Image(source) if self.shows(source) => {
                     out.push(Cow::Borrowed("(the image is in the next message)"));
                     self.parts.push(image_part(source));
                 }
@@ -379,6 +388,9 @@ fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
     match block {
         Block::Text(text) if text.is_empty() => {}
         Block::Text(text) => out.push(text.clone()),
+        Block::Image(ImageSource::Url(url)) => {
+            out.push(Cow::Owned(format!("[image at {url}: not shown]")));
+        }
         Block::Image(_) => {
             out.push(Cow::Borrowed("[image: not shown, this model reads text only]"))
         }

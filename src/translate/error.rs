@@ -30,7 +30,9 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     let json: Option<Value> = serde_json::from_str(text.trim()).ok();
     let said = json.as_ref().and_then(message);
     // 429 and its kin are about rates, also where they speak of tokens.
-    let may_overflow = matches!(status, 400 | 413 | 422 | 500) && !is_rate_limit(json.as_ref());
+    // Together says 403: https://github.com/togethercomputer/skills
+    let may_overflow =
+        matches!(status, 400 | 403 | 413 | 422 | 500) && !is_rate_limit(json.as_ref());
     if may_overflow
         && let Some(message) = overflow(said.as_deref().unwrap_or(&text), json.as_ref(), context)
     {
@@ -188,7 +190,8 @@ pub fn redact(text: &str) -> String {
 }
 
 /// How services word a context overflow. `{N}` is what the request has, `{M}` what the model takes,
-/// `{O}` the output asked for beside the input `{N}`, `{_}` any number.
+/// `{O}` the output asked for beside the input `{N}`, `{L}` what the input has at least, which is no
+/// more than what is left beside the output, `{_}` any number.
 const OVERFLOWS: &[&str] = &[
     "prompt is too long: {N} tokens > {M} maximum",
     "maximum context length is {M} tokens. However, your messages resulted in {N} tokens",
@@ -196,7 +199,12 @@ const OVERFLOWS: &[&str] = &[
     "maximum context length is {M} tokens. However, you requested {_} tokens ({N} in the messages, {O} in the completion)",
     "maximum context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {O} in the output)",
     "maximum context length is {M} tokens. However, you requested about {N} tokens",
-    "maximum context length is {M} tokens. However, you requested {O} output tokens and your prompt contains at least {N} input tokens",
+    "maximum context length is {M} tokens. However, you requested {O} output tokens and your prompt contains at least {L} input tokens",
+    "maximum context length is {M} tokens. However, your request has {N} input tokens",
+    "maximum context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {_} of tool input, {O} in the output)",
+    "You passed {N} input tokens and requested {O} output tokens. However, the model's context length is only {M} tokens",
+    "must be <= {M}. Given: {N} `inputs` tokens and {O} `max_new_tokens`",
+    "Current length is {N} while limit is {M}",
     "maximum context length is {M} tokens. However, you requested {N} tokens",
     "is too large: {O}. This model's maximum context length is {M} tokens and your request has {N} input tokens",
     "(length {N}) is longer than the maximum model length of {M}",
@@ -230,6 +238,11 @@ const OVERFLOW_WORDS: &[&str] = &[
     "reduce the length of the messages",
     "prompt is too long",
     "prompt too long",
+    "prompt exceeds max length",
+    "max length exceeded",
+    "more than max tokens allowed",
+    "exceeds model context length",
+    "range of input length should be",
 ];
 
 /// Whether a refusal is about the size of the request, which the client has to make smaller.
@@ -240,7 +253,10 @@ pub(super) fn is_overflow(said: &str, json: Option<&Value>) -> bool {
 /// The message for a context overflow, if `said` or the error's code tells of one.
 fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<String> {
     if let Some(numbers) = OVERFLOWS.iter().find_map(|pattern| numbers(pattern, said)) {
-        let Numbers { n: Some(n), m: Some(m), o } = numbers else { return None };
+        let least = numbers.least.map(|least| least.max(context.input_estimate));
+        let (Some(n), Some(m), o) = (numbers.n.or(least), numbers.m, numbers.o) else {
+            return None;
+        };
         return Some(match o {
             // The input fits; Claude Code asks for less output when it reads this.
             Some(o) if n < m => format!(
@@ -273,6 +289,7 @@ struct Numbers {
     n: Option<u64>,
     m: Option<u64>,
     o: Option<u64>,
+    least: Option<u64>,
 }
 
 /// The numbers that stand in `said` where `pattern` has its marks, if the words between are the same.
@@ -290,6 +307,7 @@ fn numbers(pattern: &str, said: &str) -> Option<Numbers> {
                 "N" => numbers.n = Some(number),
                 "M" => numbers.m = Some(number),
                 "O" => numbers.o = Some(number),
+                "L" => numbers.least = Some(number),
                 _ => {}
             }
         }

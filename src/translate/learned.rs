@@ -36,8 +36,16 @@ pub enum Lesson {
     NineAlphanumericIds,
     SchemaKeyword(&'static str),
     Api(Dialect),
-    /// The provider's own Messages API refuses what chat completions take.
-    NotNative,
+    /// The provider's own Messages API refuses what chat completions take; `false` where it is this
+    /// conversation that it refuses.
+    NotNative(bool),
+}
+
+impl Lesson {
+    /// Whether it holds for other conversations too.
+    pub fn is_lasting(&self) -> bool {
+        *self != Lesson::NotNative(false)
+    }
 }
 
 /// A field that a request may go without.
@@ -152,7 +160,7 @@ impl Learned {
         if !matches!(status, 400 | 404 | 422) {
             return None;
         }
-        let lesson = Refusal::new(body).and_then(|refusal| refusal.lesson(sent))?;
+        let lesson = Refusal::new(body).and_then(|refusal| refusal.lesson(status, sent))?;
         (!self.0.contains(&lesson)).then_some(lesson)
     }
 
@@ -173,7 +181,7 @@ impl Learned {
 
     /// Whether the provider's own Messages API is out of the question.
     pub fn is_not_native(&self) -> bool {
-        self.0.contains(&Lesson::NotNative)
+        self.0.iter().any(|lesson| matches!(lesson, Lesson::NotNative(_)))
     }
 
     /// The API that has been found to be the right one.
@@ -235,7 +243,7 @@ impl Learned {
                 | Lesson::TextOnly
                 | Lesson::SchemaKeyword(_)
                 | Lesson::Api(_)
-                | Lesson::NotNative => {}
+                | Lesson::NotNative(_) => {}
             }
         }
         row
@@ -285,7 +293,7 @@ fn has(sent: &ChatRequest<'_>, param: Param) -> bool {
                 || sent.chat_template_kwargs.is_some()
         }
         Param::ToolStream => sent.tool_stream.is_some(),
-        Param::Summary => sent.reasoning_effort.is_some() && !sent.without_summary,
+        Param::Summary => sent.api == Dialect::Responses && !sent.without_summary,
     }
 }
 
@@ -347,8 +355,8 @@ impl Refusal {
         pieces.filter_map(|piece| piece.trim_end_matches('.').parse().ok())
     }
 
-    fn lesson(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        self.about_api(sent)
+    fn lesson(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        self.about_api(status, sent)
             .or_else(|| self.about_max_tokens(sent))
             .or_else(|| self.about_tools(sent))
             .or_else(|| self.about_efforts(sent))
@@ -358,15 +366,15 @@ impl Refusal {
             .or_else(|| self.about_schemas(sent))
     }
 
-    fn about_api(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let api = if sent.api == Dialect::ChatCompletions {
-            self.says("v1/responses").then_some(Dialect::Responses)
-        } else {
-            let words = ["/chat/completions", "not found", "unknown url", "not support"];
-            let knows_none = self.says("responses") && self.says_any(&words);
-            knows_none.then_some(Dialect::ChatCompletions)
-        };
-        api.map(Lesson::Api)
+    fn about_api(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        match sent.api {
+            Dialect::ChatCompletions => {
+                self.says("v1/responses").then_some(Lesson::Api(Dialect::Responses))
+            }
+            // A server without that path, rather than without that model.
+            Dialect::Responses => (status == 404 && !self.says("model"))
+                .then_some(Lesson::Api(Dialect::ChatCompletions)),
+        }
     }
 
     fn about_max_tokens(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
@@ -552,7 +560,7 @@ impl fmt::Display for Lesson {
             Lesson::SchemaKeyword(keyword) => write!(f, "schemas without {keyword}"),
             Lesson::Api(Dialect::Responses) => f.write_str("asked through /responses"),
             Lesson::Api(Dialect::ChatCompletions) => f.write_str("asked through /chat/completions"),
-            Lesson::NotNative => f.write_str("not asked through its Messages API"),
+            Lesson::NotNative(_) => f.write_str("not asked through its Messages API"),
         }
     }
 }

@@ -51,9 +51,9 @@ pub fn for_responses(chat: ChatRequest<'_>, reasons: bool) -> ResponsesRequest<'
         max_output_tokens: max_tokens.map(|limit| limit.max(MIN_OUTPUT_TOKENS)),
         temperature: chat.temperature,
         top_p: chat.top_p,
-        reasoning: effort.map(|effort| ReasoningConfig {
+        reasoning: (reasons || effort.is_some()).then_some(ReasoningConfig {
             effort,
-            summary: (effort != "none" && !chat.without_summary).then_some("auto"),
+            summary: (effort != Some("none") && !chat.without_summary).then_some("auto"),
         }),
         include: if reasons { ENCRYPTED_REASONING } else { &[] },
         text: chat.response_format.map(|format| TextConfig { format: text_format(format) }),

@@ -277,10 +277,13 @@ impl Translator {
         if let Some(error) = chunk.error.or(groq.error) {
             return Err(stream_error(error, self.input_estimate));
         }
-        if let Some(counts) = chunk.usage.or(groq.usage).filter(|u| u.prompt_tokens.0.is_some()) {
+        let choice = chunk.choices.unwrap_or_default().into_iter().next();
+        let of_choice = choice.as_ref().and_then(|choice| choice.usage);
+        let counts = chunk.usage.or(groq.usage).or(of_choice);
+        if let Some(counts) = counts.filter(|counts| counts.prompt_tokens.0.is_some()) {
             self.usage = Some(usage::translate(&counts));
         }
-        if let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() {
+        if let Some(choice) = choice {
             self.start(sink);
             self.choice(choice);
             self.advance(sink);

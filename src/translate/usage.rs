@@ -8,12 +8,15 @@ use crate::openai::{ResponsesUsage, UpstreamUsage};
 pub fn translate(upstream: &UpstreamUsage) -> Usage {
     let details = upstream.prompt_tokens_details.unwrap_or_default();
     let cached = details.cached_tokens.0.or(upstream.prompt_cache_hit_tokens.0);
-    split(
-        upstream.prompt_tokens.0,
-        cached,
-        details.cache_write_tokens.0,
-        upstream.completion_tokens.0,
-    )
+    let prompt = upstream.prompt_tokens.0;
+    // xAI counts reasoning in the total alone: https://github.com/evalstate/fast-agent/pull/276
+    let output = match (upstream.total_tokens.0, prompt, upstream.completion_tokens.0) {
+        (Some(total), Some(prompt), Some(completion)) => {
+            Some(total.saturating_sub(prompt).max(completion))
+        }
+        (_, _, completion) => completion,
+    };
+    split(prompt, cached, details.cache_write_tokens.0, output)
 }
 
 /// The same for the counts of the Responses API.

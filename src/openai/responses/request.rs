@@ -104,7 +104,8 @@ pub struct NamedTool<'a> {
 
 #[derive(Debug, Serialize)]
 pub struct ReasoningConfig<'a> {
-    pub effort: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<&'static str>,
 }
