@@ -24,6 +24,7 @@ mod response;
 mod route;
 mod serve;
 mod serve_process;
+mod serve_providers;
 mod serve_tls;
 mod serve_upstream;
 mod splits;

@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::client::{Answer, Client};
 use super::upstream::Upstream;
 use super::{KEY, PATIENCE};
@@ -22,12 +24,19 @@ pub struct Setup {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     dotenv: Option<String>,
+    file: Option<String>,
 }
 
 impl Setup {
     /// Without one argument or variable.
     pub fn empty() -> Setup {
-        Setup { arguments: Vec::new(), variables: Vec::new(), dotenv: None }
+        Setup { arguments: Vec::new(), variables: Vec::new(), dotenv: None, file: None }
+    }
+
+    /// With this configuration file.
+    pub fn file(file: Value) -> Setup {
+        let setup = Setup::listening().variable("CCPROXY_CONFIG", "ccproxy.json");
+        Setup { file: Some(file.to_string()), ..setup }
     }
 
     fn listening() -> Setup {
@@ -99,6 +108,10 @@ impl Setup {
         fs::create_dir_all(&directory).expect("cargo's directory can be written to");
         if let Some(text) = &self.dotenv {
             fs::write(directory.join(".env"), text).expect("cargo's directory can be written to");
+        }
+        if let Some(text) = &self.file {
+            let path = directory.join("ccproxy.json");
+            fs::write(path, text).expect("cargo's directory can be written to");
         }
         let mut child = Command::new(env!("CARGO_BIN_EXE_ccproxy"))
             .args(&self.arguments)

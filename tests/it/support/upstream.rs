@@ -144,8 +144,18 @@ impl Connection {
         self.request_after(head)
     }
 
+    /// Reads the next request, which is for `path`.
+    pub fn request_at(&mut self, path: &str) -> Request {
+        let head = self.wire.head();
+        self.request_to(head, path)
+    }
+
     fn request_after(&mut self, head: Head) -> Request {
-        assert_eq!(head.start, "POST /v1/chat/completions HTTP/1.1");
+        self.request_to(head, "/v1/chat/completions")
+    }
+
+    fn request_to(&mut self, head: Head, path: &str) -> Request {
+        assert_eq!(head.start, format!("POST {path} HTTP/1.1"));
         let body = self.wire.body(&head).expect("a POST has a body");
         Request { head, body: serde_json::from_slice(&body).expect("the body is JSON") }
     }
@@ -160,6 +170,12 @@ impl Connection {
     /// Sends one event of the stream.
     pub fn event(&mut self, data: &str) {
         let event = format!("data: {data}\n\n");
+        self.wire.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
+    }
+
+    /// Sends one event with its name.
+    pub fn raw_event(&mut self, name: &str, data: &str) {
+        let event = format!("event: {name}\ndata: {data}\n\n");
         self.wire.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
     }
 
