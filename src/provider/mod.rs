@@ -2,10 +2,12 @@
 //! is seen on the wire. Code reads columns and never compares a name.
 
 mod rows;
+mod schema_rules;
 
 use crate::openai::Dialect;
 use rows::LOW_TO_HIGH;
 pub use rows::PROVIDERS;
+pub use schema_rules::SchemaRules;
 
 /// A service that speaks chat completions.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +73,8 @@ pub struct Provider {
     pub user_after_tool: bool,
     /// What marks a last message that is the assistant's, which the model is to go on with.
     pub prefill: Prefill,
-    /// Keywords that are taken out of every schema.
-    pub schema_drops: &'static [&'static str],
+    /// What schemas have to be like.
+    pub schema: SchemaRules,
     /// Whether models are shown pictures; `<P>_IMAGES` overrides.
     pub images: bool,
     /// Whether pictures may be given by their address.
@@ -262,7 +264,7 @@ impl Provider {
         max_tools: usize::MAX,
         user_after_tool: true,
         prefill: Prefill::Unmarked,
-        schema_drops: &[],
+        schema: SchemaRules::ANY,
         images: true,
         image_urls: true,
         files: false,

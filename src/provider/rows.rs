@@ -6,7 +6,7 @@
 
 use super::{
     Auth, Echo, EffortField, Efforts, FormatSupport, Key, MaxTokensField, Prefill, Provider,
-    ThinkingField, ToolChoiceLimit, ToolId, ToolName,
+    SchemaRules, ThinkingField, ToolChoiceLimit, ToolId, ToolName,
 };
 
 /// The efforts that most services know.
@@ -61,6 +61,18 @@ const OPENAI_RESPONSES: &[&str] = &[
 
 const OPENAI_REASONING: &[&str] = &["o1", "o3", "o4", "gpt-5", "gpt-6"];
 
+/// "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level":
+/// <https://github.com/nspady/google-calendar-mcp/issues/39>; "array schema missing items":
+/// <https://github.com/github/github-mcp-server/issues/1548>; "'…' is not a 'uri-reference'":
+/// <https://github.com/griptape-ai/griptape/issues/2150>
+const OPENAI_SCHEMA: SchemaRules = SchemaRules {
+    drops: &["$id"],
+    plain_root: true,
+    items: true,
+    properties: true,
+    ..SchemaRules::ANY
+};
+
 /// Chat templates of these models know `enable_thinking`:
 /// <https://qwen.readthedocs.io/en/latest/deployment/vllm.html>
 const SWITCHED_BY_TEMPLATE: &[&str] =
@@ -83,7 +95,7 @@ pub static PROVIDERS: &[Provider] = &[
             Efforts::of(&["qwen/qwen3"], &["none", "default"]),
         ],
         max_tools: 128,
-        schema_drops: &["$schema"],
+        schema: SchemaRules { drops: &["$schema"], ..SchemaRules::ANY },
         // Its default model reads text only, and refuses a message that has parts.
         images: false,
         ..Provider::COMPATIBLE
@@ -108,6 +120,7 @@ pub static PROVIDERS: &[Provider] = &[
         max_tools: 128,
         files: true,
         headers: &[("OpenAI-Organization", "OPENAI_ORGANIZATION")],
+        schema: OPENAI_SCHEMA,
         ..Provider::COMPATIBLE
     },
     // https://openrouter.ai/docs/api-reference/chat-completion; what a model does not take is dropped
@@ -155,14 +168,17 @@ pub static PROVIDERS: &[Provider] = &[
         // https://github.com/anomalyco/opencode/issues/28911
         max_tools: 200,
         // https://github.com/openclaw/openclaw/pull/32080
-        schema_drops: &[
-            "minLength",
-            "maxLength",
-            "minItems",
-            "maxItems",
-            "minContains",
-            "maxContains",
-        ],
+        schema: SchemaRules {
+            drops: &[
+                "minLength",
+                "maxLength",
+                "minItems",
+                "maxItems",
+                "minContains",
+                "maxContains",
+            ],
+            ..SchemaRules::ANY
+        },
         ..Provider::COMPATIBLE
     },
     // https://ai.google.dev/gemini-api/docs/openai
@@ -183,19 +199,47 @@ pub static PROVIDERS: &[Provider] = &[
         max_stop: 5,
         // https://github.com/google-gemini/gemini-cli/issues/7878
         tool_name: ToolName::LetterFirst,
-        schema_drops: &[
-            "$schema",
-            "additionalProperties",
-            "propertyNames",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-            "patternProperties",
-            "const",
-            "if",
-            "then",
-            "else",
-        ],
+        // The fields of its `Schema`: https://ai.google.dev/api/caching#Schema
+        schema: SchemaRules {
+            keeps: &[
+                "type",
+                "format",
+                "title",
+                "description",
+                "nullable",
+                "enum",
+                "maxItems",
+                "minItems",
+                "properties",
+                "required",
+                "minProperties",
+                "maxProperties",
+                "minLength",
+                "maxLength",
+                "pattern",
+                "example",
+                "anyOf",
+                "propertyOrdering",
+                "default",
+                "items",
+                "minimum",
+                "maximum",
+            ],
+            // "only 'enum' and 'date-time' are supported for STRING type":
+            // https://github.com/google-gemini/gemini-cli/issues/3178
+            formats: &["enum", "date-time", "float", "double", "int32", "int64"],
+            plain_root: true,
+            inline_refs: true,
+            merge_all_of: true,
+            any_of_alone: true,
+            single_type: true,
+            const_to_enum: true,
+            string_enums: true,
+            required_exist: true,
+            typed: true,
+            items: true,
+            ..SchemaRules::ANY
+        },
         // https://ai.google.dev/gemini-api/docs/thought-signatures
         echo: Echo::ThoughtSignature,
         ..Provider::COMPATIBLE
@@ -404,6 +448,16 @@ pub static PROVIDERS: &[Provider] = &[
         echo: Echo::ReasoningContent,
         native: Some("https://api.moonshot.ai/anthropic"),
         native_models: &[""],
+        // "type is not defined", "when using anyOf, type should be defined in anyOf items", "conflicting
+        // keywords found after $ref expansion": https://github.com/MoonshotAI/kimi-cli/issues/2061
+        schema: SchemaRules {
+            drops: &["$defs", "definitions"],
+            plain_root: true,
+            inline_refs: true,
+            any_of_alone: true,
+            typed: true,
+            ..SchemaRules::ANY
+        },
         ..Provider::COMPATIBLE
     },
     // https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions
@@ -446,6 +500,7 @@ pub static PROVIDERS: &[Provider] = &[
         no_stop_models: OPENAI_REASONING,
         max_tools: 128,
         files: true,
+        schema: OPENAI_SCHEMA,
         ..Provider::COMPATIBLE
     },
     // https://docs.vllm.ai/en/stable/serving/openai_compatible_server/

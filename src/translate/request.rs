@@ -198,8 +198,7 @@ fn response_format<'a>(
     let Some(raw) = format.schema else { return (None, None) };
     match provider.response_format {
         FormatSupport::JsonSchema => {
-            let drops = [provider.schema_drops, keywords].concat();
-            let schema = schema::without(raw, &drops);
+            let schema = schema::format(raw, &provider.schema, keywords);
             let json_schema = Some(JsonSchema { name: "output", schema });
             (Some(ResponseFormat { kind: FormatKind::JsonSchema, json_schema }), None)
         }

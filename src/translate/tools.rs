@@ -130,8 +130,7 @@ fn parameters<'a>(
     provider: &Provider,
     keywords: &[&'static str],
 ) -> Cow<'a, RawValue> {
-    let drops = [provider.schema_drops, keywords].concat();
-    schema::object(input_schema, &drops)
+    schema::object(input_schema, &provider.schema, keywords)
 }
 
 /// The names in the `tool_reference` blocks of the conversation's tool results.

@@ -1,0 +1,156 @@
+//! JSON objects as lists of their entries, in their order, with the values as JSON text.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A key, and its value as JSON.
+pub type Entry<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// The entries of an object.
+#[derive(Debug, Default, Clone)]
+pub struct Entries<'a>(pub Vec<Entry<'a>>);
+
+impl<'a> Entries<'a> {
+    /// Those of an object, or `None` if `json` is none.
+    pub fn parse(json: &'a str) -> Option<Entries<'a>> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// As [`Entries::parse`], of JSON that does not live as long.
+    pub fn parse_owned(json: &str) -> Option<Entries<'a>> {
+        let entries = Entries::parse(json)?.0.into_iter();
+        Some(Entries(entries.map(|(k, v)| (owned(k), owned(v))).collect()))
+    }
+
+    pub fn parse_cow(json: &Cow<'a, str>) -> Option<Entries<'a>> {
+        match json {
+            Cow::Borrowed(json) => Entries::parse(json),
+            Cow::Owned(json) => Entries::parse_owned(json),
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Cow<'a, str>> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, value)| value)
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Takes out every entry of `key`; returns the value of the first.
+    pub fn take(&mut self, key: &str) -> Option<Cow<'a, str>> {
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        let (_, value) = self.0.remove(at);
+        self.0.retain(|(k, _)| k != key);
+        Some(value)
+    }
+
+    /// Gives `key` this value, where it stands or at the end.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
+        let entry = (Cow::Borrowed(key), value.into());
+        match self.0.iter().position(|(k, _)| k == key) {
+            Some(at) => {
+                self.0[at] = entry;
+                let mut nth = 0;
+                self.0.retain(|(k, _)| {
+                    nth += 1;
+                    nth <= at + 1 || k != key
+                });
+            }
+            None => self.0.push(entry),
+        }
+    }
+
+    /// Puts `key` first.
+    pub fn set_first(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
+        self.take(key);
+        self.0.insert(0, (Cow::Borrowed(key), value.into()));
+    }
+
+    /// Adds those of `other` whose keys are not there yet.
+    pub fn add_missing(&mut self, other: Entries<'a>) {
+        let mut keys: HashSet<_> = self.0.iter().map(|(key, _)| key.clone()).collect();
+        self.0.extend(other.0.into_iter().filter(|(key, _)| keys.insert(key.clone())));
+    }
+
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{");
+        for (key, value) in &self.0 {
+            push_key(&mut json, key);
+            json.push_str(value);
+        }
+        json.push('}');
+        json
+    }
+}
+
+fn owned<'a>(text: Cow<'_, str>) -> Cow<'a, str> {
+    Cow::Owned(text.into_owned())
+}
+
+/// Writes `"key":`, after a comma if it is not the first.
+pub fn push_key(out: &mut String, key: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str(&quoted(key));
+    out.push(':');
+}
+
+pub fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string always serializes")
+}
+
+/// The items of an array as JSON, or `None` if `json` is none.
+pub fn list(json: &str) -> Option<Vec<&str>> {
+    let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+    Some(items.into_iter().map(RawValue::get).collect())
+}
+
+pub fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    let mut json = String::from("[");
+    for item in items {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        json.push_str(item.as_ref());
+    }
+    json.push(']');
+    json
+}
+
+/// The text of a JSON string, or `None` if `json` is none.
+pub fn string(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entries<'a>, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Key, &RawValue>()? {
+                    entries.push((key.0, Cow::Borrowed(value.get())));
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
