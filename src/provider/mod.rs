@@ -142,8 +142,8 @@ pub enum ThinkingField {
 pub enum ToolName {
     /// `[a-zA-Z0-9_-]`
     Plain,
-    /// The same, and a letter or `_` first.
-    LetterFirst,
+    /// The same, a letter or `_` first, and so many characters at least.
+    LetterFirst(usize),
     /// `[a-zA-Z0-9_]`
     WithoutDash,
 }

@@ -198,7 +198,7 @@ pub static PROVIDERS: &[Provider] = &[
         ],
         max_stop: 5,
         // https://github.com/google-gemini/gemini-cli/issues/7878
-        tool_name: ToolName::LetterFirst,
+        tool_name: ToolName::LetterFirst(1),
         // The fields of its `Schema`: https://ai.google.dev/api/caching#Schema
         schema: SchemaRules {
             keeps: &[
@@ -441,7 +441,7 @@ pub static PROVIDERS: &[Provider] = &[
         tool_choice: ToolChoiceLimit::NotForcedInThinking,
         parallel_tool_calls: false,
         // https://github.com/MoonshotAI/kimi-cli/issues/1773
-        tool_name: ToolName::LetterFirst,
+        tool_name: ToolName::LetterFirst(3),
         max_tools: 128,
         prefill: Prefill::Partial,
         // https://github.com/continuedev/continue/issues/11600
@@ -527,8 +527,8 @@ pub static PROVIDERS: &[Provider] = &[
         key: Key::Optional,
         // It has one, whatever it is called.
         model: "default",
+        // Whatever the model is called; a template that has no such switch ignores it.
         thinking: ThinkingField::ChatTemplate,
-        thinking_models: SWITCHED_BY_TEMPLATE,
         top_k: true,
         max_stop: usize::MAX,
         // An object is read as "auto":

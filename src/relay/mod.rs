@@ -103,6 +103,9 @@ impl<W: EventWriter> Stream<W> {
     /// `model` names what the client asked for; nothing of an earlier answer has reached the client.
     pub fn prepare(&mut self, prepare: impl FnOnce(&mut Translator), native: Option<String>) {
         prepare(&mut self.translator);
+        if !self.begun {
+            self.translator.forget_start();
+        }
         let has_started = self.translator.has_started();
         self.native = native.map(|model| Native::new(model, has_started));
         self.out.clear();
@@ -193,8 +196,12 @@ pub fn stream<W: EventWriter>(
             let Stream { translator, out, .. } = &mut *stream;
             let translated = decode(decoder, translator, out);
             let ended = translator.is_ended();
+            // The start alone can wait: until something is said, another provider can be asked.
+            let says_something = translator.has_content() || ended;
             // What came before an error is the client's.
-            stream.flush()?;
+            if stream.begun || says_something {
+                stream.flush()?;
+            }
             translated?;
             Ok(ended)
         })

@@ -6,7 +6,7 @@ use super::learned::{EFFORTS, Learned};
 use super::report::Report;
 use super::tools::{self, ToolNames};
 use super::{conversation, schema};
-use crate::anthropic::{MessagesRequest, OutputFormat};
+use crate::anthropic::{MessagesRequest, OutputFormat, Role};
 use crate::error::Error;
 use crate::openai::{
     ChatRequest, Dialect, EnableThinking, FormatKind, JsonSchema, Reasoning, ResponseFormat,
@@ -144,6 +144,11 @@ fn thinks(
         return Some(false);
     }
     if provider.thinks_in_streams_only && request.stream != Some(true) {
+        return Some(false);
+    }
+    // "Assistant response prefill is incompatible with enable_thinking", of llama.cpp.
+    let is_begun = request.messages.last().is_some_and(|last| last.role == Role::Assistant);
+    if is_begun && provider.thinking == ThinkingField::ChatTemplate {
         return Some(false);
     }
     request.thinking.as_ref().map(|thinking| thinking.kind != "disabled")

@@ -204,6 +204,11 @@ impl Translator {
         *self = Translator { state: self.state, ..fresh };
     }
 
+    /// The message's start has not gone out after all.
+    pub fn forget_start(&mut self) {
+        self.state = State::Idle;
+    }
+
     /// Whether the message's start has gone out.
     pub fn has_started(&self) -> bool {
         self.state != State::Idle

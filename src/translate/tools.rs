@@ -156,11 +156,14 @@ pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, st
     let rule = provider.tool_name;
     let takes_dash = rule != ToolName::WithoutDash;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && takes_dash);
-    let begins = |name: &str| {
-        rule != ToolName::LetterFirst
-            || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    let (needs_letter, least) = match rule {
+        ToolName::LetterFirst(least) => (true, least),
+        ToolName::Plain | ToolName::WithoutDash => (false, 1),
     };
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && begins(name) {
+    let begins = |name: &str| {
+        !needs_letter || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    };
+    if (least..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && begins(name) {
         return name.clone();
     }
     let mut short = String::from(if begins(name) { "" } else { "_" });

@@ -86,7 +86,7 @@ fn a_provider_that_fails_is_replaced_before_a_byte_of_its_answer() {
         assert_eq!(metric(&proxy, "ccproxy_fallbacks_total{provider=\"first\"}"), Some(1.0));
         proxy.wait_for_line("first failed, second is asked");
         let whole = |c: &mut Connection| c.complete("from the second");
-        let (_, mut client) = fall_back(false, fails, whole);
+        let (_proxy, mut client) = fall_back(false, fails, whole);
         let answer = client.answer();
         assert_eq!(answer.message(), "from the second", "{told}");
         assert_eq!(answer.header("x-ccproxy-fallback"), Some(told));

@@ -122,6 +122,11 @@ impl Wire {
 
     /// Closes, also if the other side has sent what nobody read.
     pub fn close(self) {
+        self.hang_up();
+    }
+
+    /// The same, for who only borrows it.
+    pub fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
