@@ -421,7 +421,7 @@ OPENAI_RULES = (
         )
     ),
     # https://github.com/github/github-mcp-server/issues/1548
-    tool_schemas(lacks("object", "properties"), INVALID_SCHEMA),
+    tool_schemas(lacks("object", "properties"), INVALID_SCHEMA, inner=False),
     # https://github.com/evalstate/fast-agent/issues/143
     tool_schemas(lacks("array", "items"), INVALID_SCHEMA),
     # https://github.com/camel-ai/camel/issues/2215

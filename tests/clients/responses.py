@@ -295,7 +295,9 @@ def schema_refusals(param, name, schema, context=()):
     if not isinstance(schema, dict):
         return
     for kind, key in [("object", "properties"), ("array", "items")]:
-        if schema.get("type") == kind and key not in schema:
+        # Only the whole is known to need properties.
+        asked = kind == "array" or not context
+        if asked and schema.get("type") == kind and key not in schema:
             message = f"In context={context!r}, {kind} schema missing {key}."
             message = f"Invalid schema for function '{name}': {message}"
             yield Refusal(message, param, "invalid_function_parameters")

@@ -285,12 +285,13 @@ def schemas(schema):
             yield from schemas(schema)
 
 
-def tool_schemas(wrong, refusal):
-    """`wrong` tells of one schema what is wrong with it, or nothing."""
+def tool_schemas(wrong, refusal, inner=True):
+    """`wrong` tells of one schema what is wrong with it, or nothing; `inner` ones are asked as well."""
 
     def rule(body):
         for index, function in tools_of(body):
-            for schema in schemas(function.get("parameters")):
+            whole = function.get("parameters") or {}
+            for schema in schemas(whole) if inner else [whole]:
                 what = wrong(schema)
                 if what:
                     yield said(refusal, index=index, tool=function.get("name"), what=what)
