@@ -243,18 +243,23 @@ def rate_limit(suite):
     suite.check("rate limit: it waits as told", 0.95 <= second - first < 5, second - first)
 
 
+OVERFLOW = openai_error(
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. "
+    "Please reduce the length of the messages.",
+    "invalid_request_error",
+    "context_length_exceeded",
+)
+
+
 def context_overflow(suite):
-    overflow = openai_error(
-        "This model's maximum context length is 8192 tokens. However, your messages resulted in "
-        "9001 tokens. Please reduce the length of the messages.",
-        "invalid_request_error",
-        "context_length_exceeded",
-    )
-    script = suite.script(Step(status=400, error=overflow))
-    with Session() as session:
-        session.run(suite.proxy, script.prompt)
-    reason = session.result.get("terminal_reason")
-    suite.equal("context overflow: terminal_reason", reason, "prompt_too_long")
+    """As an answer of its own, or inside a stream that has said nothing yet."""
+    for step in [Step(status=400, error=OVERFLOW), Step(broken="refused", error=OVERFLOW)]:
+        script = suite.script(step)
+        with Session() as session:
+            session.run(suite.proxy, script.prompt)
+        reason = session.result.get("terminal_reason")
+        name = "context overflow, " + (step.broken or "an answer")
+        suite.equal(f"{name}: terminal_reason", reason, "prompt_too_long")
 
 
 def upstream_key_refused(suite):

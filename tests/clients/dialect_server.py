@@ -83,7 +83,7 @@ class DialectHandler(ScriptedHandler):
         if key_headers and not key_of(headers, key_headers).startswith(API_KEY):
             refusals = [WRONG_KEY, *refusals]
         refusal = refusals[0] if refusals else None
-        script, step = upstream.next_step(body.get("messages"))
+        script, step = upstream.next_step(without_fillers(body.get("messages") or []))
         missing = [tool for tool, _ in step.tools if tool not in offered(body)]
         found = [f"tool {tool!r} of the script was not offered" for tool in missing]
         received = Received(script, time.monotonic(), headers, body, found, self.path, original)
@@ -144,6 +144,19 @@ class DialectHandler(ScriptedHandler):
         self.end_stream()
 
 
+def without_fillers(messages):
+    """The conversation without answers that only keep a user's message from following results."""
+    kept = []
+    for index, message in enumerate(messages):
+        around = [
+            m.get("role") for m in (messages[index - 1], messages[(index + 1) % len(messages)])
+        ]
+        filler = message.get("role") == "assistant" and not message.get("tool_calls")
+        if not (filler and around == ["tool", "user"]):
+            kept.append(message)
+    return kept
+
+
 def offered(body):
     return [(tool.get("function") or tool).get("name") for tool in body.get("tools") or []]
 
@@ -163,9 +176,9 @@ def envelope(kind, dialect, body):
 
 def completion(dialect, body, step):
     message = {"role": "assistant", "content": step.text or None}
-    if thinks(dialect, body, step):
-        message |= whole_reasoning(dialect, body, step)
     calls = tool_calls(dialect, body, step)
+    if thinks(dialect, body, step):
+        message |= whole_reasoning(dialect, body, step, calls)
     if calls:
         for call in calls:
             call.pop("index", None)
@@ -177,11 +190,12 @@ def completion(dialect, body, step):
     return whole | {"choices": [choice], "usage": usage(step)}
 
 
-def whole_reasoning(dialect, body, step):
+def whole_reasoning(dialect, body, step, calls):
     if dialect.reasoning == "parts":
         return {"content": [thinking_part(step.reasoning), *text_parts(step.text)]}
     if dialect.reasoning == "details":
-        return {"reasoning": step.reasoning, "reasoning_details": [detail(body, step.reasoning)]}
+        details = [detail(body, step.reasoning), *details_of_call(dialect, body, calls)]
+        return {"reasoning": step.reasoning, "reasoning_details": details}
     return {dialect.reasoning: step.reasoning}
 
 
@@ -263,12 +277,8 @@ def reasoning_deltas(dialect, body, step):
 def call_deltas(dialect, body, step):
     in_pieces = dialect.calls == "pieces" or dialect.calls == "asked" and body.get("tool_stream")
     calls = tool_calls(dialect, body, step)
-    if calls and dialect.reasoning == "details" and body["model"].startswith("google/"):
-        # What Gemini signs belongs to a call and has its id.
-        identifier = calls[0]["id"]
-        place = {"format": "google-gemini-v1", "index": 1}
-        data = {"id": identifier, "data": sign("encrypted", identifier)}
-        yield {"content": "", "reasoning_details": [{"type": "reasoning.encrypted"} | data | place]}
+    for sealed in details_of_call(dialect, body, calls):
+        yield {"content": "", "reasoning_details": [sealed]}
     for call in calls:
         arguments = call["function"]["arguments"]
         if not in_pieces:
@@ -280,6 +290,15 @@ def call_deltas(dialect, body, step):
             if "index" in call:
                 rest["index"] = call["index"]
             yield {"tool_calls": [rest]}
+
+
+def details_of_call(dialect, body, calls):
+    """What Gemini signs belongs to a call and has its id."""
+    if calls and dialect.reasoning == "details" and body["model"].startswith("google/"):
+        identifier = calls[0]["id"]
+        place = {"format": "google-gemini-v1", "index": 1}
+        data = {"id": identifier, "data": sign("encrypted", identifier)}
+        yield {"type": "reasoning.encrypted"} | data | place
 
 
 def tool_calls(dialect, body, step):

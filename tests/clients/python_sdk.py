@@ -538,7 +538,7 @@ def retry(suite):
 
 def broken_answers(suite):
     """A broken answer must never look like a finished message."""
-    for broken in ["cut", "ended", "error"]:
+    for broken in ["cut", "ended", "error", "failed"]:
         for content in [{"text": "A text that is cut off"}, {"tools": TWO_CALLS}]:
             step, options = Step(broken=broken, **content), {"tools": [WEATHER]}
             name = f"a stream of {next(iter(content))}, {broken}"

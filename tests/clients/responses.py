@@ -804,18 +804,12 @@ def argument_events(item, step):
     yield {"type": f"{start}.done", "arguments": arguments, "name": item["name"]}
 
 
-def error_event(message, number, code="server_error"):
-    """What a stream ends with when the server fails in the middle of it.
+def failed_event(body, message, number, code="server_error"):
+    """What a stream may end with when the server fails in the middle of it.
 
-    The reference has these fields in the event itself; on the wire they were seen inside `error`:
+    Or an event `error`, whose fields were seen inside an object `error`, other than in the reference:
     <https://github.com/openai/codex/issues/8145>.
     """
-    error = {"type": "server_error", "code": code, "message": message, "param": None}
-    return {"type": "error", "sequence_number": number, "error": error}
-
-
-def failed_event(body, message, number, code="server_error"):
-    """The other way to fail: the response itself says so."""
     response = envelope(body, Step()) | {"status": "failed"}
     response["error"] = {"code": code, "message": message}
     return {"type": "response.failed", "response": response, "sequence_number": number}

@@ -285,13 +285,12 @@ def schemas(schema):
             yield from schemas(schema)
 
 
-def tool_schemas(wrong, refusal, inner=True):
-    """`wrong` tells of one schema what is wrong with it, or nothing; `inner` ones are asked as well."""
+def tool_schemas(wrong, refusal):
+    """`wrong` tells of one schema what is wrong with it, or nothing."""
 
     def rule(body):
         for index, function in tools_of(body):
-            whole = function.get("parameters") or {}
-            for schema in schemas(whole) if inner else [whole]:
+            for schema in schemas(function.get("parameters")):
                 what = wrong(schema)
                 if what:
                     yield said(refusal, index=index, tool=function.get("name"), what=what)
@@ -319,13 +318,6 @@ def has_keyword(keywords):
 
     def wrong(schema):
         return next((word for word in words if word in schema), None)
-
-    return wrong
-
-
-def lacks(kind, key):
-    def wrong(schema):
-        return key if schema.get("type") == kind and key not in schema else None
 
     return wrong
 
@@ -560,7 +552,10 @@ DUMMY_SIGNATURES = ["skip_thought_signature_validator", "context_engineering_is_
 
 
 def thought_signatures(missing, wrong):
-    """The first call of each message since the last one of the user is signed; any signature is right."""
+    """The first call of each message since the last one of the user is signed; any signature is right.
+
+    A client may have added arguments that it filled in itself.
+    """
 
     def rule(body):
         messages = body.get("messages") or []
@@ -569,12 +564,14 @@ def thought_signatures(missing, wrong):
             for position, call in enumerate(message.get("tool_calls") or []):
                 google = (call.get("extra_content") or {}).get("google") or {}
                 signature, function = google.get("thought_signature"), call.get("function") or {}
-                covered = [function.get("name"), parsed(function.get("arguments"))]
+                arguments = parsed(function.get("arguments"))
                 if signature is None:
                     if position == 0 and index > max(users, default=0):
                         yield said(missing, index=index, name=function.get("name"))
-                elif signature not in DUMMY_SIGNATURES and signed("thought", signature) != covered:
-                    yield said(wrong, index=index, name=function.get("name"))
+                elif signature not in DUMMY_SIGNATURES:
+                    name, given = signed("thought", signature) or ("", {})
+                    if name != function.get("name") or {**arguments, **given} != arguments:
+                        yield said(wrong, index=index, name=function.get("name"))
 
     return rule
 
@@ -589,10 +586,11 @@ def reasoning_details(refusal):
                 kind, identifier = detail.get("type"), detail.get("id")
                 if kind == "reasoning.text":
                     right = signed("text", detail.get("signature")) == [detail.get("text")]
+                elif detail.get("format") == "google-gemini-v1" and kind == "reasoning.encrypted":
+                    # https://github.com/UKGovernmentBEIS/inspect_ai/issues/3986
+                    right = signed("encrypted", detail.get("data")) and identifier in calls
                 elif kind == "reasoning.encrypted":
                     right = signed("encrypted", detail.get("data")) == [identifier]
-                    if detail.get("format") == "google-gemini-v1":
-                        right = right and identifier in calls
                 else:
                     right = kind == "reasoning.summary" and bool(detail.get("summary"))
                 if not right:

@@ -42,7 +42,8 @@ class Step:
     error: object = None
     retry_after: str = ""
     # How a stream breaks after three chunks: "cut" (connection closed), "ended" (clean end without
-    # finish_reason) or "error" (an error object).
+    # finish_reason), "error" (an error object) or "failed" (a response that says so, the same for chat
+    # completions); or "refused": `error` comes inside the stream, before anything is said.
     broken: str = ""
 
     def given(self):

@@ -68,8 +68,8 @@ class Handler(ScriptedHandler):
             self.send_response_events(body, step)
         elif body.get("stream"):
             self.send_chunks(body, step)
-        elif step.broken == "error":
-            self.send(500, openai_error("scripted error"))
+        elif step.broken in ("error", "failed", "refused"):
+            self.send(500, step.error or openai_error("scripted error"))
         elif self.path == "/v1/responses":
             self.send(200, responses.whole(body, step), cut=bool(step.broken))
         else:
@@ -77,13 +77,16 @@ class Handler(ScriptedHandler):
 
     def send_chunks(self, body, step):
         self.start_stream()
+        if step.broken == "refused":
+            self.send_event(step.error)
+            return self.end_stream()
         for count, chunk in enumerate(chunks(body, step)):
             if step.broken and count == 3:
                 break
             self.send_event(chunk)
         if step.broken == "cut":
             return self.cut()
-        if step.broken == "error":
+        if step.broken in ("error", "failed"):
             self.send_event(openai_error("The server had an error"))
         elif not step.broken:
             self.send_event("[DONE]")
@@ -93,14 +96,18 @@ class Handler(ScriptedHandler):
         self.start_stream()
         for event in responses.events(body, step):
             # The first two say nothing, and the next two only that something begins.
-            if step.broken and event["sequence_number"] == 5:
+            if step.broken and event["sequence_number"] == (2 if step.broken == "refused" else 5):
                 break
             self.send_event(event, event["type"])
         if step.broken == "cut":
             return self.cut()
-        if step.broken == "error":
-            error = responses.error_event("The server had an error", 5)
+        if step.broken in ("error", "refused"):
+            error = step.error or openai_error("The server had an error")
+            error = {"type": "error", "sequence_number": 5} | error
             self.send_event(error, error["type"])
+        elif step.broken == "failed":
+            failed = responses.failed_event(body, "The server had an error", 5)
+            self.send_event(failed, failed["type"])
         self.end_stream()
 
 
