@@ -196,7 +196,7 @@ def whole_reasoning(dialect, body, step, calls):
     if dialect.reasoning == "details":
         details = [detail(body, step.reasoning), *details_of_call(dialect, body, calls)]
         return {"reasoning": step.reasoning, "reasoning_details": details}
-    return {dialect.reasoning: step.reasoning}
+    return {dialect.reasoning_field(body["model"]): step.reasoning}
 
 
 def thinking_part(text):
@@ -264,7 +264,7 @@ def reasoning_deltas(dialect, body, step):
             details = [part | {key: piece}] if key else []
             yield {"content": "", "reasoning": piece, "reasoning_details": details}
         else:
-            yield {dialect.reasoning: piece}
+            yield {dialect.reasoning_field(body["model"]): piece}
     if dialect.reasoning == "details":
         whole = detail(body, step.reasoning)
         if "signature" in whole:

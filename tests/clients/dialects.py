@@ -192,6 +192,8 @@ class Dialect:
     rules: tuple
     # Where the reasoning stands: a field, "details" (OpenRouter), "parts" (Mistral) or nowhere.
     reasoning: str = "reasoning_content"
+    # Models that show it in another field.
+    reasoning_elsewhere: tuple = ()
     # Models that show no reasoning.
     silent_models: tuple = ()
     # Whether the arguments of a call come in pieces: always, never, or if `tool_stream` asks.
@@ -201,7 +203,7 @@ class Dialect:
     index: str = "counted"
     # Whether each message's first call carries a signature.
     signs: bool = False
-    # Where the model wants its own reasoning back, as it was.
+    # Where the model wants its own reasoning back, as it was; "same" is where it stood.
     echo: str = ""
     # What `finish_reason` says of calls.
     finish: str = "tool_calls"
@@ -226,6 +228,12 @@ class Dialect:
     native_key_headers: tuple = ("authorization", "x-api-key")
     # Whether `count_tokens` is answered there.
     count_tokens: bool = False
+
+    def reasoning_field(self, model):
+        for start, name in self.reasoning_elsewhere:
+            if model.startswith(start):
+                return name
+        return self.reasoning
 
     def refusals(self, body):
         for rule in self.rules:
@@ -1138,8 +1146,9 @@ DIALECTS = {
         base="/v1",
         models=("zai-org/GLM-5.2", "openai/gpt-oss-120b"),
         error=openai_form,
+        reasoning_elsewhere=(("openai/gpt-oss", "reasoning"),),
         usage="always",
-        echo="reasoning_content",
+        echo="same",
         rules=(
             within(
                 "temperature",
@@ -1479,9 +1488,9 @@ DIALECTS = {
     # https://lmstudio.ai/docs/developer/openai-compat/chat-completions
     "lmstudio": Dialect(
         base="/v1",
-        models=("openai/gpt-oss-20b",),
+        models=("openai/gpt-oss-20b", "qwen3-coder"),
         error=lmstudio_form,
-        reasoning="reasoning",
+        reasoning_elsewhere=(("openai/gpt-oss", "reasoning"),),
         call_id=nine_characters,
         key_headers=(),
         unknown_path_status=200,

@@ -26,6 +26,8 @@ from rules import sign, signed
 from script import API_KEY, Step
 
 MODEL = "claude-opus-5-5"
+BETAS = "context-management-2025-06-27,mid-conversation-system-2026-04-07"
+FURNITURE = "what Claude Code adds"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def all_runs():
 # --- Asking --------------------------------------------------------------------------------------
 
 
-def ask(proxy, body):
+def ask(proxy, body, path="/v1/messages?beta=true"):
     """Returns the status, and the message or what is said instead of one."""
     address = urllib.parse.urlsplit(proxy.url).netloc
     connection = http.client.HTTPConnection(address, timeout=30)
@@ -91,9 +93,9 @@ def ask(proxy, body):
         "content-type": "application/json",
         "x-api-key": "any",
         "anthropic-version": "2023-06-01",
-        "anthropic-beta": "context-management-2025-06-27,mid-conversation-system-2026-04-07",
+        "anthropic-beta": BETAS,
     }
-    connection.request("POST", "/v1/messages?beta=true", json.dumps(body), headers)
+    connection.request("POST", path, json.dumps(body), headers)
     response = connection.getresponse()
     raw = response.read().decode()
     connection.close()
@@ -222,7 +224,7 @@ def requests(prompt):
     ]
     session = json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": "s" * 36})
     yield (
-        "what Claude Code adds",
+        FURNITURE,
         {
             "messages": [user(text("<system-reminder>x</system-reminder>"), prompt | CACHED)],
             "system": furniture,
@@ -503,6 +505,24 @@ def recorded_requests(suite, run, proxy):
         suite.check(f"{run.name}: learns from a refusal", count == 1, f"{count} times: {refused}")
 
 
+def other_checks(suite, run, proxy):
+    """What is passed on to a place that speaks the Messages API itself, and the count of tokens."""
+    script = suite.script(Step(text="Fine."))
+    body = {"model": MODEL, "max_tokens": 32000} | dict(requests(text(script.prompt)))[FURNITURE]
+    ask(proxy, body)
+    received = script.requests[-1]
+    if run.api == "native":
+        name = f"{run.name}: it is passed on"
+        suite.equal(f"{name}: model", received.body["model"], run.model)
+        suite.equal(f"{name}: anthropic-beta", received.headers.get("anthropic-beta"), BETAS)
+        for field in ["messages", "tools", "thinking", "output_config", "max_tokens"]:
+            suite.equal(f"{name}: {field}", received.body.get(field), body[field])
+    counted = {field: body[field] for field in ["model", "messages", "system", "tools"]}
+    status, message = ask(proxy, counted, "/v1/messages/count_tokens")
+    right = status == 200 and type(message.get("input_tokens")) is int
+    suite.check(f"{run.name}: count_tokens", right, f"{status} {message}")
+
+
 def calling():
     return Step(reasoning="Let me see.", text="I look.", tools=[["Read", {"path": "/é"}]])
 
@@ -586,8 +606,9 @@ def check_echo(suite, run, name, received, steps):
         return
     answers = [m for m in received.body["messages"] if m["role"] == "assistant"]
     for answer, step in zip(answers, steps, strict=True):
-        if run.dialect.echo == "reasoning_content":
-            suite.equal(f"{name}: echo", answer.get("reasoning_content"), step.reasoning)
+        if run.dialect.echo in ("reasoning_content", "same"):
+            field = run.dialect.reasoning_field(run.model)
+            suite.equal(f"{name}: echo in {field}", answer.get(field), step.reasoning)
         elif run.dialect.echo == "reasoning_details":
             suite.check(f"{name}: echo", answer.get("reasoning_details"), answer)
         elif run.dialect.echo == "thought_signature":
@@ -617,6 +638,7 @@ def play(suite, run, server):
             if run.loop:
                 suite.run(lambda suite: claude_code_loop(suite, run, proxy))
             suite.run(lambda suite: recorded_requests(suite, run, proxy))
+            suite.run(lambda suite: other_checks(suite, run, proxy))
             suite.check(f"{run.name}: the proxy is still running", proxy.alive())
         suite.run(lambda suite: reasoning_comes_back(suite, run, server))
     except RuntimeError as error:
