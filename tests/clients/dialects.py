@@ -997,7 +997,15 @@ DIALECTS = {
         models=("deepseek-v4-pro", "deepseek-flash"),
         error=deepseek_form,
         native="/anthropic",
-        native_rules=(native.results_first, native.thinking_beside_calls),
+        native_rules=(
+            native.results_first,
+            # https://github.com/decolua/9router/issues/2397
+            native.thinking_beside_calls(
+                Refusal(
+                    "The `content[].thinking` in the thinking mode must be passed back to the API."
+                )
+            ),
+        ),
         echo="reasoning_content",
         rules=(
             # https://github.com/JohnnyZ93/oai-compatible-copilot/issues/215
@@ -1265,7 +1273,15 @@ DIALECTS = {
         call_id=kimi_id,
         usage="choice",
         native="/anthropic",
-        native_rules=(native.thinking_beside_calls,),
+        native_rules=(
+            # https://github.com/anthropics/claude-code/issues/37757
+            native.thinking_beside_calls(
+                Refusal(
+                    "thinking is enabled but reasoning_content is missing in assistant tool call "
+                    "message at index {index}"
+                )
+            ),
+        ),
         echo="reasoning_content",
         rules=(
             # https://github.com/continuedev/continue/issues/11600

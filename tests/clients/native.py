@@ -6,7 +6,7 @@ Follows <https://platform.claude.com/docs/en/api/messages>.
 import itertools
 import json
 
-from rules import sign, signed
+from rules import said, sign, signed
 from script import Refusal, pieces
 
 # --- What is refused: rules take the headers and the body ----------------------------------------
@@ -14,7 +14,7 @@ from script import Refusal, pieces
 FIELDS = set(
     """
     cache_control container context_management fallbacks inference_geo max_tokens mcp_servers messages
-    metadata model output_config output_format service_tier speed stop_sequences stream system
+    metadata model output_config output_format safeguards service_tier speed stop_sequences stream system
     temperature thinking tool_choice tools top_k top_p
     """.split()
 )
@@ -68,16 +68,18 @@ def thinking_is_signed(headers, body):
                 yield Refusal(f"{place}: Invalid `signature` in `thinking` block")
 
 
-def thinking_beside_calls(headers, body):
-    """https://github.com/decolua/9router/issues/2397, https://github.com/anthropics/claude-code/issues/37757"""
-    if (body.get("thinking") or {}).get("type") == "disabled":
-        return
-    for _, content in blocks(body, "assistant"):
-        kinds = [block.get("type") for block in content]
-        if "tool_use" in kinds and "thinking" not in kinds:
-            yield Refusal(
-                "The `content[].thinking` in the thinking mode must be passed back to the API."
-            )
+def thinking_beside_calls(refusal):
+    """A message with calls brings the thinking that led to them."""
+
+    def rule(headers, body):
+        if (body.get("thinking") or {}).get("type") == "disabled":
+            return
+        for index, content in blocks(body, "assistant"):
+            kinds = [block.get("type") for block in content]
+            if "tool_use" in kinds and "thinking" not in kinds:
+                yield said(refusal, index=index)
+
+    return rule
 
 
 def results_first(headers, body):
