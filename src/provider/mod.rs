@@ -205,10 +205,12 @@ pub enum FormatSupport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
     None,
-    /// `reasoning_content`, the text, beside tool calls; `""` if it is not known.
+    /// `reasoning_content`, the text; `""` beside tool calls if it is not known.
     ReasoningContent,
-    /// `reasoning`, the text, beside tool calls.
+    /// `reasoning`, the text.
     Reasoning,
+    /// The text, in the one of these two fields that it came in.
+    SameField,
     /// `reasoning_details`, as they came.
     ReasoningDetails,
     /// `extra_content.google.thought_signature` of each tool call, as it came.

@@ -360,7 +360,7 @@ pub static PROVIDERS: &[Provider] = &[
         tool_name: ToolName::WithoutDash,
         top_k: true,
         parallel_tool_calls: false,
-        echo: Echo::ReasoningContent,
+        echo: Echo::SameField,
         ..Provider::COMPATIBLE
     },
     // https://github.com/fw-ai-external/python-sdk/blob/main/src/fireworks/types/chat/completion_create_params.py

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | OpenRouter's `reasoning_details` | `signature`, or `data` of `redacted_thinking` | `ccproxy1:reasoning_details:[…]` |
 //! | OpenAI's `reasoning` items | the same | `ccproxy1:reasoning_item:{…}` |
+//! | the field `reasoning`, where others have `reasoning_content` | the same | `ccproxy1:reasoning` |
 //! | Gemini's `thought_signature` of a call | the id of the `tool_use` | `toolu_…-ccproxy1-…` |
 //!
 //! A signature that Gemini puts on a text is left out: it may be missing in the next request, that of
@@ -28,6 +29,9 @@ use crate::openai::ReasoningItem;
 /// The signature of a thinking block that carries nothing.
 pub const SIGNATURE: &str = "ccproxy";
 
+/// The signature of one that came in the field `reasoning`, where others send `reasoning_content`.
+pub const REASONING: &str = "ccproxy1:reasoning";
+
 const DETAILS: &str = "ccproxy1:reasoning_details:";
 const ITEM: &str = "ccproxy1:reasoning_item:";
 
@@ -37,12 +41,17 @@ const IN_ID: &str = "-ccproxy1-";
 /// What a thinking block has carried.
 #[derive(Debug)]
 pub enum Carried<'a> {
+    /// Nothing but the field that it came in.
+    Reasoning,
     ReasoningDetails(Vec<&'a RawValue>),
     ReasoningItem(ReasoningItem<'a>),
 }
 
 /// Reads what the `signature` of a thinking block, or the `data` of a redacted one, has carried.
 pub fn parse(signature: &str) -> Option<Carried<'_>> {
+    if signature == REASONING {
+        return Some(Carried::Reasoning);
+    }
     if let Some(item) = signature.strip_prefix(ITEM) {
         return serde_json::from_str(item).ok().map(Carried::ReasoningItem);
     }

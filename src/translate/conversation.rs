@@ -172,7 +172,9 @@ impl<'a> Conversation<'a, '_> {
         let mut details = Vec::new();
         let mut reasoning = Vec::new();
         let mut calls = Vec::new();
+        let mut in_reasoning = false;
         let mut carried = |signature, texts, calls| match carry::parse(signature) {
+            Some(Carried::Reasoning) => in_reasoning = true,
             Some(Carried::ReasoningDetails(list)) => details.extend(list),
             Some(Carried::ReasoningItem(item)) => {
                 reasoning.push(PlacedReasoning { item, texts, calls });
@@ -211,10 +213,14 @@ impl<'a> Conversation<'a, '_> {
             return;
         }
         let echo = self.provider.echo;
-        let thoughts = (!calls.is_empty()).then_some(Joined(thoughts));
+        // Beside calls some services miss it even where there is none.
+        let is_known = !Joined(thoughts.clone()).is_empty();
+        let thoughts = Some(Joined(thoughts));
         let (reasoning_content, reasoning_text) = match echo {
-            Echo::ReasoningContent => (thoughts, None),
-            Echo::Reasoning => (None, thoughts.filter(|thoughts| !thoughts.is_empty())),
+            Echo::Reasoning if is_known => (None, thoughts),
+            Echo::SameField if is_known && in_reasoning => (None, thoughts),
+            Echo::SameField if is_known => (thoughts, None),
+            Echo::ReasoningContent if is_known || !calls.is_empty() => (thoughts, None),
             _ => (None, None),
         };
         details.retain(|_| echo == Echo::ReasoningDetails);

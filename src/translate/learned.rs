@@ -331,15 +331,23 @@ impl Refusal {
         if self.param == name || self.param.starts_with(&format!("{name}.")) {
             return true;
         }
+        // xAI writes `reasoningEffort`.
+        let squeezed = name.replace('_', "");
+        [name, &*squeezed].into_iter().any(|name| self.has_word(name, name.len() > 8))
+    }
+
+    /// Whether `word` stands in what was said, and unless it `is_telling`, as the name of a field.
+    fn has_word(&self, word: &str, is_telling: bool) -> bool {
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
-        self.said.match_indices(name).any(|(at, _)| {
-            let (before, after) = (&self.said[..at], &self.said[at + name.len()..]);
-            let is_quoted = before.ends_with(['\'', '"', '`', '.'])
-                || before.ends_with("supplied: ")
+        let marks = ["supplied: ", "model: ", "parameter ", "parameter: "];
+        self.said.match_indices(word).any(|(at, _)| {
+            let (before, after) = (&self.said[..at], &self.said[at + word.len()..]);
+            let is_marked = before.ends_with(['\'', '"', '`', '.'])
+                || marks.iter().any(|mark| before.ends_with(mark))
                 || after.starts_with([':', '=']);
             !before.ends_with(is_name)
                 && !after.starts_with(is_name)
-                && (name.contains('_') || is_quoted)
+                && (is_telling || word.contains('_') || is_marked)
         })
     }
 
@@ -411,12 +419,13 @@ impl Refusal {
     }
 
     fn about_tools(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let is_length = self.says_any(&["too long", "maximum number", "maximum length", "at most"]);
+        let lengths = ["too long", "maximum number", "maximum length", "maximum is", "at most"];
+        let is_length = self.says_any(&lengths);
         let smaller = |than: usize| {
             let numbers = self.numbers().filter_map(|n| usize::try_from(n).ok());
             numbers.filter(|n| *n < than && *n > 0).max()
         };
-        if is_length && self.names("tools") {
+        if is_length && (self.names("tools") || self.says("tools limit")) {
             return smaller(sent.tools.len()).map(Lesson::MaxTools);
         }
         if is_length && self.names("stop") && has(sent, Param::Stop) {
@@ -440,7 +449,7 @@ impl Refusal {
     }
 
     fn about_efforts(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        if !has(sent, Param::Effort) {
+        if !has(sent, Param::Effort) || self.says("summar") || self.param.ends_with(".summary") {
             return None;
         }
         let about = self.names("reasoning_effort")

@@ -74,6 +74,8 @@ pub struct Translator {
     output: responses::Output,
     usage: Option<Usage>,
     counted: TextCount,
+    /// Of thinking that carries nothing else.
+    signature: &'static str,
     /// `[DONE]` has come.
     done: bool,
 }
@@ -186,6 +188,7 @@ impl Translator {
             output: responses::Output::default(),
             usage: None,
             counted: TextCount::default(),
+            signature: SIGNATURE,
             done: false,
         }
     }
@@ -386,11 +389,13 @@ impl Translator {
     /// Sorts the content of a choice into items.
     fn choice(&mut self, choice: Choice<'_>) {
         let delta = choice.delta.or(choice.message).unwrap_or_default();
-        for thought in [&delta.reasoning_content, &delta.reasoning] {
+        let fields = [(&delta.reasoning_content, SIGNATURE), (&delta.reasoning, carry::REASONING)];
+        for (thought, signature) in fields {
             if let Some(thought) = thought.some() {
                 self.counted.add(thought);
                 append(&mut self.items, Voice::Thinking, thought);
                 self.has_reasoning = true;
+                self.signature = signature;
                 // Services that send both fields send the same in both.
                 break;
             }
@@ -610,7 +615,7 @@ impl Translator {
         };
         match (content, carried) {
             (Content::Thinking(_), carried) if open => {
-                let signature = carried.as_deref().unwrap_or(SIGNATURE);
+                let signature = carried.as_deref().unwrap_or(self.signature);
                 let delta = Delta::SignatureDelta { signature };
                 sink.event(&Event::ContentBlockDelta { index, delta });
             }

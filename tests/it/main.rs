@@ -17,6 +17,7 @@ mod golden;
 mod grammar;
 mod health;
 mod layers;
+mod learned;
 mod probe;
 mod relay;
 mod request;
