@@ -1,6 +1,9 @@
 //! Several providers, several keys, and what a refusal teaches: the program itself, with a provider
 //! that the test plays.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON, message};
@@ -521,4 +524,52 @@ fn the_responses_api_is_spoken_where_the_model_needs_it() {
     connection.request();
     connection.answer("200 OK", &[("Connection", "close")], ANSWER);
     assert_eq!(client.answer().message(), "answered");
+}
+
+/// Streams messages until `left` is used up, and counts those that ended in each way: whole, with an
+/// error in their middle, or without a word.
+fn stream_all(proxy: &Proxy, left: &AtomicUsize, ends: &[AtomicUsize; 3]) {
+    while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+        let mut client = Client::connect(proxy);
+        client.send_stream("one two three [[chunks:6]] [[delay:3]]");
+        client.begin();
+        let names: Vec<String> = client.events().into_iter().map(|event| event.name).collect();
+        let has_begun = names.iter().any(|name| name == "content_block_start");
+        let end = match names.last().map(|name| &**name) {
+            Some("message_stop") => 0,
+            Some("error") if has_begun => 1,
+            _ => 2,
+        };
+        ends[end].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_provider_that_is_killed_costs_only_what_had_begun() {
+    let (mut first, second) = (Setup::echo().start(), Setup::echo().start());
+    let provider = |name: &str, at: &Proxy| {
+        json!({ "name": name, "type": "anthropic", "api_key": "k",
+            "base_url": format!("http://{}", at.address) })
+    };
+    let file = json!({ "providers": [provider("first", &first), provider("second", &second)] });
+    let proxy = Setup::file(file).start();
+    let (left, ends) = (AtomicUsize::new(300), [const { AtomicUsize::new(0) }; 3]);
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| stream_all(&proxy, &left, &ends));
+        }
+        // In mid-run: twelve streams are on their way.
+        while ends[0].load(Ordering::SeqCst) < 60 {
+            thread::yield_now();
+        }
+        first.signal(libc::SIGKILL);
+        first.exit();
+    });
+    let [whole, broken, unheard] = ends.map(AtomicUsize::into_inner);
+    assert_eq!(unheard, 0, "messages that had not begun were answered by the second provider");
+    assert_eq!(whole + broken, 300);
+    assert!((1..=12).contains(&broken), "{broken} streams were on their way");
+    assert!(
+        metric(&proxy, "ccproxy_fallbacks_total{provider=\"first\"}").is_some_and(|n| n >= 1.0)
+    );
 }
