@@ -15,7 +15,7 @@ use crate::exchange::Exchange;
 use crate::openai::Dialect;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
-use crate::translate::{ToolNames, estimate};
+use crate::translate::{ToolNames, estimate, rough_estimate};
 use crate::upstream::{Client, Failure};
 
 /// Answers a message.
@@ -112,7 +112,7 @@ fn exchange_message(api: &Api, exchange: &Exchange, reply: Reply) -> (usize, End
         Ok(request) => request,
         Err(error) => return (0, refuse(reply, error)),
     };
-    let dispatch = Dispatch::new(api, exchange, &request, estimate(&request));
+    let dispatch = Dispatch::new(api, exchange, &request, rough_estimate(&request));
     let ending = if request.stream == Some(true) {
         stream(&dispatch, reply)
     } else {

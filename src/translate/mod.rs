@@ -41,5 +41,5 @@ pub use report::Report;
 pub use request::{Target, Translated, translate};
 pub use responses::for_responses;
 pub use stream::{Sink, Translator};
-pub use tokens::{TextCount, estimate};
+pub use tokens::{TextCount, estimate, rough_estimate};
 pub use tools::ToolNames;

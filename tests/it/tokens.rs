@@ -3,7 +3,7 @@
 use std::fs;
 
 use ccproxy::anthropic;
-use ccproxy::translate::{TextCount, estimate};
+use ccproxy::translate::{TextCount, estimate, rough_estimate};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tokens");
 /// How far an estimate may be from the count, as part of it.
@@ -59,4 +59,25 @@ fn whole_requests() {
         let body = read(&format!("{name}.json"));
         (name, estimate(&anthropic::parse(body.as_bytes()).expect("a request")), counted)
     }));
+}
+
+#[test]
+fn whole_requests_from_samples() {
+    check(counts("requests.tsv").into_iter().map(|(name, counted)| {
+        let body = read(&format!("{name}.json"));
+        (name, rough_estimate(&anthropic::parse(body.as_bytes()).expect("a request")), counted)
+    }));
+}
+
+#[test]
+fn a_sample_is_cut_between_characters() {
+    for (text, times) in [("日本語のテキスト", 400), ("é", 4000), ("😀 ", 900), ("a", 5000)]
+    {
+        let body = serde_json::json!({ "model": "m", "messages": [
+            { "role": "user", "content": text.repeat(times) }] });
+        let body = body.to_string();
+        let request = anthropic::parse(body.as_bytes()).expect("a request");
+        let (rough, whole) = (rough_estimate(&request), estimate(&request));
+        assert!(rough.abs_diff(whole) * 4 <= whole, "{text}: {rough}, not {whole}");
+    }
 }

@@ -15,35 +15,63 @@ const FRAME_TOKENS: u64 = 4;
 /// `{"type":"function","function":{"name":…,"description":…,"parameters":…}}`
 const TOOL_FRAME_TOKENS: u64 = 14;
 
+/// Of a text that is longer than this, a rough estimate reads a window of each stride.
+const STRIDE_BYTES: usize = 512;
+const WINDOW_BYTES: usize = 48;
+
 /// An estimate of the request's input tokens: system, messages, tools, pictures; at least 1.
 pub fn estimate(request: &MessagesRequest<'_>) -> u64 {
-    let mut count = Count::default();
-    if let Some(system) = &request.system {
-        count.tokens += FRAME_TOKENS;
-        count.content(system);
-    }
-    for message in &request.messages {
-        count.tokens += FRAME_TOKENS;
-        count.content(&message.content);
-    }
-    for tool in request.tools.iter().flatten() {
-        count.tokens += TOOL_FRAME_TOKENS;
-        count.text(tool.name.as_deref());
-        count.text(tool.description.as_deref());
-        count.text(tool.input_schema.map(|schema| schema.get()));
-    }
-    (count.text.tokens() + count.tokens).max(1)
+    Count::default().request(request)
+}
+
+/// The same from samples of long texts, for who has no time to read them all: every message needs a
+/// number until, and unless, the provider tells its own.
+pub fn rough_estimate(request: &MessagesRequest<'_>) -> u64 {
+    Count { samples: true, ..Count::default() }.request(request)
 }
 
 #[derive(Default)]
 struct Count {
     text: TextCount,
     tokens: u64,
+    /// Long texts are not read whole.
+    samples: bool,
 }
 
 impl Count {
+    fn request(mut self, request: &MessagesRequest<'_>) -> u64 {
+        if let Some(system) = &request.system {
+            self.tokens += FRAME_TOKENS;
+            self.content(system);
+        }
+        for message in &request.messages {
+            self.tokens += FRAME_TOKENS;
+            self.content(&message.content);
+        }
+        for tool in request.tools.iter().flatten() {
+            self.tokens += TOOL_FRAME_TOKENS;
+            self.text(tool.name.as_deref());
+            self.text(tool.description.as_deref());
+            self.text(tool.input_schema.map(|schema| schema.get()));
+        }
+        (self.text.tokens() + self.tokens).max(1)
+    }
+
     fn text(&mut self, text: Option<&str>) {
-        self.text.add(text.unwrap_or_default());
+        let text = text.unwrap_or_default();
+        if !self.samples || text.len() <= STRIDE_BYTES {
+            self.text.add(text);
+            return;
+        }
+        let mut sample = TextCount::default();
+        let mut read = 0;
+        for begin in (0..text.len()).step_by(STRIDE_BYTES) {
+            let begin = boundary(text, begin);
+            let end = boundary(text, (begin + WINDOW_BYTES).min(text.len()));
+            sample.add(&text[begin..end]);
+            read += end - begin;
+        }
+        self.tokens += sample.tokens() * text.len() as u64 / (read as u64).max(1);
     }
 
     fn content(&mut self, content: &Content<'_>) {
@@ -87,4 +115,9 @@ impl Count {
             DocumentSource::Url(_) => self.tokens += PAGE_TOKENS,
         }
     }
+}
+
+/// The end of a character at `at` or right before it.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
