@@ -164,14 +164,13 @@ impl fmt::Display for Config {
 /// Where names go, if there is more than one way.
 fn write_routes(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
     let routes = &config.routes;
-    let long_context = format!("above {} tokens", routes.long_context_tokens);
     let named = [
         ("default", &routes.default),
         ("opus", &routes.opus),
         ("sonnet", &routes.sonnet),
         ("haiku", &routes.haiku),
         ("fable", &routes.fable),
-        (&*long_context, &routes.long_context),
+        ("long context", &routes.long_context),
         ("background", &routes.background),
         ("thinking", &routes.thinking),
         ("images", &routes.images),
@@ -190,6 +189,9 @@ fn write_routes(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
                 })
                 .collect();
             writeln!(f, "{name:<13} {}", hops.join(", then "))?;
+            if name == "long context" {
+                writeln!(f, "{:<13} above {} tokens", "", routes.long_context_tokens)?;
+            }
         }
         writeln!(f)?;
     }

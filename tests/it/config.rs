@@ -524,3 +524,119 @@ fn a_line_of_a_dotenv_file_that_is_none_is_named() {
     check_dotenv("=b", Err("line 1: \"\" is not a variable's name"));
     check_dotenv("A B=c", Err("line 1: \"A B\" is not a variable's name"));
 }
+
+/// The configuration for a file, with a key for groq in the environment.
+fn of_file(file: &str, env: Pairs) -> Result<Config, Vec<String>> {
+    let config = Config::new(&[], &variables(env), "localhost", Some(("ccproxy.json", file)));
+    config.map_err(|problems| problems.0)
+}
+
+#[test]
+fn several_providers_can_be_named_in_the_environment() {
+    let env = &[("PROVIDER", "groq, ollama"), ("GROQ_API_KEY", "k1,k2"), ("OLLAMA_MODEL", "qwen3")];
+    let config = config(&[("model", "of-the-first")], env).expect("a configuration");
+    let shown: Vec<String> = config
+        .providers
+        .iter()
+        .map(|provider| format!("{} {} {}", provider.name, provider.model, provider.keys.len()))
+        .collect();
+    assert_eq!(shown, ["groq of-the-first 2", "ollama qwen3 0"]);
+    assert_eq!(config.routes.default.len(), 2);
+    let problems = of_file("{}", &[("PROVIDER", "groq,grok"), ("GROQ_API_KEY", "k")]);
+    let told = problems.expect_err("grok is none").join("\n");
+    assert!(told.starts_with("PROVIDER: \"grok\" is not a provider; use one of groq,"), "{told}");
+}
+
+#[test]
+fn the_file_gives_what_the_environment_does_not() {
+    let file = r#"{"providers": [
+        {"name": "fast", "type": "groq", "api_key": ["$KEY", "${KEY}2"], "model": "m", "max_tokens": 7,
+         "images": true, "headers": {"X-Team": "a b"}, "first_byte_timeout": 9.5, "api": "chat"},
+        {"name": "groq"}
+    ]}"#;
+    let bad = of_file(file, &[("KEY", "k1"), ("GROQ_API_KEY", "k")]).expect_err("${KEY}2");
+    assert_eq!(bad, ["providers.0.api_key: the variable it names is not set"]);
+    let file = file.replace("${KEY}2", "${KEY}");
+    let env = [("KEY", "k1"), ("GROQ_API_KEY", "k"), ("FAST_MODEL", "of-the-environment")];
+    let config = of_file(&file, &env).expect("a configuration");
+    let fast = &config.providers[0];
+    assert_eq!((&*fast.model, fast.max_tokens, fast.images), ("of-the-environment", Some(7), true));
+    assert_eq!(fast.headers, [("X-Team".to_owned(), "a b".to_owned())]);
+    assert_eq!(fast.keys.len(), 2);
+    assert_eq!(format!("{:?}", fast.first_byte_timeout), "9.5s");
+    assert_eq!(config.providers[1].keys.len(), 1);
+    assert_eq!(config.routes.default.len(), 2);
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_told_with_its_place() {
+    const PLANTED: &str = "sk-planted-1234567890";
+    let env = [("GROQ_API_KEY", "k")];
+    for (file, wanted) in [
+        ("{", "ccproxy.json: line 1, column 1: EOF while parsing an object"),
+        (
+            r#"{"provider": []}"#,
+            "ccproxy.json: line 1, column 11: unknown field `provider`, expected one of `providers`, `models`, `rules`, `aliases`",
+        ),
+        (
+            r#"{"providers": [{"name": "a b"}]}"#,
+            "providers.0.name: \"a b\" is not a name; use letters, digits and -_.",
+        ),
+        (
+            r#"{"providers": [{"name": "mine"}]}"#,
+            "providers.0.name: \"mine\" is not a provider; use one of groq,",
+        ),
+        (
+            r#"{"providers": [{"name": "mine", "type": "grok"}]}"#,
+            "providers.0.type: \"grok\" is not a provider; use one of groq,",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}, {"name": "groq"}]}"#,
+            "providers.1.name: \"groq\" is there twice",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "native": "maybe"}]}"#,
+            "providers.0.native: \"maybe\" is not a choice; use auto, on or off",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "native": "on"}]}"#,
+            "GROQ_NATIVE_URL is not set: it is where the Messages API of provider groq is",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "api": "soap"}]}"#,
+            "providers.0.api: \"soap\" is not an API of provider groq; use auto, chat or responses",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "base_url": "ftp://h"}]}"#,
+            "providers.0.base_url: ftp:// is not supported; use http:// or https://",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "headers": {"a b": "c"}}]}"#,
+            "providers.0.headers.a b: it is not the name of a header",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}], "models": {"opus": "gpt-5"}}"#,
+            "models.opus: \"gpt-5\" names no provider; use PROVIDER/MODEL with one of groq",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}], "aliases": {"x": []}}"#,
+            "aliases.x: it names no model, such as provider/model",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}], "rules": {"long_context": {"use": "groq"}}}"#,
+            "ccproxy.json: line 1, column 75: missing field `above_tokens`",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "max_tokens": "sk-planted-1234567890"}]}"#,
+            "ccproxy.json: line 1, column 69: invalid type: a string, expected u64",
+        ),
+        (
+            r#"{"providers": [{"name": "custom", "api_key": "sk-planted-1234567890", "base_url": "http://u:sk-planted-1234567890@h"}]}"#,
+            "providers.0.base_url: it must not hold a user name or password; the key has its own variable",
+        ),
+    ] {
+        let told = of_file(file, &env).expect_err(file).join("\n");
+        assert!(told.starts_with(wanted), "{file}\n{told}");
+        assert!(!told.contains(PLANTED), "{file}");
+    }
+}

@@ -63,6 +63,29 @@ fn every_setting_has_a_row() {
     }
 }
 
+/// The block of `language` that follows `mark` in the README.
+fn block<'a>(readme: &'a str, mark: &str, language: &str) -> &'a str {
+    let after = &readme[readme.find(mark).unwrap_or_else(|| panic!("README.md has {mark:?}"))..];
+    let fence = format!("```{language}\n");
+    let begin = after.find(&fence).expect("a block follows") + fence.len();
+    &after[begin..begin + after[begin..].find("```").expect("the block ends")]
+}
+
+#[test]
+fn the_file_with_several_providers_is_valid_and_means_what_is_said() {
+    let readme = readme();
+    let file = serde_json::from_str(block(&readme, "ccproxy.json:", "json")).expect("valid JSON");
+    let mut setup = Setup::file(file).arguments(&["--check-config"]);
+    for name in ["GROQ_KEY_1", "GROQ_KEY_2", "DEEPSEEK_API_KEY", "GEMINI_API_KEY"] {
+        setup = setup.variable(name, "sk-of-the-readme");
+    }
+    let shown = setup.run();
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let wanted = block(&readme, "shows what comes of it", "text");
+    assert!(shown.stdout.contains(wanted), "README.md has\n{wanted}\nand it is\n{}", shown.stdout);
+    assert!(!shown.stdout.contains("sk-of-the-readme"), "no key is shown");
+}
+
 /// The commands of a README are what people type first, so one of them is typed here.
 #[test]
 fn the_first_message_of_the_readme_is_answered() {
