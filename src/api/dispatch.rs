@@ -19,8 +19,8 @@ use crate::openai::Dialect;
 use crate::relay::{self, BodyForm, Stream};
 use crate::route::{Asked, Choice};
 use crate::translate::{
-    Context, Learned, Lesson, Report, Target, ToolNames, Translated, Translator, for_responses,
-    translate, upstream_error,
+    Context, Learned, Lesson, Report, Stops, Target, ToolNames, Translated, Translator,
+    for_responses, translate, upstream_error,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
@@ -225,7 +225,16 @@ struct Outgoing<'a> {
     endpoint: Endpoint,
     body: Cow<'a, [u8]>,
     /// `None` where the answer is the provider's own.
-    names: Option<(ToolNames, Dialect)>,
+    reading: Option<Reading>,
+}
+
+/// What an answer is translated back with.
+#[derive(Default)]
+pub struct Reading {
+    pub dialect: Dialect,
+    pub names: ToolNames,
+    /// The stop sequences that the provider was not told.
+    pub stops: Stops,
 }
 
 impl Attempt<'_> {
@@ -242,7 +251,7 @@ impl Attempt<'_> {
                 Ok(body) => body,
                 Err(error) => return (Err(Failed::Other(error.into())), None),
             };
-            let outgoing = Outgoing { endpoint: Endpoint::Messages, body, names: None };
+            let outgoing = Outgoing { endpoint: Endpoint::Messages, body, reading: None };
             let attempted = self.ask_and_deliver(outgoing);
             let lesson = match &attempted {
                 Err(Failed::Refused(refused)) => self.native_lesson(refused),
@@ -260,7 +269,7 @@ impl Attempt<'_> {
             api,
             learned,
         };
-        let Translated { chat, names, report } = match translate(dispatch.request, &target) {
+        let Translated { chat, names, stops, report } = match translate(dispatch.request, &target) {
             Ok(translated) => translated,
             Err(error) => return (Err(Failed::Other(error.into())), None),
         };
@@ -273,7 +282,8 @@ impl Attempt<'_> {
             }
         };
         let body = Cow::Owned(body.expect("the wire types serialize"));
-        let outgoing = Outgoing { endpoint, body, names: Some((names, api)) };
+        let reading = Reading { dialect: api, names, stops };
+        let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {
             Err(Failed::Refused(refused)) => {
@@ -337,18 +347,18 @@ impl Attempt<'_> {
             Receiver::Stream(stream) => {
                 let mut stream = stream.borrow_mut();
                 stream.writer_mut().notes = dispatch.notes();
-                let native = outgoing.names.is_none().then(|| dispatch.request.model.to_string());
+                let native = outgoing.reading.is_none().then(|| dispatch.request.model.to_string());
                 stream.prepare(
                     |translator| {
-                        if let Some((names, dialect)) = outgoing.names {
-                            translator.restart(dialect, names);
+                        if let Some(Reading { dialect, names, stops }) = outgoing.reading {
+                            translator.restart(dialect, names, stops);
                         }
                     },
                     native,
                 );
                 None
             }
-            Receiver::Whole(_) => outgoing.names.map(|names| dispatch.translator(names)),
+            Receiver::Whole(_) => outgoing.reading.map(|reading| dispatch.translator(reading)),
         };
         let is_native = outgoing.endpoint == Endpoint::Messages;
         let headers = if is_native { dispatch.exchange.native_headers() } else { Vec::new() };
@@ -432,6 +442,7 @@ impl Attempt<'_> {
         let is_json = answer.content_type.contains("json");
         let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
         let mut read = |buffer: &mut [u8]| answer.body.read(buffer);
+        let mut is_cut = false;
         let delivered = match (self.receiver, is_native) {
             (Receiver::Stream(_), true) if is_json => {
                 let reason = "it is not the stream that was asked for".to_owned();
@@ -440,6 +451,7 @@ impl Attempt<'_> {
             (Receiver::Stream(stream), _) => {
                 let form = if is_native { BodyForm::Native } else { form };
                 relay::stream(stream, form, &mut read)?;
+                is_cut = stream.borrow().is_cut();
                 Delivered::Streamed
             }
             (Receiver::Whole(_), true) => {
@@ -449,25 +461,32 @@ impl Attempt<'_> {
                 Delivered::Native(body, usage)
             }
             (Receiver::Whole(_), false) => {
-                let translator = translator.expect("made for the answers that are translated");
-                Delivered::Message(Box::new(relay::whole(translator, form, &mut read)?))
+                let mut translator = translator.expect("made for the answers that are translated");
+                let message = relay::whole(&mut translator, form, &mut read)?;
+                is_cut = translator.is_cut();
+                Delivered::Message(Box::new(message))
             }
         };
-        answer.body.drain();
+        // The provider may go on for long after a stop sequence; the end of its connection tells it.
+        if !is_cut {
+            answer.body.drain();
+        }
         Ok(delivered)
     }
 }
 
 impl Dispatch<'_> {
     /// A translator for one answer.
-    pub fn translator(&self, (names, dialect): (ToolNames, Dialect)) -> Translator {
-        let stops = self.request.stop_sequences.iter().flatten();
+    pub fn translator(&self, reading: Reading) -> Translator {
+        let Reading { dialect, names, stops } = reading;
+        let asked = self.request.stop_sequences.iter().flatten();
         Translator::new(
             dialect,
             unique("msg_"),
             self.request.model.clone().into_owned(),
             names,
-            stops.map(|stop| stop.clone().into_owned()).collect(),
+            asked.map(|sequence| sequence.clone().into_owned()).collect(),
+            stops,
             self.input_estimate,
         )
     }

@@ -6,16 +6,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Api;
-use super::dispatch::{Delivered, Dispatch, Receiver};
+use super::dispatch::{Delivered, Dispatch, Reading, Receiver};
 use super::native;
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, Usage};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::openai::Dialect;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
-use crate::translate::{ToolNames, estimate, rough_estimate};
+use crate::translate::{estimate, rough_estimate};
 use crate::upstream::{Client, Failure};
 
 /// Answers a message.
@@ -122,7 +121,7 @@ fn exchange_message(api: &Api, exchange: &Exchange, reply: Reply) -> (usize, End
 }
 
 fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
-    let translator = dispatch.translator((ToolNames::default(), Dialect::ChatCompletions));
+    let translator = dispatch.translator(Reading::default());
     let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
     let result = dispatch.run(&Receiver::Stream(Rc::clone(&client)));
     match result {

@@ -99,6 +99,11 @@ impl<W: EventWriter> Stream<W> {
         self.relayed
     }
 
+    /// Whether the answer has ended before the provider's own.
+    pub fn is_cut(&self) -> bool {
+        self.native.is_none() && self.translator.is_cut()
+    }
+
     /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
     /// `model` names what the client asked for; nothing of an earlier answer has reached the client.
     pub fn prepare(&mut self, prepare: impl FnOnce(&mut Translator), native: Option<String>) {
@@ -262,7 +267,7 @@ fn native_events<W: EventWriter>(
 /// # Errors
 /// Whatever keeps it from being one.
 pub fn whole(
-    mut translator: Translator,
+    translator: &mut Translator,
     form: BodyForm,
     read: ReadBody<'_>,
 ) -> Result<Message, Failure> {
@@ -270,10 +275,10 @@ pub fn whole(
     match form {
         BodyForm::Events => {
             let decoder = events(read, |decoder| {
-                decode(decoder, &mut translator, &mut fold)?;
+                decode(decoder, translator, &mut fold)?;
                 Ok(translator.is_ended())
             })?;
-            decode_end(decoder, &mut translator, &mut fold)?;
+            decode_end(decoder, translator, &mut fold)?;
         }
         BodyForm::Whole | BodyForm::Native => {
             let body = read_whole(read, WHOLE_LIMIT_BYTES)?;

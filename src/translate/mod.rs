@@ -7,6 +7,7 @@
 //! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
 //! | all of it | the Responses API's form of it | `responses` |
 //! | `max_tokens`, `stop_sequences`, effort, format | per provider | `request` |
+//! | `stop_sequences` that the provider does not take | the text of the answer | `stops` |
 //! | stream events | chunks, or events of the Responses API | `stream` |
 //! | `signature`, `redacted_thinking`, ids | reasoning to be sent back | `carry` |
 //! | a message | the events, folded | `fold` |
@@ -28,6 +29,7 @@ mod request;
 mod responses;
 mod schema;
 mod stop_reason;
+mod stops;
 mod stream;
 mod think;
 mod tokens;
@@ -36,10 +38,11 @@ mod usage;
 
 pub use error::{Context, redact, upstream_error};
 pub use fold::Fold;
-pub use learned::{Learned, Lesson};
+pub use learned::{Learned, Lesson, Param};
 pub use report::Report;
 pub use request::{Target, Translated, translate};
 pub use responses::for_responses;
+pub use stops::Stops;
 pub use stream::{Sink, Translator};
 pub use tokens::{TextCount, estimate, rough_estimate};
 pub use tools::ToolNames;

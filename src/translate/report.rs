@@ -52,12 +52,6 @@ impl Report {
                 self.dropped.push(name);
             }
         }
-        let asked = request.stop_sequences.as_ref().map_or(0, Vec::len);
-        match sent.stop.len() {
-            sent if sent == asked => {}
-            0 => self.dropped.push("stop_sequences"),
-            sent => self.adjusted.push(format!("stop_sequences={sent}")),
-        }
     }
 
     fn tools(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::learned::{EFFORTS, Learned};
 use super::report::Report;
+use super::stops::Stops;
 use super::tools::{self, ToolNames};
 use super::{conversation, schema};
 use crate::anthropic::{MessagesRequest, OutputFormat, Role};
@@ -36,6 +37,8 @@ pub struct Target<'a> {
 pub struct Translated<'a> {
     pub chat: ChatRequest<'a>,
     pub names: ToolNames,
+    /// The stop sequences that are not sent.
+    pub stops: Stops,
     pub report: Report,
 }
 
@@ -123,7 +126,11 @@ pub fn translate<'a>(
     }
     learned.prune(&mut chat);
     let report = Report::new(request, &chat, images);
-    Ok(Translated { chat, names: offer.names, report })
+    let asked = request.stop_sequences.as_deref().unwrap_or_default();
+    // What is sent are the first of them.
+    let unsent = asked.iter().skip(chat.stop.len());
+    let stops = Stops::new(unsent.map(|sequence| sequence.clone().into_owned()));
+    Ok(Translated { chat, names: offer.names, stops, report })
 }
 
 /// Whether the model is to think, if the client or the call that it forces says so, and the model can

@@ -18,7 +18,8 @@ const MIN_OUTPUT_TOKENS: u64 = 16;
 /// Asks for the reasoning in a form that can be sent back, since nothing is stored.
 const ENCRYPTED_REASONING: &[&str] = &["reasoning.encrypted_content"];
 
-/// Translates `chat`. Stop strings and `top_k` are left out: the Responses API has neither.
+/// Translates `chat`. Stop strings and `top_k` are left out: the Responses API has neither. Who
+/// translates the answer looks for the stop strings.
 ///
 /// `reasons` tells whether the model reasons; others refuse reasoning, and to be asked for it.
 pub fn for_responses(chat: ChatRequest<'_>, reasons: bool) -> ResponsesRequest<'_> {

@@ -11,6 +11,9 @@
 //! else follows, a tool call when its JSON is complete and something else follows. Thinking without
 //! words, which the client only carries, is a block that starts and stops at once.
 //!
+//! A stop sequence that the provider does not take ends the message where it begins, while the
+//! upstream may go on.
+//!
 //! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
 //! stopped, or `error`, and nothing follows it.
 
@@ -25,6 +28,7 @@ use super::arguments::Arguments;
 use super::carry::{self, Cargo, SIGNATURE};
 use super::error::{stream_error, stream_failure};
 use super::stop_reason::{is_failure, stop_reason};
+use super::stops::{HeldText, Stops};
 use super::think::{ThinkSplitter, Voice};
 use super::tokens::TextCount;
 use super::tools::ToolNames;
@@ -56,6 +60,8 @@ pub struct Translator {
     model: String,
     names: ToolNames,
     stop_sequences: Vec<String>,
+    /// Those of them that the upstream does not know.
+    stops: Stops,
     input_estimate: u64,
     state: State,
     /// The first is the open block, if it is open; the others wait.
@@ -96,8 +102,7 @@ struct Item {
 
 #[derive(Debug)]
 enum Content {
-    /// What has not gone out yet.
-    Text(String),
+    Text(HeldText),
     Thinking(Thinking),
     Call(Call),
 }
@@ -158,7 +163,8 @@ impl Translator {
     /// A translator for one answer of an upstream that speaks `dialect`.
     ///
     /// `id` is the message's, `msg_…`, and unique: the ids of its tool calls are made from it.
-    /// `model` is the name the client asked for. `input_estimate` counts the input until (and
+    /// `model` is the name the client asked for. `stop_sequences` are those that it asked for, `stops`
+    /// those of them that the upstream was not told. `input_estimate` counts the input until (and
     /// unless) the upstream tells.
     pub fn new(
         dialect: Dialect,
@@ -166,6 +172,7 @@ impl Translator {
         model: String,
         names: ToolNames,
         stop_sequences: Vec<String>,
+        stops: Stops,
         input_estimate: u64,
     ) -> Translator {
         Translator {
@@ -174,6 +181,7 @@ impl Translator {
             model,
             names,
             stop_sequences,
+            stops,
             input_estimate,
             state: State::Idle,
             items: VecDeque::new(),
@@ -195,13 +203,14 @@ impl Translator {
 
     /// Prepares for the answer of another provider: what the client has got of the message, which is
     /// its start at most, stays.
-    pub fn restart(&mut self, dialect: Dialect, names: ToolNames) {
+    pub fn restart(&mut self, dialect: Dialect, names: ToolNames, stops: Stops) {
         let fresh = Translator::new(
             dialect,
             std::mem::take(&mut self.id),
             std::mem::take(&mut self.model),
             names,
             std::mem::take(&mut self.stop_sequences),
+            stops,
             self.input_estimate,
         );
         *self = Translator { state: self.state, ..fresh };
@@ -225,6 +234,11 @@ impl Translator {
     /// Whether the last event has gone out.
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// Whether a stop sequence has cut the answer, of which the upstream may have more to say.
+    pub fn is_cut(&self) -> bool {
+        self.stops.found().is_some()
     }
 
     /// The tokens as far as they are known: the upstream's count, or an estimate.
@@ -294,7 +308,7 @@ impl Translator {
         if let Some(choice) = choice {
             self.start(sink);
             self.choice(choice);
-            self.advance(sink);
+            self.advance(sink)?;
         }
         Ok(())
     }
@@ -310,13 +324,14 @@ impl Translator {
         if self.state == State::Ended {
             return Ok(());
         }
-        let mut items = std::mem::take(&mut self.items);
+        let (items, stops, counted) = (&mut self.items, &mut self.stops, &mut self.counted);
         self.splitter.finish(|voice, text| {
-            self.counted.add(text);
-            append(&mut items, voice, text);
+            counted.add(text);
+            append(items, stops, voice, text);
         });
-        self.items = items;
-        let finish_reason = self.checked_finish_reason()?;
+        finish_text(items, stops);
+        let finish_reason =
+            if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
         self.start(sink);
         while !self.items.is_empty() {
             self.flush_first(sink);
@@ -328,7 +343,8 @@ impl Translator {
         if self.refused && stop == StopReason::EndTurn {
             stop = StopReason::Refusal;
         }
-        let stop_sequence = self.matched_stop.as_deref().filter(|_| stop == StopReason::EndTurn);
+        let stop_sequence = self.stops.found().or(self.matched_stop.as_deref());
+        let stop_sequence = stop_sequence.filter(|_| stop == StopReason::EndTurn);
         if stop_sequence.is_some() {
             stop = StopReason::StopSequence;
         }
@@ -352,18 +368,27 @@ impl Translator {
         self.state = State::Ended;
     }
 
+    /// The calls that have not gone out yet.
+    fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        self.items.iter().filter_map(|item| match &item.content {
+            Content::Call(call) => Some(call),
+            _ => None,
+        })
+    }
+
+    /// Whether a stop sequence has ended the message: the calls before it must be whole, since the
+    /// client runs them.
+    fn is_over(&self) -> bool {
+        let is_whole = |call: &Call| call.name.is_some() && call.arguments.is_complete();
+        self.is_cut() && self.open_calls().all(is_whole)
+    }
+
     /// The finish reason, if the answer is complete.
     ///
     /// A stream that ends without one and without `[DONE]` was cut, even where its text looks
     /// complete; one with `[DONE]` is a sloppy service, unless a tool call is broken off.
     fn checked_finish_reason(&mut self) -> Result<String, Error> {
-        let calls = || {
-            self.items.iter().filter_map(|item| match &item.content {
-                Content::Call(call) => Some(call),
-                _ => None,
-            })
-        };
-        if calls().any(|call| call.name.is_none()) {
+        if self.open_calls().any(|call| call.name.is_none()) {
             return Err(Error::Protocol { reason: "a tool call has no name".to_owned() });
         }
         let said_something = self.index > 0 || !self.items.is_empty();
@@ -376,7 +401,7 @@ impl Translator {
             Some(reason) => Ok(reason.clone()),
             None if self.done
                 && said_something
-                && calls().all(|call| call.arguments.is_complete()) =>
+                && self.open_calls().all(|call| call.arguments.is_complete()) =>
             {
                 Ok("stop".to_owned())
             }
@@ -393,7 +418,7 @@ impl Translator {
         for (thought, signature) in fields {
             if let Some(thought) = thought.some() {
                 self.counted.add(thought);
-                append(&mut self.items, Voice::Thinking, thought);
+                append(&mut self.items, &mut self.stops, Voice::Thinking, thought);
                 self.has_reasoning = true;
                 self.signature = signature;
                 // Services that send both fields send the same in both.
@@ -438,15 +463,14 @@ impl Translator {
 
     fn say(&mut self, voice: Voice, text: &str) {
         self.counted.add(text);
-        append(&mut self.items, voice, text);
+        append(&mut self.items, &mut self.stops, voice, text);
     }
 
     /// The thinking that came last, or a new one if something else has come since and `begin` says
     /// so.
     fn thinking(&mut self, begin: bool) -> Option<&mut Thinking> {
         if begin && !matches!(self.items.back(), Some(Item { content: Content::Thinking(_), .. })) {
-            let content = Content::Thinking(Thinking::default());
-            self.items.push_back(Item { open: false, content });
+            begin_item(&mut self.items, &mut self.stops, Content::Thinking(Thinking::default()));
         }
         match self.items.back_mut() {
             Some(Item { content: Content::Thinking(thinking), .. }) => Some(thinking),
@@ -456,10 +480,10 @@ impl Translator {
 
     /// Content that may begin with `<think>`.
     fn split(&mut self, text: &str) {
-        let (items, counted) = (&mut self.items, &mut self.counted);
+        let (items, stops, counted) = (&mut self.items, &mut self.stops, &mut self.counted);
         self.splitter.push(text, |voice, text| {
             counted.add(text);
-            append(items, voice, text);
+            append(items, stops, voice, text);
         });
     }
 
@@ -469,23 +493,23 @@ impl Translator {
         if found.is_none() && says_nothing {
             return;
         }
-        let at = found.unwrap_or_else(|| {
-            self.calls += 1;
+        if found.is_none() {
             let unique = self.id.strip_prefix("msg_").unwrap_or(&self.id);
-            self.items.push_back(Item {
-                open: false,
-                content: Content::Call(Call {
-                    id: format!("toolu_{unique}_{}", self.calls),
-                    upstream_index: piece.index,
-                    upstream_id: None,
-                    name: None,
-                    arguments: Arguments::default(),
-                }),
-            });
-            self.items.len() - 1
-        });
+            let call = Call {
+                id: format!("toolu_{unique}_{}", self.calls + 1),
+                upstream_index: piece.index,
+                upstream_id: None,
+                name: None,
+                arguments: Arguments::default(),
+            };
+            if !begin_item(&mut self.items, &mut self.stops, Content::Call(call)) {
+                return;
+            }
+            self.calls += 1;
+        }
+        let at = found.unwrap_or(self.items.len() - 1);
         let Item { content: Content::Call(call), open } = &mut self.items[at] else {
-            unreachable!("call_of() finds calls");
+            unreachable!("call_of() finds calls, and a new one is the last");
         };
         // With the first piece of the call; the same in a later one would find its id already told.
         if let Some(signature) = piece.thought_signature
@@ -537,8 +561,11 @@ impl Translator {
         (!other_id && !begins_anew).then_some(at)
     }
 
-    /// Sends what can be sent.
-    fn advance(&mut self, sink: &mut impl Sink) {
+    /// Sends what can be sent, and ends the message if a stop sequence does.
+    fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        if self.is_over() {
+            return self.finish(sink);
+        }
         loop {
             self.flush_first(sink);
             let over = match self.items.front() {
@@ -549,7 +576,7 @@ impl Translator {
                 Some(_) => true,
             };
             if !over || self.items.len() < 2 {
-                return;
+                return Ok(());
             }
             self.close_first(sink);
         }
@@ -565,11 +592,11 @@ impl Translator {
             }
         };
         match content {
-            Content::Text(text) if !text.is_empty() => {
+            Content::Text(text) if !text.free().is_empty() => {
                 start(BlockStart::TEXT);
-                let delta = Delta::TextDelta { text };
+                let delta = Delta::TextDelta { text: text.free() };
                 sink.event(&Event::ContentBlockDelta { index, delta });
-                text.clear();
+                text.clear_free();
             }
             Content::Thinking(Thinking { text, .. }) if !text.is_empty() => {
                 start(BlockStart::THINKING);
@@ -632,20 +659,43 @@ impl Translator {
 }
 
 /// Appends text to the last item, or as a new one if the last is something else.
-fn append(items: &mut VecDeque<Item>, voice: Voice, text: &str) {
+fn append(items: &mut VecDeque<Item>, stops: &mut Stops, voice: Voice, text: &str) {
     if text.is_empty() {
         return;
     }
+    let is_last = matches!(
+        (voice, items.back().map(|item| &item.content)),
+        (Voice::Text, Some(Content::Text(_))) | (Voice::Thinking, Some(Content::Thinking(_)))
+    );
+    if !is_last {
+        let content = match voice {
+            Voice::Text => Content::Text(HeldText::default()),
+            Voice::Thinking => Content::Thinking(Thinking::default()),
+        };
+        begin_item(items, stops, content);
+    }
     match (voice, items.back_mut().map(|item| &mut item.content)) {
-        (Voice::Text, Some(Content::Text(last))) => last.push_str(text),
+        (Voice::Text, Some(Content::Text(last))) => last.push(text, stops),
         (Voice::Thinking, Some(Content::Thinking(last))) => last.text.push_str(text),
-        (Voice::Text, _) => {
-            items.push_back(Item { open: false, content: Content::Text(text.to_owned()) });
-        }
-        (Voice::Thinking, _) => {
-            let thinking = Thinking { text: text.to_owned(), ..Thinking::default() };
-            items.push_back(Item { open: false, content: Content::Thinking(thinking) });
-        }
+        // A stop sequence keeps a new one from beginning.
+        _ => {}
+    }
+}
+
+/// Begins an item, unless a stop sequence has ended the answer before it.
+fn begin_item(items: &mut VecDeque<Item>, stops: &mut Stops, content: Content) -> bool {
+    finish_text(items, stops);
+    let goes_on = stops.found().is_none();
+    if goes_on {
+        items.push_back(Item { open: false, content });
+    }
+    goes_on
+}
+
+/// The last item is over: what was held back of a text goes out.
+fn finish_text(items: &mut VecDeque<Item>, stops: &mut Stops) {
+    if let Some(Item { content: Content::Text(text), .. }) = items.back_mut() {
+        text.finish(stops);
     }
 }
 

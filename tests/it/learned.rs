@@ -4,7 +4,7 @@
 use ccproxy::anthropic;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
-use ccproxy::translate::{Learned, Target, translate};
+use ccproxy::translate::{Learned, Lesson, Param, Report, Stops, Target, translate};
 use serde_json::{Value, json};
 
 /// A request that has everything that may be refused.
@@ -281,6 +281,36 @@ fn the_next_request_is_without_what_was_refused() {
     assert_eq!(schema.and_then(|schema| schema.get("$schema").cloned()), None);
     let text = field("image input is not supported", "/messages/0/content");
     assert!(text.is_some_and(|text| text.is_string()));
+}
+
+#[test]
+fn stop_sequences_that_are_not_sent_are_looked_for() {
+    let body = json!({ "model": "m", "max_tokens": 9, "stop_sequences": ["a", "b", "c", "d", "e"],
+        "messages": [{ "role": "user", "content": "hello" }] })
+    .to_string();
+    let request = anthropic::parse(body.as_bytes()).expect("a request");
+    let check = |api, lessons: &[Lesson], sent: usize| {
+        let row = row();
+        let mut learned = Learned::default();
+        lessons.iter().cloned().for_each(|lesson| learned.add(lesson));
+        let target = Target {
+            provider: &row,
+            model: "m",
+            max_tokens: 0,
+            images: true,
+            api,
+            learned: &learned,
+        };
+        let translated = translate(&request, &target).expect("a translation");
+        let asked = ["a", "b", "c", "d", "e"].map(str::to_owned);
+        assert_eq!(*translated.chat.stop, asked[..sent], "{lessons:?}");
+        assert_eq!(translated.stops, Stops::new(asked[sent..].to_vec()), "{lessons:?}");
+        assert_eq!(translated.report, Report::default(), "nothing is lost with {lessons:?}");
+    };
+    check(Dialect::ChatCompletions, &[], 4);
+    check(Dialect::ChatCompletions, &[Lesson::MaxStop(2)], 2);
+    check(Dialect::ChatCompletions, &[Lesson::MaxStop(2), Lesson::Drop(Param::Stop)], 0);
+    check(Dialect::Responses, &[], 0);
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub fn whole(
     then: Result<usize, Failure>,
 ) -> Result<Value, String> {
     let message =
-        relay::whole(translator(dialect), form, &mut reader(reads, then)).map_err(text)?;
+        relay::whole(&mut translator(dialect), form, &mut reader(reads, then)).map_err(text)?;
     Ok(serde_json::to_value(message).expect("a message serializes"))
 }
 

@@ -335,6 +335,61 @@ fn a_refusal_that_names_a_field_is_repaired_once_and_remembered() {
 }
 
 #[test]
+fn a_stop_sequence_that_is_not_sent_ends_the_message_and_the_providers_call() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream)
+        .variable("PROVIDER", "xai")
+        .variable("XAI_API_KEY", "k")
+        .variable("XAI_MODEL", "grok-4.5")
+        .variable("XAI_BASE_URL", &upstream.base_url())
+        .start();
+    for stream in [true, false] {
+        let mut client = Client::connect(&proxy);
+        let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9, "stream": stream,
+            "stop_sequences": ["<END>"], "messages": [{ "role": "user", "content": "hello" }] });
+        client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+        let mut connection = upstream.accept();
+        assert_eq!(connection.request().body.get("stop"), None);
+        connection.begin_events();
+        connection.say("one <E");
+        connection.say("ND> two");
+        // The provider's answer goes on, and nobody reads it.
+        let (dropped, text, end) = if stream {
+            let head = client.begin();
+            client.expect_start();
+            client.expect("content_block_start");
+            let text = client.text();
+            client.expect("content_block_stop");
+            let end = client.expect("message_delta")["delta"].take();
+            client.expect("message_stop");
+            (head.header("x-ccproxy-dropped").map(str::to_owned), text, end)
+        } else {
+            let answer = client.answer();
+            let dropped = answer.header("x-ccproxy-dropped").map(str::to_owned);
+            (dropped, answer.message(), answer.json())
+        };
+        assert_eq!((dropped, &*text), (None, "one "));
+        assert_eq!(end["stop_reason"], "stop_sequence");
+        assert_eq!(end["stop_sequence"], "<END>");
+        connection.wire.wait_closed();
+    }
+}
+
+#[test]
+fn stop_sequences_that_are_refused_end_the_message_all_the_same() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9, "stop_sequences": ["wer"],
+        "messages": [{ "role": "user", "content": "hello" }] });
+    let refusal = r#"{"error":{"message":"Unsupported parameter: 'stop'","param":"stop"}}"#;
+    let (second, answer) = refused(&upstream, &proxy, &body, refusal);
+    assert_eq!(second.get("stop"), None);
+    assert_eq!(answer.message(), "ans");
+    assert_eq!(answer.json()["stop_sequence"], "wer");
+    assert_eq!(answer.header("x-ccproxy-dropped"), None);
+}
+
+#[test]
 fn a_request_is_repaired_once_and_what_was_wrongly_learned_is_forgotten() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).start();

@@ -7,7 +7,7 @@ use ccproxy::error::Error;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
 use ccproxy::sse::Decoder;
-use ccproxy::translate::{self, Learned, Target, ToolNames, Translator};
+use ccproxy::translate::{self, Learned, Stops, Target, ToolNames, Translator};
 
 use crate::golden::{Case, Kind};
 use crate::grammar;
@@ -53,12 +53,14 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
     translate::translate(&request, &target).expect("a translation").names
 });
 
-/// A translator for an answer to the client that asked for `claude-opus-5-5`, with the stop sequence
-/// `STOP` and about 100 tokens.
+/// A translator for an answer to the client that asked for `claude-opus-5-5`, with the stop sequences
+/// `STOP`, which the provider takes, and `<END>` and `<END>\n---`, which it does not, and about 100
+/// tokens.
 pub fn translator(dialect: Dialect) -> Translator {
-    let stops = vec!["STOP".to_owned()];
+    let asked = ["STOP", "<END>", "<END>\n---"].map(str::to_owned);
+    let stops = Stops::new(asked[1..].iter().cloned());
     let (id, model) = ("msg_test".to_owned(), "claude-opus-5-5".to_owned());
-    Translator::new(dialect, id, model, NAMES.clone(), stops, 100)
+    Translator::new(dialect, id, model, NAMES.clone(), asked.to_vec(), stops, 100)
 }
 
 /// What a client sees of a stream that comes in `reads`, and the translator at its end. An error

@@ -7,12 +7,13 @@
 
 use std::borrow::Cow;
 
-use super::{CallPiece, Content, Item, Sink, Thinking, Translator, append, json_text};
+use super::{CallPiece, Content, Sink, Thinking, Translator, append, begin_item, json_text};
 use crate::error::Error;
 use crate::openai::{
     Lax, OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
 use crate::translate::error::{stream_error, stream_failure};
+use crate::translate::stops::HeldText;
 use crate::translate::think::Voice;
 use crate::translate::usage;
 
@@ -108,8 +109,7 @@ impl Translator {
             _ => return Ok(()),
         }
         self.start(sink);
-        self.advance(sink);
-        Ok(())
+        self.advance(sink)
     }
 
     /// Takes the response at its end, and ends the message.
@@ -207,12 +207,14 @@ impl Translator {
             });
             match (part.voice, self.items.back().map(|item| &item.content)) {
                 (Voice::Thinking, Some(Content::Thinking(_))) if goes_on => {
-                    append(&mut self.items, Voice::Thinking, "\n\n");
+                    append(&mut self.items, &mut self.stops, Voice::Thinking, "\n\n");
                 }
                 (Voice::Thinking, Some(Content::Thinking(_))) => {
                     self.begin(Content::Thinking(Thinking::default()));
                 }
-                (Voice::Text, Some(Content::Text(_))) => self.begin(Content::Text(String::new())),
+                (Voice::Text, Some(Content::Text(_))) => {
+                    self.begin(Content::Text(HeldText::default()));
+                }
                 _ => {}
             }
         }
@@ -264,6 +266,6 @@ impl Translator {
     }
 
     fn begin(&mut self, content: Content) {
-        self.items.push_back(Item { open: false, content });
+        begin_item(&mut self.items, &mut self.stops, content);
     }
 }

@@ -1,0 +1,180 @@
+//! Stop sequences that the provider does not take, looked for in the text of its answer.
+//!
+//! What is found does not depend on how the text is cut: the sequence that begins first, and of those
+//! that begin at one place the longest.
+
+/// The sequences that are looked for, and the one that was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stops {
+    /// The longest first.
+    sequences: Vec<String>,
+    found: Option<String>,
+}
+
+/// What a text holds.
+enum Search<'a> {
+    /// No sequence begins before this place; one may begin there.
+    Free(usize),
+    Found(usize, &'a str),
+}
+
+impl Stops {
+    /// Looks for `sequences`. Empty ones, which every text has, are none.
+    pub fn new(sequences: impl IntoIterator<Item = String>) -> Stops {
+        let mut sequences: Vec<String> =
+            sequences.into_iter().filter(|sequence| !sequence.is_empty()).collect();
+        sequences.sort_by_key(|sequence| std::cmp::Reverse(sequence.len()));
+        Stops { sequences, found: None }
+    }
+
+    /// The sequence at which the answer is over.
+    pub(super) fn found(&self) -> Option<&str> {
+        self.found.as_deref()
+    }
+
+    /// Searches `text`, after which more may come unless it `is_over`.
+    fn search(&self, text: &str, is_over: bool) -> Search<'_> {
+        for (at, _) in text.char_indices() {
+            let rest = &text[at..];
+            for sequence in &self.sequences {
+                if rest.starts_with(&**sequence) {
+                    return Search::Found(at, sequence);
+                }
+                if !is_over && sequence.starts_with(rest) {
+                    return Search::Free(at);
+                }
+            }
+        }
+        Search::Free(text.len())
+    }
+}
+
+/// A text on its way out. Its end is held back while it may be the beginning of a sequence.
+#[derive(Debug, Default)]
+pub(super) struct HeldText {
+    /// What has not gone out.
+    text: String,
+    /// How many bytes of it may go out.
+    ///
+    /// Invariant: `free <= text.len()`, at the boundary of a character.
+    free: usize,
+}
+
+impl HeldText {
+    /// Appends a piece. Once a sequence is found, the text ends before it.
+    pub fn push(&mut self, piece: &str, stops: &mut Stops) {
+        if stops.found.is_none() {
+            self.text.push_str(piece);
+            self.search(stops, false);
+        }
+    }
+
+    /// Nothing follows.
+    pub fn finish(&mut self, stops: &mut Stops) {
+        self.search(stops, true);
+    }
+
+    /// What may go out.
+    pub fn free(&self) -> &str {
+        &self.text[..self.free]
+    }
+
+    /// It has gone out.
+    pub fn clear_free(&mut self) {
+        self.text.drain(..self.free);
+        self.free = 0;
+    }
+
+    fn search(&mut self, stops: &mut Stops, is_over: bool) {
+        if stops.sequences.is_empty() || stops.found.is_some() {
+            self.free = self.text.len();
+            return;
+        }
+        match stops.search(&self.text[self.free..], is_over) {
+            Search::Free(more) => self.free += more,
+            Search::Found(at, sequence) => {
+                let found = sequence.to_owned();
+                self.free += at;
+                self.text.truncate(self.free);
+                stops.found = Some(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeldText, Stops};
+
+    /// What goes out of a text in `pieces`, the sequence that ends it, and what was held back before
+    /// the last piece was known to be the last.
+    fn run(
+        sequences: &[&str],
+        pieces: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> (String, Option<String>, usize) {
+        let mut stops = Stops::new(sequences.iter().map(|&sequence| sequence.to_owned()));
+        let (mut text, mut out) = (HeldText::default(), String::new());
+        let mut take = |text: &mut HeldText| {
+            out.push_str(text.free());
+            text.clear_free();
+        };
+        for piece in pieces {
+            text.push(piece.as_ref(), &mut stops);
+            take(&mut text);
+        }
+        let held = text.text.len();
+        text.finish(&mut stops);
+        take(&mut text);
+        (out, stops.found, held)
+    }
+
+    /// Every way to cut `input` in two, and single characters, give the same.
+    fn check(sequences: &[&str], input: &str, wanted: &str, found: Option<&str>, held: usize) {
+        let wanted = (wanted.to_owned(), found.map(str::to_owned), held);
+        for cut in (0..=input.len()).filter(|cut| input.is_char_boundary(*cut)) {
+            let (left, right) = input.split_at(cut);
+            assert_eq!(run(sequences, [left, right]), wanted, "{input:?} at {cut}");
+        }
+        let single = input.chars().map(String::from);
+        assert_eq!(run(sequences, single), wanted, "{input:?} in single characters");
+    }
+
+    #[test]
+    fn a_text_ends_before_a_sequence() {
+        check(&["STOP"], "one STOP two STOP", "one ", Some("STOP"), 0);
+        check(&["STOP"], "STOP", "", Some("STOP"), 0);
+        check(&["STOP"], "SSTOP", "S", Some("STOP"), 0);
+        check(&["STOP"], "stop", "stop", None, 0);
+        check(&["aab"], "aaaab", "aa", Some("aab"), 0);
+        check(&["\n\n"], "a\nb\n\nc", "a\nb", Some("\n\n"), 0);
+        check(&["終わり", "é"], "終わ終わりé", "終わ", Some("終わり"), 0);
+        check(&["ü"], "é", "é", None, 0);
+    }
+
+    #[test]
+    fn the_first_wins_and_at_one_place_the_longest() {
+        check(&["b", "a"], "xab", "x", Some("a"), 0);
+        check(&["a", "abc", "ab"], "xabcd", "x", Some("abc"), 0);
+        check(&["a", "abc"], "xabd", "x", Some("a"), 0);
+        check(&["bc", "abcd"], "xabcd", "x", Some("abcd"), 0);
+        check(&["bc", "abcd"], "xabce", "xa", Some("bc"), 0);
+        // The end of the text decides what more of it could have been.
+        check(&["a", "abc"], "xab", "x", Some("a"), 2);
+        check(&["bc", "abcd"], "xabc", "xa", Some("bc"), 3);
+    }
+
+    #[test]
+    fn what_may_be_a_beginning_is_held_back() {
+        check(&["STOP"], "the STO", "the STO", None, 3);
+        check(&["STOP"], "the STOX", "the STOX", None, 0);
+        check(&["STOP", "OPEN"], "a STOP", "a ", Some("STOP"), 0);
+        check(&["STOX", "OPEN"], "a STOP", "a STOP", None, 2);
+    }
+
+    #[test]
+    fn nothing_to_look_for_holds_nothing() {
+        check(&[], "anything", "anything", None, 0);
+        check(&["", ""], "anything", "anything", None, 0);
+        check(&["", "y"], "anything", "an", Some("y"), 0);
+    }
+}
