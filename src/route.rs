@@ -143,7 +143,9 @@ impl Routes {
 
     /// The hop that `name` means: a provider's name, or `provider/model` or `provider,model`.
     pub fn hop<'n>(&self, name: &'n str) -> Option<Choice<'n>> {
-        let place = |name: &str| self.providers.iter().position(|known| known.name == name);
+        let place = |name: &str| {
+            self.providers.iter().position(|known| known.name.eq_ignore_ascii_case(name))
+        };
         let whole = place(name).map(|provider| Choice { provider, model: None });
         whole.or_else(|| {
             let (provider, model) = name.split_once([',', '/'])?;

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Api;
-use super::dispatch::{Delivered, Dispatch, Reading, Receiver};
-use super::native;
+use super::count;
+use super::dispatch::{Delivered, Dispatch, Receiver};
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, Usage};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
-use crate::translate::{estimate, rough_estimate};
+use crate::translate::{Reading, estimate, rough_estimate};
 use crate::upstream::{Client, Failure};
 
 /// Answers a message.
@@ -26,7 +26,7 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     let request_id = &*exchange.request_id;
     let (place, ending) = exchange_message(api, exchange, reply);
     let milliseconds = began.elapsed().as_millis() as u64;
-    count(api, place, &ending, began.elapsed());
+    record(api, place, &ending, began.elapsed());
     let provider = &*api.provider(place).config.name;
     match ending {
         Ending::Answered { status, usage } => log::info!(
@@ -53,7 +53,7 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
 }
 
 /// Counts a message, as the one of the provider that was asked last.
-fn count(api: &Api, place: usize, ending: &Ending, duration: Duration) {
+fn record(api: &Api, place: usize, ending: &Ending, duration: Duration) {
     let metrics = api.metrics(place);
     match ending {
         Ending::Answered { usage, .. } => {
@@ -82,7 +82,7 @@ pub fn count_tokens(api: &Api, exchange: &Exchange, mut reply: Reply) {
     let config = api.provider(hop.provider).config;
     let model = hop.model(&config.model, &request.model);
     let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
-    let counted = native::count_tokens(api, exchange, hop.provider, model, client);
+    let counted = count::count_tokens(api, exchange, hop.provider, model, client);
     let (input_tokens, source) = match counted {
         Ok(Some(input_tokens)) => (input_tokens, "provider"),
         Ok(None) => (estimate, "estimate"),
@@ -141,7 +141,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
                 Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
                 Ok(error) => {
                     let mut reply = into_stream(client).into_writer();
-                    reply.notes = dispatch.notes();
+                    reply.notes = dispatch.all_notes();
                     refuse(reply, error)
                 }
             }
@@ -152,7 +152,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
 fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
-    reply.notes = dispatch.notes();
+    reply.notes = dispatch.all_notes();
     match delivered {
         Ok(Delivered::Message(message)) => {
             reply.json(200, &serde_json::to_vec(&message).expect("the wire types serialize"));

@@ -1,8 +1,10 @@
 //! The configuration file: several providers, and the routes to them, as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 /// The file, as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +67,7 @@ pub(super) struct LongContext {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a place, a list of places, or an object with use")]
 pub(super) enum AliasEntry {
     Hops(OneOrMany),
     Named(NamedAlias),
@@ -80,25 +82,38 @@ pub(super) struct NamedAlias {
 }
 
 /// A text, or a list of texts.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Default for OneOrMany {
-    fn default() -> OneOrMany {
-        OneOrMany::Many(Vec::new())
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub(super) struct OneOrMany(Vec<String>);
 
 impl OneOrMany {
     pub fn all(&self) -> &[String] {
-        match self {
-            OneOrMany::One(one) => std::slice::from_ref(one),
-            OneOrMany::Many(many) => many,
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneOrMany, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = seq.next_element()? {
+                    texts.push(text);
+                }
+                Ok(OneOrMany(texts))
+            }
         }
+        deserializer.deserialize_any(Texts)
     }
 }
 

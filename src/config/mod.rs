@@ -231,6 +231,9 @@ impl Config {
         // Without a provider the other settings are still checked.
         let providers: Vec<_> = entries.into_iter().map(|entry| reader.provider(entry)).collect();
         let routes = reader.routes(&file, &providers, by_default);
+        if providers.is_empty() && reader.problems.is_empty() {
+            reader.problem("no provider is left: PROVIDER and the file name none");
+        }
 
         let host = reader.host(default_host);
         let port = reader.port();
@@ -325,16 +328,22 @@ impl<'a, 'f> Reader<'a, 'f> {
         if let Some((flag, value)) = flag.filter(|_| has_flag) {
             return Some((format!("--{flag}"), value.clone()));
         }
-        let mut names =
-            setting.variables.iter().filter_map(|name| match name.strip_prefix("<P>_") {
-                Some(suffix) => self.entry.as_ref().map(|entry| entry.variable(suffix)),
-                None => Some((*name).to_owned()),
-            });
-        names.find_map(|name| self.variable(&name).map(|value| (name, value))).or_else(|| {
+        let set = |name: String| self.variable(&name).map(|value| (name, value));
+        let own = setting
+            .variables
+            .iter()
+            .find_map(|name| set(self.entry.as_ref()?.variable(name.strip_prefix("<P>_")?)));
+        let of_file = || {
             let (i, file) = self.entry.as_ref()?.file?;
             let place = format!("providers.{i}.{}", setting.flag.replace('-', "_"));
             Some((place, file.field(setting.flag)?))
-        })
+        };
+        let general = || {
+            let mut names = setting.variables.iter().filter(|name| !name.starts_with("<P>_"));
+            names.find_map(|name| set((*name).to_owned()))
+        };
+        // What is said of one provider comes before what is said of all.
+        own.or_else(of_file).or_else(general)
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -36,6 +36,18 @@ pub struct ProviderConfig {
     pub http_proxy: Option<Secret>,
 }
 
+/// Headers that belong to the request itself.
+const OWN_HEADERS: &[&str] = &[
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+];
+
 /// Whether the provider's own Messages API is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Native {
@@ -134,7 +146,9 @@ impl<'f> Reader<'_, 'f> {
             }
         }
         let mut entries: Vec<Entry<'f>> = Vec::new();
-        if let Some((by, value)) = self.get(&PROVIDER) {
+        let listed =
+            self.get(&PROVIDER).filter(|(_, value)| !value.trim_matches([',', ' ']).is_empty());
+        if let Some((by, value)) = listed {
             for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
                 let name = name.to_ascii_lowercase();
                 let of_file = known.iter().position(|entry| entry.name == name);
@@ -176,7 +190,20 @@ impl<'f> Reader<'_, 'f> {
             ));
             return None;
         }
+        if name == "ccproxy" {
+            self.problem(format!(
+                "providers.{i}.name: \"ccproxy\" is taken: CCPROXY_API_KEY holds the clients' keys"
+            ));
+            return None;
+        }
         let kind = file.kind.as_deref().unwrap_or(&name).to_ascii_lowercase();
+        if kind != name && Provider::find(&name).is_some() {
+            self.problem(format!(
+                "providers.{i}.name: {name:?} is another type, whose variables it would read; \
+                 use a name of your own"
+            ));
+            return None;
+        }
         let Some(row) = Provider::find(&kind) else {
             let field = if file.kind.is_some() { "type" } else { "name" };
             let hint = if file.kind.is_some() { "" } else { ", or add \"type\" with one" };
@@ -232,7 +259,7 @@ impl<'f> Reader<'_, 'f> {
         self.entry = Some(entry.clone());
         let row = entry.row;
         let base_url = self.base_url(&entry);
-        let native = self.native();
+        let native = self.native(row.speaks_chat);
         let native_url = self.native_url(&entry, &base_url, native);
         let config = ProviderConfig {
             keys: self.keys(&entry),
@@ -257,32 +284,33 @@ impl<'f> Reader<'_, 'f> {
 
     fn keys(&mut self, entry: &Entry<'_>) -> Vec<Secret> {
         let variables = key_variables(&entry.name, entry.row);
+        let before = self.problems.len();
         let found = variables.iter().find_map(|name| Some((name.clone(), self.variable(name)?)));
-        let mut keys = Vec::new();
-        if let Some((name, value)) = found {
-            let listed = value.split(',').map(str::trim).filter(|key| !key.is_empty());
-            keys.extend(listed.map(|key| (name.clone(), key.to_owned())));
-        } else if let Some((i, file)) = entry.file {
-            let place = format!("providers.{i}.api_key");
-            for key in file.api_key.iter().flat_map(|keys| keys.all()) {
-                if let Some(key) = self.expand(&place, key) {
-                    keys.push((place.clone(), key));
+        let listed: Vec<(String, String)> = match (found, entry.file) {
+            (Some(found), _) => vec![found],
+            (None, Some((i, file))) => {
+                let place = format!("providers.{i}.api_key");
+                let keys = file.api_key.iter().flat_map(|keys| keys.all());
+                let keys: Vec<_> = keys.filter_map(|key| self.expand(&place, key)).collect();
+                keys.into_iter().map(|key| (place.clone(), key)).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        let mut secrets = Vec::new();
+        for (name, value) in &listed {
+            for key in value.split(',').map(str::trim).filter(|key| !key.is_empty()) {
+                if key.bytes().all(|b| b.is_ascii_graphic()) {
+                    secrets.push(Secret(key.to_owned()));
+                } else {
+                    self.problem(format!(
+                        "{name}: a key is visible ASCII without spaces; this one is not"
+                    ));
                 }
             }
-            if file.api_key.is_some() && keys.is_empty() {
-                return Vec::new();
-            }
         }
-        let mut secrets = Vec::new();
-        for (name, key) in keys {
-            if key.bytes().all(|b| b.is_ascii_graphic()) {
-                secrets.push(Secret(key));
-            } else {
-                self.problem(format!(
-                    "{name}: a key is visible ASCII without spaces; this one is not"
-                ));
-                return Vec::new();
-            }
+        // What is wrong has been told.
+        if self.problems.len() > before {
+            return Vec::new();
         }
         if secrets.is_empty() && entry.row.key == Key::Required {
             self.problem(format!(
@@ -317,12 +345,16 @@ impl<'f> Reader<'_, 'f> {
         })
     }
 
-    fn native(&mut self) -> Native {
+    fn native(&mut self, speaks_chat: bool) -> Native {
         let Some((name, value)) = self.get(&NATIVE) else { return Native::Auto };
         match &*value.to_ascii_lowercase() {
             "auto" => Native::Auto,
             "on" => Native::On,
-            "off" => Native::Off,
+            "off" if speaks_chat => Native::Off,
+            "off" => {
+                self.problem(format!("{name}: its Messages API is all that this provider has"));
+                Native::Auto
+            }
             _ => {
                 self.problem(format!("{name}: {value:?} is not a choice; use auto, on or off"));
                 Native::Auto
@@ -360,8 +392,8 @@ impl<'f> Reader<'_, 'f> {
         let (name, value) = self.get(&API)?;
         match &*value.to_ascii_lowercase() {
             "auto" => None,
-            "chat" => Some(Dialect::ChatCompletions),
-            "responses" => Some(Dialect::Responses),
+            "chat" if row.speaks_chat => Some(Dialect::ChatCompletions),
+            "responses" if row.speaks_chat => Some(Dialect::Responses),
             _ => {
                 self.problem(format!(
                     "{name}: {value:?} is not an API of provider {}; use auto, chat or responses",
@@ -398,8 +430,11 @@ impl<'f> Reader<'_, 'f> {
             for (header, value) in &file.headers {
                 let place = format!("providers.{i}.headers.{header}");
                 let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+                let is_own = OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(header));
                 if header.is_empty() || !header.bytes().all(is_token) {
                     self.problem(format!("{place}: it is not the name of a header"));
+                } else if is_own {
+                    self.problem(format!("{place}: ccproxy sets this header itself"));
                 } else if let Some(value) = self.expand(&place, value) {
                     headers.push((place, header.clone(), value));
                 }
@@ -433,7 +468,8 @@ impl<'f> Reader<'_, 'f> {
         let name = name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name);
         let found = self.variable(name);
         if found.is_none() {
-            let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            // Anything else may be a key.
+            let is_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
             let shown = if name.bytes().all(is_name) { name } else { "the variable it names" };
             self.problem(format!("{place}: {shown} is not set"));
         }

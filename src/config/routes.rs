@@ -43,6 +43,11 @@ impl Reader<'_, '_> {
                 AliasEntry::Named(named) => (&named.hops, named.display_name.clone()),
             };
             let place = format!("aliases.{id}");
+            if id.ends_with("[1m]") {
+                self.problem(format!(
+                    "{place}: [1m] is Claude Code's mark and is taken off; name the alias without it"
+                ));
+            }
             if hops.all().is_empty() {
                 self.problem(format!("{place}: it names no model, such as provider/model"));
             }

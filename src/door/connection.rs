@@ -263,7 +263,7 @@ fn hand_over(
         client: Arc::clone(&connection.socket),
         origin,
         anthropic_version: head.anthropic_version.map(str::to_owned),
-        anthropic_beta: head.anthropic_beta.map(str::to_owned),
+        anthropic_beta: (!head.anthropic_beta.is_empty()).then(|| head.anthropic_beta.join(",")),
         #[cfg(debug_assertions)]
         panics: head.panics,
     });

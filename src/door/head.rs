@@ -29,7 +29,8 @@ pub struct Head<'a> {
     pub forwarded_for: Vec<&'a str>,
     pub accept: Option<&'a str>,
     pub anthropic_version: Option<&'a str>,
-    pub anthropic_beta: Option<&'a str>,
+    /// The values of every line, which are one list.
+    pub anthropic_beta: Vec<&'a str>,
     /// Prometheus says how long it waits.
     pub scrapes: bool,
     /// Present on requests of tests that want a panic.
@@ -124,7 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         forwarded_for: Vec::new(),
         accept: None,
         anthropic_version: None,
-        anthropic_beta: None,
+        anthropic_beta: Vec::new(),
         scrapes: false,
         #[cfg(debug_assertions)]
         panics: false,
@@ -167,7 +168,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         } else if is("anthropic-version") {
             head.anthropic_version = Some(value);
         } else if is("anthropic-beta") {
-            head.anthropic_beta = Some(value);
+            head.anthropic_beta.push(value);
         } else if is("x-forwarded-for") {
             head.forwarded_for.push(value);
         }

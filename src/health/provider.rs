@@ -37,7 +37,22 @@ pub enum Outcome {
     Unknown,
 }
 
+/// How long a key rests at most because of a model that is not the configured one.
+const OTHER_MODELS_REST: Duration = Duration::from_secs(60);
+
 impl Outcome {
+    /// The same, where the model was a client's choice: what it is not allowed says nothing about the
+    /// provider, and its limit little.
+    pub fn of_another_model(self) -> Outcome {
+        match self {
+            Outcome::Refused(Error::Upstream { status: 402 | 403, .. }) => Outcome::Answered,
+            Outcome::Limited(rest) => {
+                Outcome::Limited(rest.map(|rest| rest.min(OTHER_MODELS_REST)))
+            }
+            other => other,
+        }
+    }
+
     /// What an error says about the provider.
     pub fn of(error: &Error) -> Outcome {
         match error {
@@ -93,6 +108,11 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
+    /// The provider has begun to answer: whoever else waits for it to be back may try.
+    pub fn begun(&self) {
+        self.state.end_trial();
+    }
+
     pub fn ended(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -110,8 +130,10 @@ impl Drop for Permit<'_> {
             Outcome::Refused(_) if self.state.rests.len() > 1 => Some(REFUSED_REST),
             _ => None,
         };
-        if let Some(rest) = rest {
-            self.state.rest(self.key, rest.min(LONGEST_REST));
+        match (&outcome, rest) {
+            (_, Some(rest)) => self.state.rest(self.key, rest.min(LONGEST_REST)),
+            (Outcome::Answered, None) => self.state.rests[self.key].store(0, Ordering::Relaxed),
+            _ => {}
         }
         self.state.record(outcome);
     }
@@ -383,8 +405,10 @@ mod tests {
         assert_eq!((state.resting_keys(), state.consecutive_failures()), (2, 0));
         call(&state, Outcome::Limited(None)).unwrap();
         assert!(state.is_resting());
-        // Better a call that may be refused than none.
+        // Better a call that may be refused than none; one that is answered ends the rest.
         assert_eq!(keys(1), [2]);
+        call(&state, Outcome::Answered).unwrap();
+        assert!(!state.is_resting() && state.resting_keys() == 2);
     }
 
     #[test]

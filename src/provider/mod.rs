@@ -9,7 +9,7 @@ use rows::LOW_TO_HIGH;
 pub use rows::PROVIDERS;
 pub use schema_rules::SchemaRules;
 
-/// A service that speaks chat completions.
+/// A service: how it is reached, and what it takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Provider {
     /// The value of `PROVIDER`, and in upper case the prefix of the variables.
@@ -51,8 +51,6 @@ pub struct Provider {
     /// Beginnings of the names of models that refuse `temperature` and `top_p`, and `stop`.
     pub fixed_sampling_models: &'static [&'static str],
     pub no_stop_models: &'static [&'static str],
-    /// Whether `temperature` and `top_p` may stand together.
-    pub temperature_with_top_p: bool,
     pub top_k: bool,
     /// How many stop strings are taken.
     pub max_stop: usize,
@@ -252,7 +250,6 @@ impl Provider {
         responses_models: &[],
         fixed_sampling_models: &[],
         no_stop_models: &[],
-        temperature_with_top_p: true,
         top_k: false,
         max_stop: 4,
         response_format: FormatSupport::JsonSchema,

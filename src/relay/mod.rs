@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::anthropic::{Event, Message, Usage};
 use crate::error::Error;
 use crate::sse::Decoder;
-use crate::translate::{Fold, Sink, Translator};
+use crate::translate::{Fold, Reading, Sink, Translator};
 use crate::upstream::{Client, Failure};
 use native::Native;
 
@@ -64,6 +64,8 @@ pub struct Stream<W> {
     /// Encoded events that have not been written.
     out: Vec<u8>,
     begun: bool,
+    /// A start of the message of our own has gone out.
+    start_sent: bool,
     /// Something that a provider said has gone out.
     relayed: bool,
     /// A write failed.
@@ -79,6 +81,7 @@ impl<W: EventWriter> Stream<W> {
             writer,
             out: Vec::with_capacity(1024),
             begun: false,
+            start_sent: false,
             relayed: false,
             gone: false,
             wake_at: Instant::now() + COMMIT_AFTER,
@@ -105,14 +108,10 @@ impl<W: EventWriter> Stream<W> {
     }
 
     /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
-    /// `model` names what the client asked for; nothing of an earlier answer has reached the client.
-    pub fn prepare(&mut self, prepare: impl FnOnce(&mut Translator), native: Option<String>) {
-        prepare(&mut self.translator);
-        if !self.begun {
-            self.translator.forget_start();
-        }
-        let has_started = self.translator.has_started();
-        self.native = native.map(|model| Native::new(model, has_started));
+    /// `native` names what the client asked for; nothing of an earlier answer has reached the client.
+    pub fn prepare(&mut self, reading: Reading, native: Option<String>) {
+        self.translator.restart(reading, self.start_sent);
+        self.native = native.map(|model| Native::new(model, self.start_sent));
         self.out.clear();
         if !self.begun && self.native.is_some() {
             self.wake_at = self.wake_at.max(Instant::now() + COMMIT_NATIVE_AFTER);
@@ -149,6 +148,7 @@ impl<W: EventWriter> Stream<W> {
         let written = if self.begun { Ok(()) } else { self.writer.begin() }
             .and_then(|()| self.writer.write(&self.out));
         self.begun = true;
+        self.start_sent |= self.native.is_none() && self.translator.has_started();
         self.relayed |=
             self.translator.has_content() || self.native.as_ref().is_some_and(Native::has_content);
         self.out.clear();

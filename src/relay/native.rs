@@ -5,6 +5,7 @@
 //! of one.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -200,7 +201,11 @@ impl Native {
                 }
                 if !self.has_started {
                     let model = message.and_then(|message| message.model);
-                    self.held = with_model(frame, model.map(RawValue::get), &self.model);
+                    let model = model.and_then(|model| range(decoded.data, model));
+                    // The data of one line stands in the frame as it is.
+                    let data = frame.windows(decoded.data.len()).position(|w| w == decoded.data);
+                    let place = model.zip(data).map(|(m, at)| m.start + at..m.end + at);
+                    self.held = with_model(frame, place, &self.model);
                 }
             }
             "ping" => self.pass(frame, false, out),
@@ -223,6 +228,8 @@ impl Native {
     fn pass(&mut self, frame: &[u8], is_content: bool, out: &mut Vec<u8>) {
         if is_content {
             self.state = State::Relaying;
+            // A message starts once.
+            self.has_started |= !self.held.is_empty();
             out.append(&mut self.held);
         }
         out.extend_from_slice(frame);
@@ -260,22 +267,22 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
     }
     let mut usage = Usage::default();
     seen.usage.unwrap_or_default().add_to(&mut usage);
-    let renamed = with_model(&body, seen.model.map(RawValue::get), model);
-    Ok((renamed, usage))
+    let place = seen.model.and_then(|model| range(&body, model));
+    Ok((with_model(&body, place, model), usage))
 }
 
-/// `json` with `model` in the place of the first `"model": theirs`.
-fn with_model(json: &[u8], theirs: Option<&str>, model: &str) -> Vec<u8> {
-    const KEY: &[u8] = b"\"model\"";
-    let place = theirs.and_then(|theirs| {
-        let key = json.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-        let is_between = |b: &u8| b.is_ascii_whitespace() || *b == b':';
-        let begin = key + json[key..].iter().take_while(|b| is_between(b)).count();
-        json[begin..].starts_with(theirs.as_bytes()).then_some((begin, begin + theirs.len()))
-    });
-    let Some((begin, end)) = place else { return json.to_vec() };
+/// Where `value`, which was read from `json`, stands in it.
+fn range(json: &[u8], value: &RawValue) -> Option<Range<usize>> {
+    let begin = (value.get().as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
+    let range = begin..begin + value.get().len();
+    (json.get(range.clone())? == value.get().as_bytes()).then_some(range)
+}
+
+/// `json` with `model` at its place.
+fn with_model(json: &[u8], place: Option<Range<usize>>, model: &str) -> Vec<u8> {
+    let Some(Range { start, end }) = place else { return json.to_vec() };
     let name = serde_json::to_string(model).expect("a string always serializes");
-    [&json[..begin], name.as_bytes(), &json[end..]].concat()
+    [&json[..start], name.as_bytes(), &json[end..]].concat()
 }
 
 #[cfg(test)]
@@ -324,11 +331,11 @@ mod tests {
     #[test]
     fn a_whole_message_keeps_its_bytes_but_for_the_model() {
         let body =
-            br#"{"type":"message", "model" : "m", "content":[], "usage":{"input_tokens":3}}"#;
+            br#"{"type":"message", "content":[{"model":"m"}], "model" : "m", "usage":{"input_tokens":3}}"#;
         let (renamed, usage) = whole(body.to_vec(), "claude-x").unwrap();
         assert_eq!(
             String::from_utf8(renamed).unwrap(),
-            r#"{"type":"message", "model" : "claude-x", "content":[], "usage":{"input_tokens":3}}"#
+            r#"{"type":"message", "content":[{"model":"m"}], "model" : "claude-x", "usage":{"input_tokens":3}}"#
         );
         assert_eq!(usage.input_tokens, 3);
         assert!(whole(br#"{"error":"Unexpected endpoint"}"#.to_vec(), "m").is_err());

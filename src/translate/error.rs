@@ -284,6 +284,13 @@ fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<St
     Some(format!("prompt is too long: {n} tokens > {m} maximum"))
 }
 
+/// Whether `error` is what [`upstream_error`] makes of a context overflow.
+pub fn is_context_overflow(error: &Error) -> bool {
+    let Error::Upstream { status: 400, message, .. } = error else { return false };
+    message.starts_with("prompt is too long: ")
+        || message.starts_with("input length and `max_tokens` exceed context limit: ")
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Numbers {
     n: Option<u64>,

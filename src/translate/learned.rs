@@ -36,8 +36,8 @@ pub enum Lesson {
     NineAlphanumericIds,
     SchemaKeyword(&'static str),
     Api(Dialect),
-    /// The provider's own Messages API refuses what chat completions take; `false` where it is this
-    /// conversation that it refuses.
+    /// The provider's own Messages API refuses what chat completions take; `false` where it may be this
+    /// request that it refuses.
     NotNative(bool),
 }
 
@@ -357,10 +357,21 @@ impl Refusal {
 
     /// The numbers in what was said, without those that are parts of names.
     fn numbers(&self) -> impl Iterator<Item = u64> {
-        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ',');
         let pieces = self.said.split(move |c: char| !is_part(c));
-        // `16,384` and `8192.`
-        pieces.filter_map(|piece| piece.trim_end_matches('.').parse().ok())
+        pieces.flat_map(|piece| {
+            let piece = piece.trim_matches(['.', ',']);
+            // `16,384` is one number, `1,8192` is two.
+            let mut groups = piece.split(',');
+            let is_one = groups.next().is_some_and(|first| (1..=3).contains(&first.len()))
+                && groups.all(|group| group.len() == 3);
+            let numbers: Vec<u64> = if is_one {
+                piece.replace(',', "").parse().into_iter().collect()
+            } else {
+                piece.split(',').filter_map(|number| number.parse().ok()).collect()
+            };
+            numbers
+        })
     }
 
     fn lesson(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
@@ -419,17 +430,26 @@ impl Refusal {
     }
 
     fn about_tools(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let lengths = ["too long", "maximum number", "maximum length", "maximum is", "at most"];
+        let lengths = ["array too long", "maximum number", "maximum is", "at most"];
         let is_length = self.says_any(&lengths);
         let smaller = |than: usize| {
             let numbers = self.numbers().filter_map(|n| usize::try_from(n).ok());
             numbers.filter(|n| *n < than && *n > 0).max()
         };
-        if is_length && (self.names("tools") || self.says("tools limit")) {
+        // `tools[3].function.description` is about one of them.
+        let is_about = |name: &str| {
+            let quoted = ["'", "\"", "`"].iter().any(|q| self.says(&format!("{q}{name}{q}")));
+            self.param == name || quoted
+        };
+        if is_length && (is_about("tools") || self.says("tools limit")) {
             return smaller(sent.tools.len()).map(Lesson::MaxTools);
         }
-        if is_length && self.names("stop") && has(sent, Param::Stop) {
+        if is_length && is_about("stop") && has(sent, Param::Stop) {
             return smaller(sent.stop.len()).map(Lesson::MaxStop);
+        }
+        // What is wrong with a function is not wrong with the choice of it.
+        if self.says("schema") {
+            return None;
         }
         if !self.names("tool_choice") && !self.says("tool choice") {
             return None;
@@ -489,7 +509,13 @@ impl Refusal {
         };
         if sent.messages.iter().any(has_parts) {
             let words = ["image", "vision", "multimodal", "must be a string", "content type"];
-            if self.says_any(&words) && (self.refuses() || self.says("not a")) {
+            // One picture that cannot be read says nothing about the model.
+            let is_one =
+                ["format", "upload", "decode", "valid image", "download", "too large", "size"];
+            if self.says_any(&words)
+                && (self.refuses() || self.says("not a"))
+                && !self.says_any(&is_one)
+            {
                 return Some(Lesson::TextOnly);
             }
         }
@@ -505,7 +531,10 @@ impl Refusal {
     fn about_format(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
         let format = sent.response_format.as_ref()?;
         let about = ["response_format", "json_schema", "text.format", "structured output"];
-        if !about.iter().any(|name| self.names(name) || self.says(name)) {
+        // A schema that is wrong stays wrong in another field.
+        if !about.iter().any(|name| self.names(name) || self.says(name))
+            || self.says("invalid schema")
+        {
             return None;
         }
         Some(match format.kind {
@@ -515,6 +544,12 @@ impl Refusal {
     }
 
     fn about_fields(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        // A value out of its range is the client's to change.
+        const RANGES: &[&str] =
+            &["less than", "greater than", "between", "maximum", "minimum", "range", "<=", ">="];
+        if self.says_any(RANGES) || self.says("invalid schema") {
+            return None;
+        }
         let is_named = |names: &[&str]| names.iter().any(|name| self.names(name));
         let named = PARAMS
             .iter()
@@ -541,7 +576,9 @@ impl Refusal {
             })
         };
         let keyword = KEYWORDS.iter().find(|keyword| is_named(keyword))?;
-        self.refuses().then_some(Lesson::SchemaKeyword(keyword))
+        // What is missing is not refused.
+        let is_refused = self.refuses() && !self.says("required to be");
+        is_refused.then_some(Lesson::SchemaKeyword(keyword))
     }
 }
 

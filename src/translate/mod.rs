@@ -14,6 +14,7 @@
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
 //! | `usage` | `usage` | `usage` |
 //! | error | error | `error` |
+//! | a request | the same, for a provider that speaks the Messages API | `native` |
 //! | a refusal | another request | `learned` |
 //! | what was lost on the way | | `report` |
 
@@ -24,6 +25,7 @@ mod error;
 mod fold;
 mod ids;
 mod learned;
+mod native;
 mod report;
 mod request;
 mod responses;
@@ -36,13 +38,14 @@ mod tokens;
 mod tools;
 mod usage;
 
-pub use error::{Context, redact, upstream_error};
+pub use error::{Context, is_context_overflow, redact, upstream_error};
 pub use fold::Fold;
 pub use learned::{Learned, Lesson, Param};
+pub use native::native_request;
 pub use report::Report;
 pub use request::{Target, Translated, translate};
 pub use responses::for_responses;
 pub use stops::Stops;
-pub use stream::{Sink, Translator};
+pub use stream::{Reading, Sink, Translator};
 pub use tokens::{TextCount, estimate, rough_estimate};
 pub use tools::ToolNames;

@@ -76,14 +76,13 @@ pub fn translate<'a>(
         (0, learned) => learned.unwrap_or(u64::MAX),
         (set, learned) => set.min(learned.unwrap_or(set)),
     };
-    let max_tokens = max_tokens.max(provider.least_max_tokens).min(limit);
+    let max_tokens = max_tokens.min(limit).max(provider.least_max_tokens);
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
     let takes_stop = target.api == Dialect::ChatCompletions
         && !Provider::is_among(target.model, provider.no_stop_models);
     let stop = request.stop_sequences.as_deref().filter(|_| takes_stop).unwrap_or(&[]);
     let temperature = request.temperature.filter(|_| !fixed_sampling);
-    let both = temperature.is_none() || provider.temperature_with_top_p;
     let effort = effort(request, target, !offer.tools.is_empty());
     // Where thinking has a switch of its own, that says it.
     let effort = effort.filter(|_| thinks != Some(false));
@@ -97,7 +96,7 @@ pub fn translate<'a>(
         tool_choice: offer.choice,
         parallel_tool_calls: offer.parallel,
         temperature,
-        top_p: request.top_p.filter(|_| !fixed_sampling && both),
+        top_p: request.top_p.filter(|_| !fixed_sampling),
         top_k: request.top_k.filter(|_| provider.top_k),
         stop: &stop[..stop.len().min(provider.max_stop)],
         response_format,

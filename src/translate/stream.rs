@@ -52,6 +52,15 @@ impl Sink for Vec<u8> {
     }
 }
 
+/// What an answer is translated back with.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub dialect: Dialect,
+    pub names: ToolNames,
+    /// The stop sequences that the provider was not told.
+    pub stops: Stops,
+}
+
 /// Translates one answer.
 #[derive(Debug)]
 pub struct Translator {
@@ -201,9 +210,10 @@ impl Translator {
         }
     }
 
-    /// Prepares for the answer of another provider: what the client has got of the message, which is
-    /// its start at most, stays.
-    pub fn restart(&mut self, dialect: Dialect, names: ToolNames, stops: Stops) {
+    /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
+    /// maybe its start, which `has_started` tells.
+    pub fn restart(&mut self, reading: Reading, has_started: bool) {
+        let Reading { dialect, names, stops } = reading;
         let fresh = Translator::new(
             dialect,
             std::mem::take(&mut self.id),
@@ -213,12 +223,8 @@ impl Translator {
             stops,
             self.input_estimate,
         );
-        *self = Translator { state: self.state, ..fresh };
-    }
-
-    /// The message's start has not gone out after all.
-    pub fn forget_start(&mut self) {
-        self.state = State::Idle;
+        let state = if has_started { State::Started } else { State::Idle };
+        *self = Translator { state, ..fresh };
     }
 
     /// Whether the message's start has gone out.

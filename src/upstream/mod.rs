@@ -101,6 +101,8 @@ impl Upstream {
         max_in_flight: usize,
         embedded: Option<String>,
     ) -> Result<Upstream, String> {
+        // All of them together keep no more connections than there can be messages.
+        let max_idle = (max_in_flight / config.providers.len().max(1)).max(1);
         let embedded = embedded.filter(|_| provider.row.key == Key::Embedded);
         arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
         let proxy = match &provider.http_proxy {
@@ -124,8 +126,8 @@ impl Upstream {
             .timeout_connect(Some(config.connect_timeout))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
-            .max_idle_connections(max_in_flight)
-            .max_idle_connections_per_host(max_in_flight)
+            .max_idle_connections(max_idle)
+            .max_idle_connections_per_host(max_idle)
             .max_idle_age(MAX_IDLE_AGE)
             .build();
         let resolver = CachingResolver::new(embedded.is_some());
@@ -237,12 +239,14 @@ fn answer(response: Response<Body>, call: CallGuard) -> Answer {
         // They are copied into an answer: nothing but what a header may hold.
         value.bytes().all(|b| (b' '..=b'~').contains(&b)).then(|| value.to_owned())
     };
+    // Nothing that tells of a time is longer, and the head of the answer has its limit.
+    let short = |name: &str| header(name).filter(|value| value.len() <= 64);
     Answer {
         status: response.status().as_u16(),
         content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
         retry: Retry {
-            after: header("retry-after"),
-            after_ms: header("retry-after-ms"),
+            after: short("retry-after"),
+            after_ms: short("retry-after-ms"),
             should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
         },
         location: header("location"),

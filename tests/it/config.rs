@@ -603,6 +603,42 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
             "GROQ_NATIVE_URL is not set: it is where the Messages API of provider groq is",
         ),
         (
+            r#"{"providers": [{"name": "ccproxy", "type": "anthropic"}]}"#,
+            "providers.0.name: \"ccproxy\" is taken: CCPROXY_API_KEY holds the clients' keys",
+        ),
+        (
+            r#"{"providers": [{"name": "anthropic", "type": "custom"}]}"#,
+            "providers.0.name: \"anthropic\" is another type, whose variables it would read",
+        ),
+        (
+            r#"{"providers": [{"name": "anthropic", "api_key": "k", "native": "off"}]}"#,
+            "providers.0.native: its Messages API is all that this provider has",
+        ),
+        (
+            r#"{"providers": [{"name": "xai", "api_key": ["", " "]}]}"#,
+            "XAI_API_KEY is not set: provider xai needs a key",
+        ),
+        (
+            r#"{"providers": [{"name": "xai", "api_key": "$sk-planted-1234567890"}]}"#,
+            "providers.0.api_key: the variable it names is not set",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "api_key": 5}]}"#,
+            "ccproxy.json: line 1, column 44: invalid type: integer `5`, expected a text or a list of texts",
+        ),
+        (
+            r#"{"providers": [{"name": "groq", "headers": {"Content-Length": "3"}}]}"#,
+            "providers.0.headers.Content-Length: ccproxy sets this header itself",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}], "aliases": {"fast[1m]": "groq"}}"#,
+            "aliases.fast[1m]: [1m] is Claude Code's mark and is taken off; name the alias without it",
+        ),
+        (
+            r#"{"providers": [{"name": "groq"}], "aliases": {"fast": 5}}"#,
+            "ccproxy.json: line 1, column 56: a place, a list of places, or an object with use",
+        ),
+        (
             r#"{"providers": [{"name": "groq", "api": "soap"}]}"#,
             "providers.0.api: \"soap\" is not an API of provider groq; use auto, chat or responses",
         ),
@@ -639,4 +675,24 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
         assert!(told.starts_with(wanted), "{file}\n{told}");
         assert!(!told.contains(PLANTED), "{file}");
     }
+}
+
+#[test]
+fn a_list_without_a_name_is_no_list() {
+    let none = config(&[], &[("PROVIDER", " , ")]).expect_err("no provider");
+    assert!(none[0].starts_with("no provider: set PROVIDER"), "{none:?}");
+    let file =
+        r#"{"providers": [{"name": "Fast", "type": "ollama"}], "models": {"opus": "fast/m"}}"#;
+    let config = of_file(file, &[("PROVIDER", ",")]).expect("the file's");
+    assert_eq!((config.providers.len(), config.routes.opus.len()), (1, 1));
+}
+
+#[test]
+fn one_providers_setting_comes_before_that_of_all() {
+    let file = r#"{"providers": [{"name": "groq", "first_byte_timeout": 9}, {"name": "ollama"}]}"#;
+    let env = [("GROQ_API_KEY", "k"), ("CCPROXY_FIRST_BYTE_TIMEOUT", "20")];
+    let config = of_file(file, &env).expect("a configuration");
+    let shown: Vec<String> =
+        config.providers.iter().map(|p| format!("{:?}", p.first_byte_timeout)).collect();
+    assert_eq!(shown, ["9s", "20s"]);
 }

@@ -235,6 +235,25 @@ fn the_words_of_the_services_are_understood() {
             r#"{"error":{"message":"model is not a multimodal model: image input is not supported","code":400}}"#,
             "without images",
         ),
+        // A number in groups, and one that is part of a place.
+        (r#"{"error":{"message":"max_tokens must be at most 16,384"}}"#, "max_tokens <= 16384"),
+        (
+            r#"{"error":{"message":"Invalid 'tools[3].function.description': string too long. Expected a string with maximum length 1024, but got a string with length 2000 instead.","param":"tools[3].function.description"}}"#,
+            "",
+        ),
+        // One value, one picture, one schema: they say nothing about the model.
+        (
+            r#"{"error":{"message":"Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 5 instead.","param":"temperature"}}"#,
+            "",
+        ),
+        (
+            r#"{"error":{"message":"You uploaded an unsupported image. Please make sure your image has of one the following formats: ['png', 'jpeg']."}}"#,
+            "",
+        ),
+        (
+            r#"{"error":{"message":"Invalid schema for response_format 'output': In context=(), 'additionalProperties' is required to be supplied and to be false.","param":"response_format"}}"#,
+            "",
+        ),
         // What the client has to change, or nobody can.
         (
             r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.","code":"context_length_exceeded"}}"#,

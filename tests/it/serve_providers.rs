@@ -486,6 +486,63 @@ fn a_native_endpoint_that_is_not_there_is_replaced_by_chat_completions() {
 }
 
 #[test]
+fn what_one_conversation_is_refused_another_is_not() {
+    let upstream = Upstream::start();
+    let proxy = native(&upstream, "auto");
+    for _ in 0..2 {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("hello");
+        let mut connection = upstream.accept();
+        connection.request_at("/anthropic/v1/messages");
+        let refusal = r#"{"error":{"message":"messages.0.content.1: images are not supported"}}"#;
+        connection.answer("400 Bad Request", &[("Connection", "close")], refusal);
+        let mut connection = upstream.accept();
+        connection.request();
+        connection.answer("200 OK", &[("Connection", "close")], ANSWER);
+        assert_eq!(client.answer().message(), "answered");
+    }
+    assert_eq!(status(&proxy).get("learned"), None);
+}
+
+#[test]
+fn a_message_starts_once_whoever_answers_it() {
+    let upstreams = [Upstream::start(), Upstream::start(), Upstream::start()];
+    let provider = |name: &str, kind: &str, upstream: &Upstream| {
+        json!({ "name": name, "type": kind, "api_key": "k", "model": "m",
+            "base_url": upstream.base_url() })
+    };
+    let file = json!({ "providers": [
+        provider("own", "anthropic", &upstreams[0]),
+        provider("second", "custom", &upstreams[1]),
+        provider("third", "custom", &upstreams[2]),
+    ]});
+    let proxy = Setup::file(file).start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    let mut connection = upstreams[0].accept();
+    connection.request_at("/v1/messages");
+    connection.begin_events();
+    connection.raw_event("ping", r#"{"type":"ping"}"#);
+    // The stream has begun, with nothing but a ping.
+    client.begin();
+    client.expect("ping");
+    connection.wire.hang_up();
+    let mut connection = upstreams[1].accept();
+    connection.request();
+    // A whole answer that says something and fails nevertheless.
+    let failed = ANSWER.replace("\"stop\"", "\"error\"");
+    connection.answer("200 OK", &[], &failed);
+    let mut connection = upstreams[2].accept();
+    connection.request();
+    say(&mut connection);
+    let events = client.events();
+    let names: Vec<&str> = events.iter().map(|event| &*event.name).collect();
+    let starts = names.iter().filter(|name| **name == "message_start").count();
+    assert_eq!((starts, names.last()), (1, Some(&"message_stop")), "{names:?}");
+    assert!(events.iter().all(|event| event.data["delta"]["text"] != "answered"));
+}
+
+#[test]
 fn a_native_stream_that_breaks_off_ends_with_an_error() {
     let upstream = Upstream::start();
     let proxy = native(&upstream, "on");

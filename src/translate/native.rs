@@ -1,33 +1,29 @@
-//! A request for a provider's own Messages API: the client's bytes, but for the model's name.
+//! A request for a provider's own Messages API: the client's bytes, but for what must be another's.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Api;
 use crate::error::Error;
-use crate::exchange::Exchange;
-use crate::health::Outcome;
-use crate::relay;
-use crate::upstream::{Ask, Client, Endpoint, Failure};
 
-/// The largest answer to `count_tokens`.
-const COUNT_LIMIT_BYTES: usize = 64 << 10;
-
-/// The client's `body` with `model` as its model, and without the thinking that another provider has
+/// The client's `body` with `model` as its model, `max_tokens` at most, and without the thinking that another provider has
 /// left in the conversation, whose signatures are ccproxy's.
 ///
 /// # Errors
 /// [`Error::Request`] if there is no model to replace, which parsing has ruled out.
-pub fn request<'a>(body: &'a [u8], model: &str) -> Result<Cow<'a, [u8]>, Error> {
+pub fn native_request<'a>(
+    body: &'a [u8],
+    model: &str,
+    max_tokens: Option<u64>,
+) -> Result<Cow<'a, [u8]>, Error> {
     #[derive(Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
         model: &'a RawValue,
+        #[serde(borrow, default)]
+        max_tokens: Option<&'a RawValue>,
         #[serde(borrow, default)]
         messages: Vec<Message<'a>>,
     }
@@ -40,6 +36,12 @@ pub fn request<'a>(body: &'a [u8], model: &str) -> Result<Cow<'a, [u8]>, Error> 
         serde_json::from_slice(body).map_err(|_| Error::request("model", "field required"))?;
     let name = serde_json::to_string(model).expect("a string always serializes");
     let mut edits = vec![(range(body, request.model), name)];
+    let asked = request.max_tokens.map(|raw| (raw, raw.get().parse::<u64>()));
+    if let (Some((raw, Ok(asked))), Some(limit)) = (asked, max_tokens)
+        && asked > limit
+    {
+        edits.push((range(body, raw), limit.to_string()));
+    }
     let is_mixed = body.windows(MARK.len()).any(|bytes| bytes == MARK);
     let contents = request.messages.iter().filter_map(|message| message.content);
     for content in contents.filter(|_| is_mixed) {
@@ -116,62 +118,19 @@ fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<(Range<usize>, Strin
     edits
 }
 
-/// The provider's own count of the tokens of a request, where it has one and tells it.
-///
-/// # Errors
-/// The client has gone.
-pub fn count_tokens(
-    api: &Api,
-    exchange: &Exchange,
-    place: usize,
-    model: &str,
-    client: Rc<RefCell<dyn Client>>,
-) -> Result<Option<u64>, ()> {
-    #[derive(Deserialize)]
-    struct Counted {
-        input_tokens: u64,
-    }
-    let provider = api.provider(place);
-    if !provider.config.row.native_count_tokens || !provider.config.is_native(model) {
-        return Ok(None);
-    }
-    let Ok(body) = request(&exchange.body, model) else { return Ok(None) };
-    let Ok(permit) = api.state(place).permit() else { return Ok(None) };
-    let headers = exchange.native_headers();
-    let ask =
-        Ask { endpoint: Endpoint::CountTokens, key: permit.key, body: &body, headers: &headers };
-    let counted = provider.upstream.send(ask, client).and_then(|mut answer| {
-        let read = &mut |buffer: &mut [u8]| answer.body.read(buffer);
-        let body = relay::read_whole(read, COUNT_LIMIT_BYTES)?;
-        // A server without it may say 200 and something else.
-        Ok(serde_json::from_slice::<Counted>(&body).ok().filter(|_| answer.status == 200))
-    });
-    match counted {
-        Ok(counted) => {
-            permit.ended(Outcome::Answered);
-            Ok(counted.map(|counted| counted.input_tokens))
-        }
-        Err(Failure::Error(error)) => {
-            permit.ended(Outcome::of(&error));
-            Ok(None)
-        }
-        Err(Failure::ClientGone) => Err(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::request;
+    use super::native_request;
 
     #[test]
     fn only_the_model_changes() {
         let body =
             br#" {"messages":[{"model":"claude"}], "model" : "claude-x","max_tokens":1.0e1} "#;
-        let made = request(body, "kimi-k3").unwrap();
+        let made = native_request(body, "kimi-k3", None).unwrap();
         let wanted =
             r#" {"messages":[{"model":"claude"}], "model" : "kimi-k3","max_tokens":1.0e1} "#;
         assert_eq!(String::from_utf8_lossy(&made), wanted);
-        let same = request(br#"{"model":"m"}"#, "m").unwrap();
+        let same = native_request(br#"{"model":"m"}"#, "m", None).unwrap();
         assert!(matches!(same, std::borrow::Cow::Borrowed(_)));
     }
 
@@ -197,10 +156,19 @@ mod tests {
             (vec![thinking, redacted], vec![nothing]),
             (vec![theirs, text], vec![theirs, text]),
         ] {
-            let made = request(all(&blocks).as_bytes(), "m").unwrap().into_owned();
+            let made = native_request(all(&blocks).as_bytes(), "m", None).unwrap().into_owned();
             let made: serde_json::Value = serde_json::from_slice(&made).expect("valid JSON");
             let wanted: serde_json::Value = serde_json::from_str(&all(&wanted)).expect("JSON");
             assert_eq!(made, wanted, "{blocks:?}");
         }
+    }
+
+    #[test]
+    fn max_tokens_is_what_the_user_allows() {
+        let body = br#"{"model":"m","max_tokens": 5000,"messages":[]}"#;
+        let made = |limit| native_request(body, "m", limit).unwrap().into_owned();
+        let text = String::from_utf8(made(Some(100))).unwrap();
+        assert_eq!(text, r#"{"model":"m","max_tokens": 100,"messages":[]}"#);
+        assert_eq!((made(Some(6000)), made(None)), (body.to_vec(), body.to_vec()));
     }
 }

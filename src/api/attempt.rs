@@ -1,0 +1,301 @@
+//! One request to one provider: how it is asked, what is made of its answer, and what its refusal
+//! teaches.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use super::Provider;
+use super::dispatch::{Delivered, Dispatch, Receiver};
+use crate::config::Native;
+use crate::error::{Error, Retry};
+use crate::health::Outcome;
+use crate::openai::Dialect;
+use crate::relay::{self, BodyForm};
+use crate::translate::{
+    Context, Learned, Lesson, Reading, Report, Target, Translated, Translator, for_responses,
+    is_context_overflow, native_request, translate, upstream_error,
+};
+use crate::upstream::{Answer, Ask, Endpoint, Failure};
+
+/// How much of an upstream's error is read.
+const ERROR_LIMIT_BYTES: usize = 64 << 10;
+
+/// A refusal in the provider's own words, beside what it means.
+pub struct Refused {
+    pub error: Error,
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// How an attempt failed.
+pub enum Failed {
+    Refused(Refused),
+    Other(Failure),
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed::Other(failure)
+    }
+}
+
+/// One request to one provider.
+pub struct Attempt<'a> {
+    pub dispatch: &'a Dispatch<'a>,
+    pub place: usize,
+    pub provider: Provider<'a>,
+    pub model: &'a str,
+    pub receiver: &'a Receiver,
+}
+
+/// What is sent to the provider, and how its answer is read.
+struct Outgoing<'a> {
+    endpoint: Endpoint,
+    body: Cow<'a, [u8]>,
+    /// `None` where the answer is the provider's own.
+    reading: Option<Reading>,
+}
+
+impl Attempt<'_> {
+    /// Asks. Beside a refusal comes what it teaches.
+    pub fn run(
+        &self,
+        learned: &Learned,
+        tried: Option<&Lesson>,
+    ) -> (Result<Delivered, Failed>, Option<Lesson>) {
+        let dispatch = self.dispatch;
+        if self.is_native(learned) {
+            let limit = self.provider.config.max_tokens.filter(|limit| *limit > 0);
+            self.note(None, tried);
+            let body = match native_request(&dispatch.exchange.body, self.model, limit) {
+                Ok(body) => body,
+                Err(error) => return (Err(Failed::Other(error.into())), None),
+            };
+            let outgoing = Outgoing { endpoint: Endpoint::Messages, body, reading: None };
+            let attempted = self.ask_and_deliver(outgoing);
+            let lesson = match &attempted {
+                Err(Failed::Refused(refused)) => self.native_lesson(refused),
+                _ => None,
+            };
+            return (attempted, lesson);
+        }
+        let config = self.provider.config;
+        let api = config.api.or(learned.api()).unwrap_or_else(|| config.row.api_of(self.model));
+        let target = Target {
+            provider: config.row,
+            model: self.model,
+            max_tokens: config.max_tokens_for(self.model),
+            images: config.images,
+            api,
+            learned,
+        };
+        let Translated { chat, names, stops, report } = match translate(dispatch.request, &target) {
+            Ok(translated) => translated,
+            Err(error) => return (Err(Failed::Other(error.into())), None),
+        };
+        self.note(Some(&report), tried);
+        let (endpoint, body) = match api {
+            Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
+            Dialect::Responses => {
+                let reasons = config.row.knows_effort(self.model);
+                (Endpoint::Responses, serde_json::to_vec(&for_responses(chat, reasons)))
+            }
+        };
+        let body = Cow::Owned(body.expect("the wire types serialize"));
+        let reading = Reading { dialect: api, names, stops };
+        let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
+        let attempted = self.ask_and_deliver(outgoing);
+        let lesson = match &attempted {
+            Err(Failed::Refused(refused)) => {
+                // The same again, since what was sent is bytes by now.
+                let sent = translate(dispatch.request, &target).ok();
+                let lesson =
+                    sent.and_then(|t| learned.lesson(refused.status, &refused.body, &t.chat));
+                // What the user has chosen stays.
+                lesson.filter(|lesson| config.api.is_none() || !matches!(lesson, Lesson::Api(_)))
+            }
+            _ => None,
+        };
+        (attempted, lesson)
+    }
+
+    fn is_native(&self, learned: &Learned) -> bool {
+        let config = self.provider.config;
+        config.is_native(self.model) && (config.native == Native::On || !learned.is_not_native())
+    }
+
+    /// Where the Messages API refuses what may be its own fault, chat completions are tried.
+    fn native_lesson(&self, refused: &Refused) -> Option<Lesson> {
+        let config = self.provider.config;
+        let has_other = config.native == Native::Auto && config.row.speaks_chat;
+        let may_be_its_own = matches!(refused.status, 400 | 404 | 405 | 415 | 422 | 501);
+        if !has_other || !may_be_its_own || is_context_overflow(&refused.error) {
+            return None;
+        }
+        // What is refused of one request may be taken of another.
+        Some(Lesson::NotNative(matches!(refused.status, 404 | 405 | 501)))
+    }
+
+    /// Tells the client who answers, and what was left out or changed for it.
+    fn note(&self, report: Option<&Report>, lesson: Option<&Lesson>) {
+        let mut notes = vec![
+            ("x-ccproxy-provider", self.provider.config.name.clone()),
+            ("x-ccproxy-model", self.model.to_owned()),
+        ];
+        if let Some(dropped) = report.map(|r| r.dropped.join(", ")).filter(|d| !d.is_empty()) {
+            notes.push(("x-ccproxy-dropped", dropped));
+        }
+        let adjusted = report.map(|report| report.adjusted.clone()).unwrap_or_default();
+        let adjusted: Vec<String> =
+            adjusted.into_iter().chain(lesson.map(|lesson| format!("learned: {lesson}"))).collect();
+        if !adjusted.is_empty() {
+            notes.push(("x-ccproxy-adjusted", adjusted.join(", ")));
+        }
+        *self.dispatch.notes.borrow_mut() = notes;
+    }
+
+    /// Asks, unless the provider has failed so often that it is left alone for a while, and passes the
+    /// answer on.
+    fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Failed> {
+        let dispatch = self.dispatch;
+        let metrics = dispatch.api.metrics(self.place);
+        let permit =
+            dispatch.api.state(self.place).permit().map_err(|error| Failed::Other(error.into()))?;
+        let translator = match self.receiver {
+            Receiver::Stream(stream) => {
+                let mut stream = stream.borrow_mut();
+                stream.writer_mut().notes = dispatch.all_notes();
+                let native = outgoing.reading.is_none().then(|| dispatch.request.model.to_string());
+                stream.prepare(outgoing.reading.unwrap_or_default(), native);
+                None
+            }
+            Receiver::Whole(_) => outgoing.reading.map(|reading| dispatch.translator(reading)),
+        };
+        let is_native = outgoing.endpoint == Endpoint::Messages;
+        let headers = if is_native { dispatch.exchange.native_headers() } else { Vec::new() };
+        let ask = Ask {
+            endpoint: outgoing.endpoint,
+            key: permit.key,
+            body: &outgoing.body,
+            headers: &headers,
+        };
+        let asked = Instant::now();
+        let answered = self.ask(ask);
+        if answered.is_ok() {
+            metrics.first_chunk.observe_time(asked.elapsed());
+            permit.begun();
+        }
+        let has_begun = answered.is_ok();
+        let delivered =
+            answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator)?));
+        match &delivered {
+            Ok(_) => permit.ended(Outcome::Answered),
+            Err(Failed::Refused(Refused { error, .. }) | Failed::Other(Failure::Error(error))) => {
+                metrics.upstream_error(error.kind());
+                permit.ended(self.outcome(error));
+            }
+            Err(Failed::Other(Failure::ClientGone)) if has_begun => {
+                permit.ended(Outcome::Answered);
+            }
+            Err(Failed::Other(Failure::ClientGone)) => {}
+        }
+        delivered
+    }
+
+    /// What a failure says about the provider.
+    fn outcome(&self, error: &Error) -> Outcome {
+        let outcome = Outcome::of(error);
+        if self.receiver.has_content() {
+            // It was there, and broke off.
+            Outcome::Answered
+        } else if self.model == self.provider.config.model {
+            outcome
+        } else {
+            outcome.of_another_model()
+        }
+    }
+
+    /// Asks; an answer that is an error becomes one.
+    fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failed> {
+        let config = self.provider.config;
+        let mut answer = self.provider.upstream.send(ask, self.receiver.waits())?;
+        if answer.status == 200 {
+            return Ok(answer);
+        }
+        let variable = |suffix: &str| config.variable(suffix);
+        if let (300..400, Some(location)) = (answer.status, &answer.location) {
+            let host = location.split('?').next().unwrap_or_default();
+            let reason = format!(
+                "it is a redirect to {host:?}, which is not followed; set {} to the address meant",
+                variable("BASE_URL")
+            );
+            return Err(Failed::Other(Error::Protocol { reason }.into()));
+        }
+        let said = relay::read_whole(&mut |buffer| answer.body.read(buffer), ERROR_LIMIT_BYTES);
+        let said = said.or_else(|failure| match failure {
+            // The status is told, whatever became of its text.
+            Failure::Error(_) => Ok(Vec::new()),
+            gone => Err(gone),
+        })?;
+        let retry: Retry = std::mem::take(&mut answer.retry);
+        let context =
+            Context { provider: &config.name, input_estimate: self.dispatch.input_estimate };
+        let mut error = upstream_error(answer.status, &said, retry, context);
+        if let Error::Upstream { status, message, .. } = &mut error {
+            match status {
+                401 | 403 if !config.keys.is_empty() || !config.row.key_vars.is_empty() => {
+                    message.push_str(&format!(" (check {})", config.key_variables()));
+                }
+                404 => message.push_str(&format!(
+                    " (check {} and {})",
+                    variable("MODEL"),
+                    variable("BASE_URL")
+                )),
+                _ => {}
+            }
+        }
+        Err(Failed::Refused(Refused { error, status: answer.status, body: said }))
+    }
+
+    /// Passes the answer on, or makes a whole message of it.
+    fn deliver(
+        &self,
+        mut answer: Answer,
+        is_native: bool,
+        translator: Option<Translator>,
+    ) -> Result<Delivered, Failure> {
+        let is_json = answer.content_type.contains("json");
+        let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
+        let mut read = |buffer: &mut [u8]| answer.body.read(buffer);
+        let mut is_cut = false;
+        let delivered = match (self.receiver, is_native) {
+            (Receiver::Stream(_), true) if is_json => {
+                let reason = "it is not the stream that was asked for".to_owned();
+                return Err(Error::Protocol { reason }.into());
+            }
+            (Receiver::Stream(stream), _) => {
+                let form = if is_native { BodyForm::Native } else { form };
+                relay::stream(stream, form, &mut read)?;
+                is_cut = stream.borrow().is_cut();
+                Delivered::Streamed
+            }
+            (Receiver::Whole(_), true) => {
+                let body = relay::read_whole(&mut read, relay::WHOLE_LIMIT_BYTES)?;
+                let model = &self.dispatch.request.model;
+                let (body, usage) = relay::native::whole(body, model)?;
+                Delivered::Native(body, usage)
+            }
+            (Receiver::Whole(_), false) => {
+                let mut translator = translator.expect("made for the answers that are translated");
+                let message = relay::whole(&mut translator, form, &mut read)?;
+                is_cut = translator.is_cut();
+                Delivered::Message(Box::new(message))
+            }
+        };
+        // The provider may go on for long after a stop sequence; the end of its connection tells it.
+        if !is_cut {
+            answer.body.drain();
+        }
+        Ok(delivered)
+    }
+}

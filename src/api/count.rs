@@ -1,0 +1,69 @@
+//! The tokens of a request, counted by the provider's own Messages API.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::Api;
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::health::Outcome;
+use crate::relay;
+use crate::translate::native_request;
+use crate::upstream::{Ask, Client, Endpoint, Failure};
+
+/// The largest answer to `count_tokens`.
+const COUNT_LIMIT_BYTES: usize = 64 << 10;
+
+/// The provider's own count of the tokens of a request, where it has one and tells it.
+///
+/// # Errors
+/// The client has gone.
+pub fn count_tokens(
+    api: &Api,
+    exchange: &Exchange,
+    place: usize,
+    model: &str,
+    client: Rc<RefCell<dyn Client>>,
+) -> Result<Option<u64>, ()> {
+    #[derive(Deserialize)]
+    struct Counted {
+        input_tokens: u64,
+    }
+    let provider = api.provider(place);
+    if !provider.config.row.native_count_tokens || !provider.config.is_native(model) {
+        return Ok(None);
+    }
+    let Ok(body) = native_request(&exchange.body, model, None) else { return Ok(None) };
+    let Ok(permit) = api.state(place).permit() else { return Ok(None) };
+    let headers = exchange.native_headers();
+    let ask =
+        Ask { endpoint: Endpoint::CountTokens, key: permit.key, body: &body, headers: &headers };
+    let counted = provider.upstream.send(ask, client).and_then(|mut answer| {
+        let read = &mut |buffer: &mut [u8]| answer.body.read(buffer);
+        let body = relay::read_whole(read, COUNT_LIMIT_BYTES)?;
+        // A server without it may say 200 and something else.
+        let counted = serde_json::from_slice::<Counted>(&body).ok();
+        Ok((answer.status, counted.filter(|_| answer.status == 200), answer.retry))
+    });
+    match counted {
+        Ok((status, counted, retry)) => {
+            // Not every server has it.
+            let is_there = matches!(status, 200 | 404 | 405 | 501);
+            let message = format!("count_tokens answers {status}");
+            let outcome = if is_there {
+                Outcome::Answered
+            } else {
+                Outcome::of(&Error::Upstream { status, message, retry })
+            };
+            permit.ended(outcome);
+            Ok(counted.map(|counted| counted.input_tokens))
+        }
+        Err(Failure::Error(error)) => {
+            permit.ended(Outcome::of(&error));
+            Ok(None)
+        }
+        Err(Failure::ClientGone) => Err(()),
+    }
+}
