@@ -1,14 +1,20 @@
-//! ccproxy speaks the Anthropic Messages API and forwards each message to a service that speaks
-//! chat completions.
+//! ccproxy speaks the Anthropic Messages API and forwards each message to one of the services that it
+//! is configured for, in that service's dialect.
 //!
 //! ```text
-//! client ─▶ door ─▶ api ─▶ anthropic::parse ─▶ translate ─▶ openai::ChatRequest ─▶ upstream
-//! client ◀─ door ◀─ api ◀─ sse::encode ◀─ translate::Translator ◀─ sse::Decoder ◀─ upstream
-//!                             └──────────────── relay ────────────────┘
+//! client ─▶ door ─▶ api ─▶ anthropic::parse ─▶ route ─▶ translate ─▶ openai request ─▶ upstream
+//! client ◀─ door ◀─ api ◀─ sse::encode ◀─ translate::Translator ◀─ sse::Decoder ◀───── upstream
+//!                     │       └──────────────── relay ────────────────┘                    │
+//!                     └── dispatch: the next provider, key or form, until one answers ◀────┘
 //! ```
 //!
-//! One translator serves streamed and whole answers: a whole completion is one chunk, and its events
-//! fold into a message. So stop reasons, usage and tools have one home each.
+//! One translator serves streamed and whole answers of both of OpenAI's APIs: a whole completion is one
+//! chunk, and its events fold into a message. So stop reasons, usage and tools have one home each. A
+//! service that speaks the Messages API itself can get the client's bytes, and the client its
+//! (`translate::native_request`, `relay::native`).
+//!
+//! What differs between services is a column of [`provider`]; what a refusal tells of one model is a
+//! lesson (`translate::Learned`), which changes the row for that model.
 //!
 //! # Invariants
 //!

@@ -133,7 +133,8 @@ impl Attempt<'_> {
             return None;
         }
         // What is refused of one request may be taken of another.
-        Some(Lesson::NotNative(matches!(refused.status, 404 | 405 | 501)))
+        let is_lasting = matches!(refused.status, 404 | 405 | 501);
+        Some(if is_lasting { Lesson::NotNative } else { Lesson::NotNative.once() })
     }
 
     /// Tells the client who answers, and what was left out or changed for it.

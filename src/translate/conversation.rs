@@ -446,6 +446,18 @@ fn thought_signature<'a>(id: &str, is_first: bool) -> Option<ExtraContent<'a>> {
     signature.map(ExtraContent::thought_signature)
 }
 
+/// Takes out of a message what the model was to see of its own reasoning.
+pub fn forget_reasoning(message: &mut Message<'_>) {
+    message.reasoning.clear();
+    message.reasoning_details.clear();
+    let unknown = || ExtraContent::thought_signature(Cow::Borrowed(NO_THOUGHT_SIGNATURE));
+    for (i, call) in message.tool_calls.iter_mut().enumerate() {
+        if call.extra_content.is_some() {
+            call.extra_content = (i == 0).then(unknown);
+        }
+    }
+}
+
 /// The arguments of a call as the JSON object in a string that the upstream wants.
 fn arguments(input: &str) -> Cow<'_, str> {
     match input.trim_start().as_bytes().first() {

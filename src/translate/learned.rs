@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::conversation;
 use super::error::{is_overflow, message};
 use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Part, Role, ToolChoice};
 use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
@@ -36,15 +37,23 @@ pub enum Lesson {
     NineAlphanumericIds,
     SchemaKeyword(&'static str),
     Api(Dialect),
-    /// The provider's own Messages API refuses what chat completions take; `false` where it may be this
-    /// request that it refuses.
-    NotNative(bool),
+    /// The provider's own Messages API refuses what chat completions take.
+    NotNative,
+    /// The reasoning that the client has carried is another key's, or another service's.
+    ForgetReasoning,
+    /// It holds for this request alone.
+    Once(Box<Lesson>),
 }
 
 impl Lesson {
+    /// The same for one request.
+    pub fn once(self) -> Lesson {
+        Lesson::Once(Box::new(self))
+    }
+
     /// Whether it holds for other conversations too.
     pub fn is_lasting(&self) -> bool {
-        *self != Lesson::NotNative(false)
+        !matches!(self, Lesson::Once(_))
     }
 }
 
@@ -157,15 +166,21 @@ pub struct Learned(Vec<Lesson>);
 impl Learned {
     /// What the refusal `status` with `body` of the request `sent` teaches that is not known yet.
     pub fn lesson(&self, status: u16, body: &[u8], sent: &ChatRequest<'_>) -> Option<Lesson> {
-        if !matches!(status, 400 | 404 | 422) {
-            return None;
-        }
-        let lesson = Refusal::new(body).and_then(|refusal| refusal.lesson(status, sent))?;
+        let refusal = Refusal::new(body)?;
+        let lesson = match status {
+            400 | 404 | 422 => refusal.lesson(status, sent),
+            402 | 413 => refusal.about_means(sent),
+            _ => None,
+        }?;
         (!self.0.contains(&lesson)).then_some(lesson)
     }
 
     /// Adds a lesson, in the place of one that it makes obsolete.
     pub fn add(&mut self, lesson: Lesson) {
+        let lesson = match lesson {
+            Lesson::Once(lesson) => *lesson,
+            lesson => lesson,
+        };
         let kind = std::mem::discriminant(&lesson);
         let has_many = matches!(lesson, Lesson::Drop(_) | Lesson::SchemaKeyword(_));
         self.0.retain(|known| {
@@ -181,7 +196,7 @@ impl Learned {
 
     /// Whether the provider's own Messages API is out of the question.
     pub fn is_not_native(&self) -> bool {
-        self.0.iter().any(|lesson| matches!(lesson, Lesson::NotNative(_)))
+        self.0.contains(&Lesson::NotNative)
     }
 
     /// The API that has been found to be the right one.
@@ -243,7 +258,9 @@ impl Learned {
                 | Lesson::TextOnly
                 | Lesson::SchemaKeyword(_)
                 | Lesson::Api(_)
-                | Lesson::NotNative(_) => {}
+                | Lesson::NotNative
+                | Lesson::ForgetReasoning
+                | Lesson::Once(_) => {}
             }
         }
         row
@@ -252,7 +269,14 @@ impl Learned {
     /// Takes out of a finished request what is refused.
     pub(super) fn prune(&self, chat: &mut ChatRequest<'_>) {
         for lesson in &self.0 {
-            let Lesson::Drop(param) = lesson else { continue };
+            let param = match lesson {
+                Lesson::Drop(param) => param,
+                Lesson::ForgetReasoning => {
+                    chat.messages.iter_mut().for_each(conversation::forget_reasoning);
+                    continue;
+                }
+                _ => continue,
+            };
             match param {
                 Param::Temperature => chat.temperature = None,
                 Param::TopP => chat.top_p = None,
@@ -385,6 +409,26 @@ impl Refusal {
             .or_else(|| self.about_schemas(sent))
     }
 
+    /// A request that would be too large for what is left of a credit, or for the tokens of a minute: the
+    /// output that is asked for counts before there is any.
+    fn about_means(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let asked = sent.max_tokens.or(sent.max_completion_tokens)?;
+        let number_after = |words: &str| {
+            let (_, rest) = self.said.split_once(words)?;
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse::<u64>().ok()
+        };
+        // OpenRouter: https://github.com/Gitlawb/openclaude/pull/1125
+        let affordable = number_after("can only afford ");
+        // Groq: https://github.com/zeeyado/koassistant.koplugin/issues/106
+        let left = || {
+            let (limit, requested) = (number_after("limit ")?, number_after("requested ")?);
+            asked.checked_sub(requested.checked_sub(limit)?)
+        };
+        let fits = affordable.or_else(left).filter(|fits| *fits < asked && *fits >= 1024)?;
+        Some(Lesson::MaxTokens(fits).once())
+    }
+
     fn about_api(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
         match sent.api {
             Dialect::ChatCompletions => {
@@ -497,6 +541,12 @@ impl Refusal {
     }
 
     fn about_messages(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        // Of another organisation, account or region, or cut on its way.
+        let marks =
+            ["encrypted_content", "encrypted content", "invalid `signature`", "thought signature"];
+        if self.says_any(&marks) && self.says_any(&["invalid", "not valid", "could not be"]) {
+            return Some(Lesson::ForgetReasoning.once());
+        }
         if self.says("reasoning_content") {
             let echoes = sent.messages.iter().any(|message| message.reasoning_content.is_some());
             return Some(Lesson::ReasoningContent(!echoes));
@@ -606,7 +656,9 @@ impl fmt::Display for Lesson {
             Lesson::SchemaKeyword(keyword) => write!(f, "schemas without {keyword}"),
             Lesson::Api(Dialect::Responses) => f.write_str("asked through /responses"),
             Lesson::Api(Dialect::ChatCompletions) => f.write_str("asked through /chat/completions"),
-            Lesson::NotNative(_) => f.write_str("not asked through its Messages API"),
+            Lesson::NotNative => f.write_str("not asked through its Messages API"),
+            Lesson::ForgetReasoning => f.write_str("without the reasoning so far"),
+            Lesson::Once(lesson) => lesson.fmt(f),
         }
     }
 }

@@ -80,7 +80,9 @@ fn lesson(dialect: Dialect, status: u16, refusal: &str) -> (String, Value) {
     let mut learned = Learned::default();
     learned.add(lesson.clone());
     // It teaches nothing twice: the next refusal is the client's.
-    assert_eq!(learned.lesson(status, refusal.as_bytes(), &chat), None, "{refusal}");
+    if lesson.is_lasting() {
+        assert_eq!(learned.lesson(status, refusal.as_bytes(), &chat), None, "{refusal}");
+    }
     (lesson.to_string(), sent(&body, dialect, &learned))
 }
 
@@ -330,6 +332,38 @@ fn stop_sequences_that_are_not_sent_are_looked_for() {
     check(Dialect::ChatCompletions, &[Lesson::MaxStop(2)], 2);
     check(Dialect::ChatCompletions, &[Lesson::MaxStop(2), Lesson::Drop(Param::Stop)], 0);
     check(Dialect::Responses, &[], 0);
+}
+
+#[test]
+fn what_is_left_of_a_credit_or_a_minute_holds_once() {
+    const CHAT: Dialect = Dialect::ChatCompletions;
+    for (status, refusal, wanted) in [
+        (
+            402,
+            "This request requires more credits, or fewer max_tokens. You requested up to 200000 tokens, but can only afford 27342.",
+            "max_tokens <= 27342",
+        ),
+        (
+            413,
+            "Request too large for model `m` on tokens per minute (TPM): Limit 190000, Requested 214810, please reduce your message size",
+            "max_tokens <= 175190",
+        ),
+        (413, "Request too large on tokens per minute (TPM): Limit 6000, Requested 214810", ""),
+        (402, "Insufficient balance", ""),
+        (
+            400,
+            "The encrypted content for item rs_1 could not be verified.",
+            "without the reasoning so far",
+        ),
+        (
+            400,
+            "messages.3.content.0: Invalid `signature` in `thinking` block",
+            "without the reasoning so far",
+        ),
+    ] {
+        let refusal = json!({ "error": { "message": refusal } }).to_string();
+        assert_eq!(lesson(CHAT, status, &refusal).0, wanted, "{refusal}");
+    }
 }
 
 #[test]
