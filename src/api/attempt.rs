@@ -2,23 +2,114 @@
 //! teaches.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
-use super::Provider;
-use super::dispatch::{Delivered, Dispatch, Receiver};
+use super::reply::Reply;
+use super::{Api, Provider};
+use crate::anthropic::{Message, MessagesRequest, Usage};
 use crate::config::Native;
 use crate::error::{Error, Retry};
+use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::openai::Dialect;
-use crate::relay::{self, BodyForm};
+use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
     Context, Learned, Lesson, Reading, Report, Target, Translated, Translator, for_responses,
     is_context_overflow, native_request, translate, upstream_error,
 };
-use crate::upstream::{Answer, Ask, Endpoint, Failure};
+use crate::unique::unique;
+use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
 
 /// How much of an upstream's error is read.
 const ERROR_LIMIT_BYTES: usize = 64 << 10;
+
+/// A message on its way to a provider and back.
+pub struct Asking<'a> {
+    pub api: &'a Api,
+    pub exchange: &'a Exchange,
+    pub request: &'a MessagesRequest<'a>,
+    pub input_estimate: u64,
+    /// Headers that tell the client what was done by the last provider.
+    notes: RefCell<Vec<(&'static str, String)>>,
+    /// Providers that failed, and with which status.
+    pub failed: RefCell<Vec<String>>,
+}
+
+/// The client, by how it wants its answer.
+pub enum Receiver {
+    Stream(Rc<RefCell<Stream<Reply>>>),
+    Whole(Rc<RefCell<dyn Client>>),
+}
+
+/// An answer that has been delivered, or is ready to be.
+pub enum Delivered {
+    Streamed,
+    Message(Box<Message>),
+    /// A whole message as the provider sent it.
+    Native(Vec<u8>, Usage),
+}
+
+impl Receiver {
+    pub fn waits(&self) -> Rc<RefCell<dyn Client>> {
+        match self {
+            Receiver::Stream(stream) => Rc::clone(stream) as Rc<RefCell<dyn Client>>,
+            Receiver::Whole(client) => Rc::clone(client),
+        }
+    }
+
+    /// Whether the client has got anything that a provider said.
+    pub fn has_content(&self) -> bool {
+        match self {
+            Receiver::Stream(stream) => stream.borrow().has_content(),
+            Receiver::Whole(_) => false,
+        }
+    }
+}
+
+impl<'a> Asking<'a> {
+    pub fn new(
+        api: &'a Api,
+        exchange: &'a Exchange,
+        request: &'a MessagesRequest<'a>,
+        input_estimate: u64,
+    ) -> Asking<'a> {
+        Asking {
+            api,
+            exchange,
+            request,
+            input_estimate,
+            notes: RefCell::default(),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// The headers that tell what was done.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        let mut notes = self.notes.borrow().clone();
+        let failed = self.failed.borrow();
+        if !failed.is_empty() {
+            notes.push(("x-ccproxy-fallback", failed.join(", ")));
+        }
+        notes
+    }
+
+    /// A translator for one answer.
+    pub fn translator(&self, reading: Reading) -> Translator {
+        let Reading { dialect, names, stops } = reading;
+        let asked = self.request.stop_sequences.iter().flatten();
+        Translator::new(
+            dialect,
+            unique("msg_"),
+            self.request.model.clone().into_owned(),
+            names,
+            asked.map(|sequence| sequence.clone().into_owned()).collect(),
+            stops,
+            self.input_estimate,
+        )
+    }
+}
 
 /// A refusal in the provider's own words, beside what it means.
 pub struct Refused {
@@ -41,7 +132,7 @@ impl From<Failure> for Failed {
 
 /// One request to one provider.
 pub struct Attempt<'a> {
-    pub dispatch: &'a Dispatch<'a>,
+    pub asking: &'a Asking<'a>,
     pub place: usize,
     pub provider: Provider<'a>,
     pub model: &'a str,
@@ -63,11 +154,11 @@ impl Attempt<'_> {
         learned: &Learned,
         tried: Option<&Lesson>,
     ) -> (Result<Delivered, Failed>, Option<Lesson>) {
-        let dispatch = self.dispatch;
+        let asking = self.asking;
         if self.is_native(learned) {
             let limit = self.provider.config.max_tokens.filter(|limit| *limit > 0);
             self.note(None, tried);
-            let body = match native_request(&dispatch.exchange.body, self.model, limit) {
+            let body = match native_request(&asking.exchange.body, self.model, limit) {
                 Ok(body) => body,
                 Err(error) => return (Err(Failed::Other(error.into())), None),
             };
@@ -89,7 +180,7 @@ impl Attempt<'_> {
             api,
             learned,
         };
-        let Translated { chat, names, stops, report } = match translate(dispatch.request, &target) {
+        let Translated { chat, names, stops, report } = match translate(asking.request, &target) {
             Ok(translated) => translated,
             Err(error) => return (Err(Failed::Other(error.into())), None),
         };
@@ -108,7 +199,7 @@ impl Attempt<'_> {
         let lesson = match &attempted {
             Err(Failed::Refused(refused)) => {
                 // The same again, since what was sent is bytes by now.
-                let sent = translate(dispatch.request, &target).ok();
+                let sent = translate(asking.request, &target).ok();
                 let lesson =
                     sent.and_then(|t| learned.lesson(refused.status, &refused.body, &t.chat));
                 // What the user has chosen stays.
@@ -152,28 +243,28 @@ impl Attempt<'_> {
         if !adjusted.is_empty() {
             notes.push(("x-ccproxy-adjusted", adjusted.join(", ")));
         }
-        *self.dispatch.notes.borrow_mut() = notes;
+        *self.asking.notes.borrow_mut() = notes;
     }
 
     /// Asks, unless the provider has failed so often that it is left alone for a while, and passes the
     /// answer on.
     fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Failed> {
-        let dispatch = self.dispatch;
-        let metrics = dispatch.api.metrics(self.place);
+        let asking = self.asking;
+        let metrics = asking.api.metrics(self.place);
         let permit =
-            dispatch.api.state(self.place).permit().map_err(|error| Failed::Other(error.into()))?;
+            asking.api.state(self.place).permit().map_err(|error| Failed::Other(error.into()))?;
         let translator = match self.receiver {
             Receiver::Stream(stream) => {
                 let mut stream = stream.borrow_mut();
-                stream.writer_mut().notes = dispatch.all_notes();
-                let native = outgoing.reading.is_none().then(|| dispatch.request.model.to_string());
+                stream.writer_mut().notes = asking.notes();
+                let native = outgoing.reading.is_none().then(|| asking.request.model.to_string());
                 stream.prepare(outgoing.reading.unwrap_or_default(), native);
                 None
             }
-            Receiver::Whole(_) => outgoing.reading.map(|reading| dispatch.translator(reading)),
+            Receiver::Whole(_) => outgoing.reading.map(|reading| asking.translator(reading)),
         };
         let is_native = outgoing.endpoint == Endpoint::Messages;
-        let headers = if is_native { dispatch.exchange.native_headers() } else { Vec::new() };
+        let headers = if is_native { asking.exchange.native_headers() } else { Vec::new() };
         let ask = Ask {
             endpoint: outgoing.endpoint,
             key: permit.key,
@@ -240,7 +331,7 @@ impl Attempt<'_> {
         })?;
         let retry: Retry = std::mem::take(&mut answer.retry);
         let context =
-            Context { provider: &config.name, input_estimate: self.dispatch.input_estimate };
+            Context { provider: &config.name, input_estimate: self.asking.input_estimate };
         let mut error = upstream_error(answer.status, &said, retry, context);
         if let Error::Upstream { status, message, .. } = &mut error {
             match status {
@@ -282,7 +373,7 @@ impl Attempt<'_> {
             }
             (Receiver::Whole(_), true) => {
                 let body = relay::read_whole(&mut read, relay::WHOLE_LIMIT_BYTES)?;
-                let model = &self.dispatch.request.model;
+                let model = &self.asking.request.model;
                 let (body, usage) = relay::native::whole(body, model)?;
                 Delivered::Native(body, usage)
             }

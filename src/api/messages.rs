@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Api;
+use super::attempt::{Asking, Delivered, Receiver};
 use super::count;
-use super::dispatch::{Delivered, Dispatch, Receiver};
+use super::dispatch::Dispatch;
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens, Usage};
 use crate::error::Error;
@@ -111,7 +112,8 @@ fn exchange_message(api: &Api, exchange: &Exchange, reply: Reply) -> (usize, End
         Ok(request) => request,
         Err(error) => return (0, refuse(reply, error)),
     };
-    let dispatch = Dispatch::new(api, exchange, &request, rough_estimate(&request));
+    let asking = Asking::new(api, exchange, &request, rough_estimate(&request));
+    let dispatch = Dispatch::new(asking);
     let ending = if request.stream == Some(true) {
         stream(&dispatch, reply)
     } else {
@@ -121,7 +123,7 @@ fn exchange_message(api: &Api, exchange: &Exchange, reply: Reply) -> (usize, End
 }
 
 fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
-    let translator = dispatch.translator(Reading::default());
+    let translator = dispatch.asking.translator(Reading::default());
     let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
     let result = dispatch.run(&Receiver::Stream(Rc::clone(&client)));
     match result {
@@ -141,7 +143,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
                 Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
                 Ok(error) => {
                     let mut reply = into_stream(client).into_writer();
-                    reply.notes = dispatch.all_notes();
+                    reply.notes = dispatch.asking.notes();
                     refuse(reply, error)
                 }
             }
@@ -152,7 +154,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
 fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
-    reply.notes = dispatch.all_notes();
+    reply.notes = dispatch.asking.notes();
     match delivered {
         Ok(Delivered::Message(message)) => {
             reply.json(200, &serde_json::to_vec(&message).expect("the wire types serialize"));

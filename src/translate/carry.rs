@@ -23,7 +23,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::ids;
+use super::hash::hash;
 use crate::openai::ReasoningItem;
 
 /// The signature of a thinking block that carries nothing.
@@ -175,7 +175,7 @@ pub fn from_id(id: &str) -> Option<String> {
 }
 
 fn checksum(encoded: &str) -> u32 {
-    ids::hash(encoded, 0) as u32
+    hash(encoded, 0) as u32
 }
 
 /// Own code, because it is all the base64 there is in ccproxy: images pass through as they are.

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::carry;
+use super::hash::hash;
 use crate::provider::ToolId;
 
 /// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation.
@@ -29,14 +30,6 @@ fn is_plain(id: &str) -> bool {
 
 fn is_nine(id: &str) -> bool {
     id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-/// FNV-1a, because it is the same in every process and replica, which std's hasher is not.
-pub fn hash(text: &str, salt: usize) -> u64 {
-    let bytes = text.bytes().chain(salt.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 fn base36(mut number: u64) -> String {

@@ -23,6 +23,7 @@ mod carry;
 mod conversation;
 mod error;
 mod fold;
+mod hash;
 mod ids;
 mod learned;
 mod native;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::{ids, schema};
+use super::hash::hash;
+use super::schema;
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
@@ -169,6 +170,6 @@ pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, st
     let mut short = String::from(if begins(name) { "" } else { "_" });
     let plain = name.chars().map(|c| if c.is_ascii() && allowed(c as u8) { c } else { '_' });
     short.extend(plain.take(MAX_NAME - 9 - short.len()));
-    short.push_str(&format!("_{:08x}", ids::hash(name, 0) as u32));
+    short.push_str(&format!("_{:08x}", hash(name, 0) as u32));
     Cow::Owned(short)
 }
