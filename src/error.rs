@@ -121,6 +121,21 @@ impl Error {
         Error::Request { at: at.into(), reason: reason.into() }
     }
 
+    /// The same without these secrets: services quote the key that they refuse.
+    pub fn without<'s>(self, secrets: impl Iterator<Item = &'s str>) -> Error {
+        match self {
+            Error::Upstream { status, mut message, retry } => {
+                for secret in secrets.filter(|secret| !secret.is_empty()) {
+                    if message.contains(secret) {
+                        message = message.replace(secret, "[redacted]");
+                    }
+                }
+                Error::Upstream { status, message, retry }
+            }
+            other => other,
+        }
+    }
+
     /// The HTTP status the client gets, if nothing has been sent yet.
     pub fn status(&self) -> u16 {
         match self {

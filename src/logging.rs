@@ -1,6 +1,7 @@
 //! The log: lines of text or JSON on stderr, written by one thread from a bounded queue, so that
 //! nobody who logs ever waits for whoever reads.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
@@ -98,7 +99,8 @@ impl Write for Queue {
 
 /// `2026-11-25T13:20:59.123Z INFO  message key=value`
 fn text(out: &mut Formatter, record: &Record) -> io::Result<()> {
-    write!(out, "{} {:<5} {}", Timestamp(SystemTime::now()), record.level(), record.args())?;
+    let said = record.args().to_string();
+    write!(out, "{} {:<5} {}", Timestamp(SystemTime::now()), record.level(), plain(&said))?;
     struct Pairs<'a>(&'a mut Formatter);
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
         fn visit_pair(
@@ -106,11 +108,26 @@ fn text(out: &mut Formatter, record: &Record) -> io::Result<()> {
             key: kv::Key<'kvs>,
             value: kv::Value<'kvs>,
         ) -> Result<(), kv::Error> {
-            write!(self.0, " {key}={value}").map_err(kv::Error::from)
+            write!(self.0, " {key}={}", plain(&value.to_string())).map_err(kv::Error::from)
         }
     }
     record.key_values().visit(&mut Pairs(out)).map_err(io::Error::other)?;
     writeln!(out)
+}
+
+/// `text` on one line, and without what a terminal obeys: providers quote what clients send.
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().flat_map(shown).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let itself = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(itself)
 }
 
 /// `{"time":…,"level":…,"msg":…,…}`, the names of CCProxy's log.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::reply::Reply;
 use super::{Api, Provider};
 use crate::anthropic::{Message, MessagesRequest, Usage};
-use crate::config::Native;
+use crate::config::{Native, Secret};
 use crate::error::{Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
@@ -122,6 +122,20 @@ pub struct Refused {
 pub enum Failed {
     Refused(Refused),
     Other(Failure),
+}
+
+impl Failed {
+    /// The same without these keys.
+    fn without(self, keys: &[Secret]) -> Failed {
+        let keys = keys.iter().map(Secret::expose);
+        match self {
+            Failed::Refused(refused) => {
+                Failed::Refused(Refused { error: refused.error.without(keys), ..refused })
+            }
+            Failed::Other(Failure::Error(error)) => Failed::Other(error.without(keys).into()),
+            gone => gone,
+        }
+    }
 }
 
 impl From<Failure> for Failed {
@@ -258,7 +272,8 @@ impl Attempt<'_> {
                 let mut stream = stream.borrow_mut();
                 stream.writer_mut().notes = asking.notes();
                 let native = outgoing.reading.is_none().then(|| asking.request.model.to_string());
-                stream.prepare(outgoing.reading.unwrap_or_default(), native);
+                let secrets = &self.provider.config.keys;
+                stream.prepare(outgoing.reading.unwrap_or_default(), native, secrets);
                 None
             }
             Receiver::Whole(_) => outgoing.reading.map(|reading| asking.translator(reading)),
@@ -270,6 +285,7 @@ impl Attempt<'_> {
             key: permit.key,
             body: &outgoing.body,
             headers: &headers,
+            patience: None,
         };
         let asked = Instant::now();
         let answered = self.ask(ask);
@@ -280,8 +296,9 @@ impl Attempt<'_> {
         let has_begun = answered.is_ok();
         let delivered =
             answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator)?));
+        let delivered = delivered.map_err(|failed| failed.without(&self.provider.config.keys));
         match &delivered {
-            Ok(_) => permit.ended(Outcome::Answered),
+            Ok(_) => permit.succeeded(),
             Err(Failed::Refused(Refused { error, .. }) | Failed::Other(Failure::Error(error))) => {
                 metrics.upstream_error(error.kind());
                 permit.ended(self.outcome(error));
@@ -296,7 +313,11 @@ impl Attempt<'_> {
 
     /// What a failure says about the provider.
     fn outcome(&self, error: &Error) -> Outcome {
-        let outcome = Outcome::of(error);
+        let outcome = match error {
+            // An answer that makes no sense from its beginning is none.
+            Error::Protocol { .. } => Outcome::Failed(error.clone()),
+            _ => Outcome::of(error),
+        };
         if self.receiver.has_content() {
             // It was there, and broke off.
             Outcome::Answered

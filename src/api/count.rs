@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -12,6 +13,9 @@ use crate::health::Outcome;
 use crate::relay;
 use crate::translate::native_request;
 use crate::upstream::{Ask, Client, Endpoint, Failure};
+
+/// How long a count may take: there is an estimate without it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The largest answer to `count_tokens`.
 const COUNT_LIMIT_BYTES: usize = 64 << 10;
@@ -38,8 +42,13 @@ pub fn count_tokens(
     let Ok(body) = native_request(&exchange.body, model, None) else { return Ok(None) };
     let Ok(permit) = api.state(place).permit() else { return Ok(None) };
     let headers = exchange.native_headers();
-    let ask =
-        Ask { endpoint: Endpoint::CountTokens, key: permit.key, body: &body, headers: &headers };
+    let ask = Ask {
+        endpoint: Endpoint::CountTokens,
+        key: permit.key,
+        body: &body,
+        headers: &headers,
+        patience: Some(PATIENCE),
+    };
     let counted = provider.upstream.send(ask, client).and_then(|mut answer| {
         let read = &mut |buffer: &mut [u8]| answer.body.read(buffer);
         let body = relay::read_whole(read, COUNT_LIMIT_BYTES)?;
@@ -49,15 +58,11 @@ pub fn count_tokens(
     });
     match counted {
         Ok((status, counted, retry)) => {
-            // Not every server has it.
-            let is_there = matches!(status, 200 | 404 | 405 | 501);
-            let message = format!("count_tokens answers {status}");
-            let outcome = if is_there {
-                Outcome::Answered
-            } else {
-                Outcome::of(&Error::Upstream { status, message, retry })
-            };
-            permit.ended(outcome);
+            // Not every server has it, and none is judged by it; but one that fails, fails.
+            if matches!(status, 401 | 500 | 502..=599) {
+                let message = format!("count_tokens answers {status}");
+                permit.ended(Outcome::of(&Error::Upstream { status, message, retry }));
+            }
             Ok(counted.map(|counted| counted.input_tokens))
         }
         Err(Failure::Error(error)) => {

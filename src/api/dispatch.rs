@@ -72,15 +72,17 @@ impl<'a> Dispatch<'a> {
         let mut learned = api.health.lessons.of(hop.provider, model);
         // What is tried, and the refusal that taught it.
         let mut lesson: Option<(Lesson, Error)> = None;
+        let mut left_native: Option<Lesson> = None;
         let mut keys_left = provider.config.keys.len();
         loop {
             let attempt =
                 Attempt { asking: &self.asking, place: hop.provider, provider, model, receiver };
-            let (attempted, next) =
-                attempt.run(&learned, lesson.as_ref().map(|(lesson, _)| lesson));
+            let tried = lesson.as_ref().map(|(lesson, _)| lesson).or(left_native.as_ref());
+            let (attempted, next) = attempt.run(&learned, tried);
             let refused = match attempted {
                 Ok(delivered) => {
-                    if let Some((lesson, _)) = lesson.filter(|(lesson, _)| lesson.is_lasting()) {
+                    let tried = lesson.map(|(lesson, _)| lesson);
+                    for lesson in tried.into_iter().chain(left_native).filter(Lesson::is_lasting) {
                         api.health.lessons.add(hop.provider, model, lesson);
                     }
                     return Ok(delivered);
@@ -91,7 +93,10 @@ impl<'a> Dispatch<'a> {
             if is_about_the_key(&refused.error) {
                 keys_left = keys_left.saturating_sub(1);
                 if keys_left > 0 && api.state(hop.provider).has_key_awake() {
-                    log::warn!(request_id, action = "key"; "another key of {name} is used: {}", refused.error);
+                    log::warn!(
+                        request_id, action = "key";
+                        "another key of {name} is used: {}", refused.error
+                    );
                     continue;
                 }
             }
@@ -104,11 +109,18 @@ impl<'a> Dispatch<'a> {
                     );
                     api.metrics(hop.provider).adjusted.add(1);
                     learned.add(next.clone());
-                    lesson = Some((next, refused.error));
+                    if next.is_about_native() {
+                        // Chat completions have not been asked yet, and may teach something too.
+                        left_native = Some(next);
+                    } else {
+                        lesson = Some((next, refused.error));
+                    }
                 }
                 // The first lesson was right if something else is refused now: the client's next try
                 // has it, and learns this one.
-                (Some((known, first)), Some(_)) if known.is_lasting() && first != refused.error => {
+                (Some((known, first)), Some(_))
+                    if known.is_lasting() && is_another(&first, &refused.error) =>
+                {
                     api.health.lessons.add(hop.provider, model, known);
                     return Err(refused.error.into());
                 }
@@ -116,6 +128,17 @@ impl<'a> Dispatch<'a> {
             }
         }
     }
+}
+
+/// Whether two refusals differ in more than numbers and ids.
+fn is_another(first: &Error, second: &Error) -> bool {
+    let words = |error: &Error| -> Vec<String> {
+        let text = error.to_string();
+        let words = text.split_whitespace();
+        let plain = words.filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+        plain.map(str::to_owned).collect()
+    };
+    words(first) != words(second)
 }
 
 /// A model's name for the log, which clients choose.

@@ -32,10 +32,10 @@ pub fn answer(api: &Api, exchange: &Exchange, reply: Reply) {
     match ending {
         Ending::Answered { status, usage } => log::info!(
             request_id, action = "anthropic_response", provider, status, duration_ms = milliseconds,
-            input_tokens = usage.input_tokens + usage.cache_read_input_tokens,
+            input_tokens = usage.input_tokens.saturating_add(usage.cache_read_input_tokens),
             output_tokens = usage.output_tokens;
             "POST /v1/messages {provider} {status}, {milliseconds} ms, tokens {} in {} out",
-            usage.input_tokens + usage.cache_read_input_tokens, usage.output_tokens
+            usage.input_tokens.saturating_add(usage.cache_read_input_tokens), usage.output_tokens
         ),
         Ending::Failed(error) => {
             let status = error.status();
@@ -59,7 +59,7 @@ fn record(api: &Api, place: usize, ending: &Ending, duration: Duration) {
     match ending {
         Ending::Answered { usage, .. } => {
             metrics.succeeded.add(1);
-            let input_tokens = usage.input_tokens + usage.cache_read_input_tokens;
+            let input_tokens = usage.input_tokens.saturating_add(usage.cache_read_input_tokens);
             metrics.input_tokens.observe_tokens(input_tokens);
             metrics.output_tokens.observe_tokens(usage.output_tokens);
         }

@@ -138,7 +138,8 @@ impl<'f> Reader<'_, 'f> {
         let mut known: Vec<Entry<'f>> = Vec::new();
         for (i, entry) in file.iter().enumerate() {
             if let Some(entry) = self.file_entry(i, entry) {
-                if known.iter().any(|other| other.name == entry.name) {
+                let prefix = entry.variable("");
+                if known.iter().any(|other| other.variable("") == prefix) {
                     self.problem(format!("providers.{i}.name: {:?} is there twice", entry.name));
                     continue;
                 }
@@ -190,20 +191,7 @@ impl<'f> Reader<'_, 'f> {
             ));
             return None;
         }
-        if name == "ccproxy" {
-            self.problem(format!(
-                "providers.{i}.name: \"ccproxy\" is taken: CCPROXY_API_KEY holds the clients' keys"
-            ));
-            return None;
-        }
         let kind = file.kind.as_deref().unwrap_or(&name).to_ascii_lowercase();
-        if kind != name && Provider::find(&name).is_some() {
-            self.problem(format!(
-                "providers.{i}.name: {name:?} is another type, whose variables it would read; \
-                 use a name of your own"
-            ));
-            return None;
-        }
         let Some(row) = Provider::find(&kind) else {
             let field = if file.kind.is_some() { "type" } else { "name" };
             let hint = if file.kind.is_some() { "" } else { ", or add \"type\" with one" };
@@ -213,6 +201,27 @@ impl<'f> Reader<'_, 'f> {
             ));
             return None;
         };
+        // Its key would be somebody else's.
+        let own = variable(&name, row, "API_KEY");
+        let is_other = |other: &&Provider| {
+            other.name != name
+                && (other.key_vars.contains(&&*own)
+                    || variable(other.name, other, "API_KEY") == own)
+        };
+        let taken = match PROVIDERS.iter().find(is_other) {
+            Some(other) => Some(other.name),
+            None if Provider::find(&name).is_some_and(|named| named.name != row.name) => {
+                Some(&*name)
+            }
+            None if CLIENT_KEYS.variables.contains(&&*own) => Some("clients"),
+            None => None,
+        };
+        if let Some(other) = taken {
+            self.problem(format!(
+                "providers.{i}.name: {name:?} would read {own}, which is for {other}; use another name"
+            ));
+            return None;
+        }
         Some(Entry { name, row, file: Some((i, file)), is_first: false })
     }
 

@@ -45,7 +45,7 @@ impl Outcome {
     /// provider, and its limit little.
     pub fn of_another_model(self) -> Outcome {
         match self {
-            Outcome::Refused(Error::Upstream { status: 402 | 403, .. }) => Outcome::Answered,
+            Outcome::Refused(Error::Upstream { status: 402 | 403, .. }) => Outcome::Unknown,
             Outcome::Limited(rest) => {
                 Outcome::Limited(rest.map(|rest| rest.min(OTHER_MODELS_REST)))
             }
@@ -103,6 +103,9 @@ struct Breaker {
 pub struct Permit<'a> {
     state: &'a ProviderState,
     outcome: Outcome,
+    /// It is to find out whether the provider is back.
+    is_trial: bool,
+    succeeded: bool,
     /// Which of the provider's keys to use.
     pub key: usize,
 }
@@ -110,7 +113,15 @@ pub struct Permit<'a> {
 impl Permit<'_> {
     /// The provider has begun to answer: whoever else waits for it to be back may try.
     pub fn begun(&self) {
-        self.state.end_trial();
+        if self.is_trial {
+            self.state.end_trial();
+        }
+    }
+
+    /// The message was answered.
+    pub fn succeeded(mut self) {
+        self.succeeded = true;
+        self.outcome = Outcome::Answered;
     }
 
     pub fn ended(mut self, outcome: Outcome) {
@@ -132,10 +143,11 @@ impl Drop for Permit<'_> {
         };
         match (&outcome, rest) {
             (_, Some(rest)) => self.state.rest(self.key, rest.min(LONGEST_REST)),
-            (Outcome::Answered, None) => self.state.rests[self.key].store(0, Ordering::Relaxed),
+            // What was refused for the client's fault says nothing about the key.
+            _ if self.succeeded => self.state.rests[self.key].store(0, Ordering::Relaxed),
             _ => {}
         }
-        self.state.record(outcome);
+        self.state.record(outcome, self.is_trial);
     }
 }
 
@@ -205,7 +217,13 @@ impl ProviderState {
     /// # Errors
     /// What the provider said last if it does not take the key; else 529 with the time of the next try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
-        let permit = Permit { state: self, outcome: Outcome::Unknown, key: self.next_key() };
+        let mut permit = Permit {
+            state: self,
+            outcome: Outcome::Unknown,
+            is_trial: false,
+            succeeded: false,
+            key: self.next_key(),
+        };
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(permit);
         }
@@ -215,6 +233,7 @@ impl ProviderState {
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() && !breaker.trial {
             breaker.trial = true;
+            permit.is_trial = true;
             return Ok(permit);
         }
         std::mem::forget(permit);
@@ -239,7 +258,7 @@ impl ProviderState {
     /// Takes what a probe between messages has found.
     pub fn probed(&self, outcome: Outcome) {
         self.is_probed.store(true, Ordering::Relaxed);
-        self.record(outcome);
+        self.record(outcome, false);
     }
 
     /// Where the last word on the provider comes from.
@@ -253,7 +272,7 @@ impl ProviderState {
         }
     }
 
-    fn record(&self, outcome: Outcome) {
+    fn record(&self, outcome: Outcome, was_trial: bool) {
         match outcome {
             Outcome::Answered => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -268,7 +287,9 @@ impl ProviderState {
             }
             // Another key may be taken.
             Outcome::Refused(_) if self.rests.len() > 1 && self.has_key_awake() => {
-                self.end_trial();
+                if was_trial {
+                    self.end_trial();
+                }
             }
             Outcome::Failed(error) | Outcome::Refused(error) => {
                 self.is_known.store(true, Ordering::Relaxed);
@@ -279,7 +300,7 @@ impl ProviderState {
                 let mut breaker = self.lock();
                 breaker.last_error = Some(error);
                 let is_open = self.is_open.load(Ordering::Relaxed);
-                if breaker.trial || (failures >= OPEN_AFTER && !is_open) {
+                if was_trial || (failures >= OPEN_AFTER && !is_open) {
                     breaker.pause =
                         if is_open { (breaker.pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
                     breaker.until = Some(Instant::now() + breaker.pause);
@@ -289,7 +310,8 @@ impl ProviderState {
                     log::warn!("the provider {} is left alone for {pause} s", self.name);
                 }
             }
-            Outcome::Limited(_) | Outcome::Unknown => self.end_trial(),
+            Outcome::Limited(_) | Outcome::Unknown if was_trial => self.end_trial(),
+            Outcome::Limited(_) | Outcome::Unknown => {}
         }
     }
 
@@ -408,6 +430,8 @@ mod tests {
         // Better a call that may be refused than none; one that is answered ends the rest.
         assert_eq!(keys(1), [2]);
         call(&state, Outcome::Answered).unwrap();
+        assert!(state.is_resting(), "the client's fault says nothing about the key");
+        state.permit().unwrap().succeeded();
         assert!(!state.is_resting() && state.resting_keys() == 2);
     }
 

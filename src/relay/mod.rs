@@ -11,6 +11,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use crate::anthropic::{Event, Message, Usage};
+use crate::config::Secret;
 use crate::error::Error;
 use crate::sse::Decoder;
 use crate::translate::{Fold, Reading, Sink, Translator};
@@ -61,6 +62,7 @@ pub struct Stream<W> {
     /// In the place of the translator, which then only ends the stream with an error.
     native: Option<Native>,
     writer: W,
+    secrets: Vec<Secret>,
     /// Encoded events that have not been written.
     out: Vec<u8>,
     begun: bool,
@@ -78,6 +80,7 @@ impl<W: EventWriter> Stream<W> {
         Stream {
             translator,
             native: None,
+            secrets: Vec::new(),
             writer,
             out: Vec::with_capacity(1024),
             begun: false,
@@ -109,7 +112,9 @@ impl<W: EventWriter> Stream<W> {
 
     /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
     /// `native` names what the client asked for; nothing of an earlier answer has reached the client.
-    pub fn prepare(&mut self, reading: Reading, native: Option<String>) {
+    /// `secrets` are what no error may show.
+    pub fn prepare(&mut self, reading: Reading, native: Option<String>, secrets: &[Secret]) {
+        self.secrets = secrets.to_vec();
         self.translator.restart(reading, self.start_sent);
         self.native = native.map(|model| Native::new(model, self.start_sent));
         self.out.clear();
@@ -230,6 +235,7 @@ pub fn stream<W: EventWriter>(
         }
         Err(Failure::ClientGone) => Err(Failure::ClientGone),
         Err(Failure::Error(error)) => {
+            let error = error.without(stream.secrets.iter().map(Secret::expose));
             if !stream.has_content() {
                 stream.out.clear();
                 return Err(Failure::Error(error));

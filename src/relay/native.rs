@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::Usage;
 use crate::error::{Error, Retry};
+use crate::openai::Number;
 use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
 
 /// Looks at the frames of one answer.
@@ -40,7 +41,7 @@ enum State {
 }
 
 /// What of an event's data matters.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Seen<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
@@ -64,10 +65,10 @@ struct SeenMessage<'a> {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 struct SeenUsage {
-    input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+    input_tokens: Number,
+    cache_creation_input_tokens: Number,
+    cache_read_input_tokens: Number,
+    output_tokens: Number,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +89,7 @@ impl SeenUsage {
         ];
         for (seen, count) in counts {
             // As Claude Code reads it: a later zero takes nothing back.
-            if let Some(seen) = seen.filter(|seen| *seen > 0) {
+            if let Some(seen) = seen.0.filter(|seen| *seen > 0) {
                 *count = seen;
             }
         }
@@ -189,11 +190,15 @@ impl Native {
             self.pass(frame, decoded.event != b"ping", out);
             return Ok(());
         }
-        let Ok(seen) = serde_json::from_slice::<Seen>(decoded.data) else {
-            self.pass(frame, true, out);
+        if decoded.data == b"[DONE]" {
+            // Chat completions end so, and no message.
             return Ok(());
-        };
-        match &*seen.kind {
+        }
+        let seen = serde_json::from_slice::<Seen>(decoded.data).unwrap_or_default();
+        // What cannot be read is what its event is called.
+        let event = String::from_utf8_lossy(decoded.event);
+        let kind = if seen.kind.is_empty() { &*event } else { &*seen.kind };
+        match kind {
             "message_start" => {
                 let message = seen.message.as_ref();
                 if let Some(usage) = message.and_then(|message| message.usage) {
@@ -220,6 +225,7 @@ impl Native {
                 self.state = State::Ended;
             }
             "error" => return Err(error(seen.error)),
+            "" if seen.error.is_some() => return Err(error(seen.error)),
             _ => self.pass(frame, true, out),
         }
         Ok(())
@@ -326,6 +332,25 @@ mod tests {
         let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
         let (out, result, _) = relay(overloaded.as_bytes(), 0);
         assert_eq!((out.as_str(), result.unwrap_err().status()), ("", 529));
+    }
+
+    #[test]
+    fn odd_counts_and_errors_of_other_forms_are_read() {
+        let odd =
+            STREAM.replace("\"input_tokens\":7", "\"input_tokens\":7.0").replace(":1}", ":-1}");
+        let (out, result, native) = relay(odd.as_bytes(), 0);
+        assert_eq!((result, native.usage().input_tokens), (Ok(()), 7));
+        assert!(out.contains("claude-x"));
+        for error in [
+            "event: error\ndata: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
+            "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
+        ] {
+            let (out, result, native) = relay(error.as_bytes(), 0);
+            assert_eq!((out.as_str(), result.map_err(|e| e.status())), ("", Err(529)), "{error}");
+            assert!(!native.has_content());
+        }
+        let (out, result, _) = relay(b"data: [DONE]\n\n", 0);
+        assert!(out.is_empty() && result.is_err());
     }
 
     #[test]

@@ -51,6 +51,14 @@ impl Lesson {
         Lesson::Once(Box::new(self))
     }
 
+    /// Whether it is to leave the provider's own Messages API.
+    pub fn is_about_native(&self) -> bool {
+        match self {
+            Lesson::Once(lesson) => lesson.is_about_native(),
+            lesson => *lesson == Lesson::NotNative,
+        }
+    }
+
     /// Whether it holds for other conversations too.
     pub fn is_lasting(&self) -> bool {
         !matches!(self, Lesson::Once(_))
@@ -115,6 +123,9 @@ const REFUSALS: &[&str] = &[
     "deprecated",
     "verified",
 ];
+
+/// Words of a refusal that is about the client's schema, and not about schemas.
+const BAD_SCHEMA: &[&str] = &["invalid schema", "invalid json schema", "schema for"];
 
 /// Efforts from the least to the most.
 pub(super) const EFFORTS: &[&str] =
@@ -463,7 +474,10 @@ impl Refusal {
         // The largest number below what was asked for: the others are parts of ranges and names.
         let limit = self.numbers().filter(|n| *n < asked && *n >= 256).max();
         if let Some(limit) = limit {
-            return Some(Lesson::MaxTokens(limit));
+            let limit = Lesson::MaxTokens(limit);
+            // What is left beside this prompt is not what the model can write.
+            let is_rest = self.says_any(&["prompt", "input", "left", "remain"]);
+            return Some(if is_rest { limit.once() } else { limit });
         }
         let refused = if is_new { "max_completion_tokens" } else { "max_tokens" };
         (self.names(refused) && self.refuses()).then_some(Lesson::MaxTokensField(if is_new {
@@ -560,8 +574,21 @@ impl Refusal {
         if sent.messages.iter().any(has_parts) {
             let words = ["image", "vision", "multimodal", "must be a string", "content type"];
             // One picture that cannot be read says nothing about the model.
-            let is_one =
-                ["format", "upload", "decode", "valid image", "download", "too large", "size"];
+            let is_one = [
+                "format",
+                "upload",
+                "decode",
+                "valid image",
+                "download",
+                "too large",
+                "size",
+                "mime",
+                "base64",
+                "number of",
+                "less than",
+                "at most",
+                "too many",
+            ];
             if self.says_any(&words)
                 && (self.refuses() || self.says("not a"))
                 && !self.says_any(&is_one)
@@ -583,7 +610,7 @@ impl Refusal {
         let about = ["response_format", "json_schema", "text.format", "structured output"];
         // A schema that is wrong stays wrong in another field.
         if !about.iter().any(|name| self.names(name) || self.says(name))
-            || self.says("invalid schema")
+            || self.says_any(BAD_SCHEMA)
         {
             return None;
         }
@@ -597,7 +624,7 @@ impl Refusal {
         // A value out of its range is the client's to change.
         const RANGES: &[&str] =
             &["less than", "greater than", "between", "maximum", "minimum", "range", "<=", ">="];
-        if self.says_any(RANGES) || self.says("invalid schema") {
+        if self.says_any(RANGES) || self.says_any(BAD_SCHEMA) {
             return None;
         }
         let is_named = |names: &[&str]| names.iter().any(|name| self.names(name));

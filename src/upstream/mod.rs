@@ -61,6 +61,8 @@ pub struct Ask<'a> {
     pub body: &'a [u8],
     /// Further headers, which must be valid.
     pub headers: &'a [(&'a str, &'a str)],
+    /// The longest wait for the answer, where that is less than usual.
+    pub patience: Option<Duration>,
 }
 
 /// Where a provider is asked.
@@ -201,7 +203,9 @@ impl Upstream {
         client: Rc<RefCell<dyn Client>>,
         only_fresh: bool,
     ) -> Result<Answer, Attempt> {
-        let call = begin(client, self.timeouts, only_fresh);
+        let usual = self.timeouts.first_byte;
+        let first_byte = ask.patience.map_or(usual, |patience| patience.min(usual));
+        let call = begin(client, Timeouts { first_byte, ..self.timeouts }, only_fresh);
         let url = self.url(ask.endpoint);
         let mut request = self.agent.post(url).header("content-type", "application/json");
         if let Some((name, value)) = self.authorization(ask.key) {

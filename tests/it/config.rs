@@ -604,11 +604,19 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
         ),
         (
             r#"{"providers": [{"name": "ccproxy", "type": "anthropic"}]}"#,
-            "providers.0.name: \"ccproxy\" is taken: CCPROXY_API_KEY holds the clients' keys",
+            "providers.0.name: \"ccproxy\" would read CCPROXY_API_KEY, which is for clients; use another name",
         ),
         (
             r#"{"providers": [{"name": "anthropic", "type": "custom"}]}"#,
-            "providers.0.name: \"anthropic\" is another type, whose variables it would read",
+            "providers.0.name: \"anthropic\" would read ANTHROPIC_API_KEY, which is for anthropic; use another name",
+        ),
+        (
+            r#"{"providers": [{"name": "google", "type": "custom"}]}"#,
+            "providers.0.name: \"google\" would read GOOGLE_API_KEY, which is for gemini; use another name",
+        ),
+        (
+            r#"{"providers": [{"name": "a-b", "type": "ollama"}, {"name": "a.b", "type": "ollama"}]}"#,
+            "providers.1.name: \"a.b\" is there twice",
         ),
         (
             r#"{"providers": [{"name": "anthropic", "api_key": "k", "native": "off"}]}"#,

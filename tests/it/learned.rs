@@ -256,6 +256,11 @@ fn the_words_of_the_services_are_understood() {
             r#"{"error":{"message":"Invalid schema for response_format 'output': In context=(), 'additionalProperties' is required to be supplied and to be false.","param":"response_format"}}"#,
             "",
         ),
+        (
+            r#"{"error":{"message":"Invalid 'messages[0].content[1].image_url.url'. Expected a base64-encoded data URL with an image MIME type, but got unsupported MIME type 'image/tiff'."}}"#,
+            "",
+        ),
+        (r#"{"error":{"message":"The number of images must be less than or equal to 8"}}"#, ""),
         // What the client has to change, or nobody can.
         (
             r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.","code":"context_length_exceeded"}}"#,

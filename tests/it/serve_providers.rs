@@ -543,6 +543,49 @@ fn a_message_starts_once_whoever_answers_it() {
 }
 
 #[test]
+fn a_key_that_a_provider_quotes_is_shown_to_nobody() {
+    const PLAIN: &str = "0123456789abcdef0123456789abcdef";
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).variable("CUSTOM_API_KEY", PLAIN).start();
+    let quoted = json!({ "error": { "message": format!("Incorrect key: {PLAIN}") } }).to_string();
+    let mut client = Client::connect(&proxy);
+    client.send_whole("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    connection.answer("401 Unauthorized", &[("Connection", "close")], &quoted);
+    let told = client.answer().error(401, "authentication_error");
+    assert!(told.starts_with("custom: Incorrect key: [redacted]"), "{told}");
+
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    connection.begin_events();
+    connection.say("half");
+    connection.event(&quoted);
+    client.begin();
+    let (_, told) = client.fail();
+    assert_eq!(told, "Incorrect key: [redacted]");
+    proxy.wait_for_line("the stream ends with an error");
+    assert!(!proxy.log().contains(PLAIN));
+}
+
+#[test]
+fn a_line_of_the_log_is_one_line() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    client.send_whole("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    let forged = json!({ "error": "no model x\n2026-01-01 FAKE \u{1b}[31m" }).to_string();
+    connection.answer("404 Not Found", &[], &forged);
+    client.answer().error(404, "not_found_error");
+    let line = proxy.wait_for_line("no model x");
+    assert!(line.contains(r"no model x\n2026-01-01 FAKE \u{1b}[31m"), "{line}");
+}
+
+#[test]
 fn a_native_stream_that_breaks_off_ends_with_an_error() {
     let upstream = Upstream::start();
     let proxy = native(&upstream, "on");
