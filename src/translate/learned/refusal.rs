@@ -1,0 +1,404 @@
+//! An upstream's error that names a parameter, a limit or a word → a [`Lesson`].
+
+use serde_json::Value;
+
+use super::{EFFORTS, Lesson, PARAMS, Param, has};
+use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Role, ToolChoice};
+use crate::provider::{MaxTokensField, ToolChoiceLimit};
+use crate::translate::error::{is_overflow, message};
+
+/// Words of a refusal. What is neither named nor refused is not touched.
+const REFUSALS: &[&str] = &[
+    "not support",
+    "unsupported",
+    "n't support",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "not permitted",
+    "not allowed",
+    "not compatible",
+    "incompatible",
+    "not available",
+    "not implemented",
+    "extra inputs",
+    "extra_forbidden",
+    "invalid",
+    "must be",
+    "cannot",
+    "can't",
+    "only ",
+    "deprecated",
+    "verified",
+];
+
+/// Words of a refusal that is about the client's schema, and not about schemas.
+const BAD_SCHEMA: &[&str] = &["invalid schema", "invalid json schema", "schema for"];
+
+/// Keywords that are refused by one service or the other, and that a schema can do without.
+const KEYWORDS: &[&str] = &[
+    "$schema",
+    "$id",
+    "$comment",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "patternProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minContains",
+    "maxContains",
+    "contains",
+    "uniqueItems",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "minimum",
+    "maximum",
+    "pattern",
+    "format",
+    "default",
+    "examples",
+    "const",
+    "title",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+];
+
+/// An upstream's refusal in its own words.
+pub(super) struct Refusal {
+    /// In lower case.
+    said: String,
+    /// The field it is about, if it says so apart from its words.
+    param: String,
+}
+
+impl Refusal {
+    /// `None` if nothing can be learned from it: the conversation is too long for the model.
+    pub fn new(body: &[u8]) -> Option<Refusal> {
+        let text = String::from_utf8_lossy(body);
+        let json: Option<Value> = serde_json::from_str(text.trim()).ok();
+        let said = json.as_ref().and_then(message).unwrap_or_else(|| text.into_owned());
+        if is_overflow(&said, json.as_ref()) {
+            return None;
+        }
+        let error = json.as_ref().map(|json| json.get("error").unwrap_or(json));
+        let param = error.and_then(|error| error.get("param")).and_then(Value::as_str);
+        Some(Refusal { said: said.to_lowercase(), param: param.unwrap_or_default().to_lowercase() })
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.said.contains(words)
+    }
+
+    fn says_any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.says(word))
+    }
+
+    /// Whether the field `name` is named. One that is also an English word must look like a field.
+    fn names(&self, name: &str) -> bool {
+        if self.param == name || self.param.starts_with(&format!("{name}.")) {
+            return true;
+        }
+        // xAI writes `reasoningEffort`.
+        let squeezed = name.replace('_', "");
+        [name, &*squeezed].into_iter().any(|name| self.has_word(name, name.len() > 8))
+    }
+
+    /// Whether `word` stands in what was said, and unless it `is_telling`, as the name of a field.
+    fn has_word(&self, word: &str, is_telling: bool) -> bool {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let marks = ["supplied: ", "model: ", "parameter ", "parameter: "];
+        self.said.match_indices(word).any(|(at, _)| {
+            let (before, after) = (&self.said[..at], &self.said[at + word.len()..]);
+            let is_marked = before.ends_with(['\'', '"', '`', '.'])
+                || marks.iter().any(|mark| before.ends_with(mark))
+                || after.starts_with([':', '=']);
+            !before.ends_with(is_name)
+                && !after.starts_with(is_name)
+                && (is_telling || word.contains('_') || is_marked)
+        })
+    }
+
+    fn refuses(&self) -> bool {
+        self.says_any(REFUSALS)
+    }
+
+    /// The numbers in what was said, without those that are parts of names.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ',');
+        let pieces = self.said.split(move |c: char| !is_part(c));
+        pieces.flat_map(|piece| {
+            let piece = piece.trim_matches(['.', ',']);
+            // `16,384` is one number, `1,8192` is two.
+            let mut groups = piece.split(',');
+            let is_one = groups.next().is_some_and(|first| (1..=3).contains(&first.len()))
+                && groups.all(|group| group.len() == 3);
+            let numbers: Vec<u64> = if is_one {
+                piece.replace(',', "").parse().into_iter().collect()
+            } else {
+                piece.split(',').filter_map(|number| number.parse().ok()).collect()
+            };
+            numbers
+        })
+    }
+
+    /// What it teaches of the request `sent`, which it refused with `status`.
+    pub fn lesson(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        self.about_api(status, sent)
+            .or_else(|| self.about_max_tokens(sent))
+            .or_else(|| self.about_tools(sent))
+            .or_else(|| self.about_efforts(sent))
+            .or_else(|| self.about_messages(sent))
+            .or_else(|| self.about_format(sent))
+            .or_else(|| self.about_fields(sent))
+            .or_else(|| self.about_schemas(sent))
+    }
+
+    /// A request that would be too large for what is left of a credit, or for the tokens of a minute: the
+    /// output that is asked for counts before there is any.
+    pub fn about_means(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let asked = sent.max_tokens.or(sent.max_completion_tokens)?;
+        let number_after = |words: &str| {
+            let (_, rest) = self.said.split_once(words)?;
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse::<u64>().ok()
+        };
+        // OpenRouter: https://github.com/Gitlawb/openclaude/pull/1125
+        let affordable = number_after("can only afford ");
+        // Groq: https://github.com/zeeyado/koassistant.koplugin/issues/106
+        let left = || {
+            let (limit, requested) = (number_after("limit ")?, number_after("requested ")?);
+            asked.checked_sub(requested.checked_sub(limit)?)
+        };
+        let fits = affordable.or_else(left).filter(|fits| *fits < asked && *fits >= 1024)?;
+        Some(Lesson::MaxTokens(fits).once())
+    }
+
+    fn about_api(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        match sent.api {
+            Dialect::ChatCompletions => {
+                self.says("v1/responses").then_some(Lesson::Api(Dialect::Responses))
+            }
+            // A server without that path, rather than without that model.
+            Dialect::Responses => (status == 404 && !self.says("model"))
+                .then_some(Lesson::Api(Dialect::ChatCompletions)),
+        }
+    }
+
+    fn about_max_tokens(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        const FIELDS: &[&str] = &["max_completion_tokens", "max_tokens", "max_output_tokens"];
+        let field = FIELDS.iter().find(|field| self.names(field));
+        let (asked, is_new) = match (sent.max_tokens, sent.max_completion_tokens) {
+            (Some(asked), _) => (asked, false),
+            (None, Some(asked)) => (asked, true),
+            (None, None) => return None,
+        };
+        let about_output =
+            field.is_some() || self.says("completion tokens") || self.says("output tokens");
+        if !about_output {
+            return None;
+        }
+        let least = ["minimum value", "greater than", ">=", "at least"];
+        if asked < 256
+            && self.says_any(&least)
+            && let Some(number) = self.numbers().filter(|n| *n > asked && *n <= 4096).min()
+        {
+            return Some(Lesson::LeastMaxTokens(number));
+        }
+        // The largest number below what was asked for: the others are parts of ranges and names.
+        let limit = self.numbers().filter(|n| *n < asked && *n >= 256).max();
+        if let Some(limit) = limit {
+            let limit = Lesson::MaxTokens(limit);
+            // What is left beside this prompt is not what the model can write.
+            let is_rest = self.says_any(&["prompt", "input", "left", "remain"]);
+            return Some(if is_rest { limit.once() } else { limit });
+        }
+        let refused = if is_new { "max_completion_tokens" } else { "max_tokens" };
+        (self.names(refused) && self.refuses()).then_some(Lesson::MaxTokensField(if is_new {
+            MaxTokensField::MaxTokens
+        } else {
+            MaxTokensField::MaxCompletionTokens
+        }))
+    }
+
+    fn about_tools(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let lengths = ["array too long", "maximum number", "maximum is", "at most"];
+        let is_length = self.says_any(&lengths);
+        let smaller = |than: usize| {
+            let numbers = self.numbers().filter_map(|n| usize::try_from(n).ok());
+            numbers.filter(|n| *n < than && *n > 0).max()
+        };
+        // `tools[3].function.description` is about one of them.
+        let is_about = |name: &str| {
+            let quoted = ["'", "\"", "`"].iter().any(|q| self.says(&format!("{q}{name}{q}")));
+            self.param == name || quoted
+        };
+        if is_length && (is_about("tools") || self.says("tools limit")) {
+            return smaller(sent.tools.len()).map(Lesson::MaxTools);
+        }
+        if is_length && is_about("stop") && has(sent, Param::Stop) {
+            return smaller(sent.stop.len()).map(Lesson::MaxStop);
+        }
+        // What is wrong with a function is not wrong with the choice of it.
+        if self.says("schema") {
+            return None;
+        }
+        if !self.names("tool_choice") && !self.says("tool choice") {
+            return None;
+        }
+        match sent.tool_choice {
+            // "Thinking mode does not support this tool_choice"
+            Some(ToolChoice::Function { .. }) if !self.says("think") => {
+                Some(Lesson::ToolChoice(ToolChoiceLimit::Modes))
+            }
+            Some(ToolChoice::Function { .. }) => {
+                Some(Lesson::ToolChoice(ToolChoiceLimit::AutoOnly))
+            }
+            Some(ToolChoice::Mode("auto")) => Some(Lesson::Drop(Param::ToolChoice)),
+            Some(ToolChoice::Mode(_)) => Some(Lesson::ToolChoice(ToolChoiceLimit::AutoOnly)),
+            None => None,
+        }
+    }
+
+    fn about_efforts(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        if !has(sent, Param::Effort) || self.says("summar") || self.param.ends_with(".summary") {
+            return None;
+        }
+        let about = self.names("reasoning_effort")
+            || self.names("reasoning")
+            || self.says("reasoning effort")
+            || self.says("reasoning value");
+        let asked = sent.reasoning_effort.or(sent.reasoning.as_ref().and_then(|r| r.effort))?;
+        if about && self.says("tools") && sent.reasoning_effort != Some("none") {
+            return Some(Lesson::Efforts(vec!["none"]));
+        }
+        let tokens: Vec<&str> = self.said.split(|c: char| !c.is_alphanumeric()).collect();
+        let words: Vec<&'static str> = EFFORTS
+            .iter()
+            .copied()
+            .filter(|word| *word != asked && tokens.contains(word))
+            .collect();
+        if about && !words.is_empty() {
+            return Some(Lesson::Efforts(words));
+        }
+        // "llama3.2 does not support thinking", "Reasoning is mandatory for this endpoint"
+        let thinks_not = self.says("reasoning is mandatory")
+            || self.says("support thinking")
+            || self.says("support reasoning");
+        (thinks_not || (about && self.refuses())).then_some(Lesson::Drop(Param::Effort))
+    }
+
+    fn about_messages(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        // Of another organisation, account or region, or cut on its way.
+        let marks =
+            ["encrypted_content", "encrypted content", "invalid `signature`", "thought signature"];
+        if self.says_any(&marks) && self.says_any(&["invalid", "not valid", "could not be"]) {
+            return Some(Lesson::ForgetReasoning.once());
+        }
+        if self.says("reasoning_content") {
+            let echoes = sent.messages.iter().any(|message| message.reasoning_content.is_some());
+            return Some(Lesson::ReasoningContent(!echoes));
+        }
+        let has_parts = |message: &Message<'_>| match &message.content {
+            Some(Content::Parts(parts)) => {
+                parts.iter().any(|part| !matches!(part, Part::Text { .. }))
+            }
+            _ => false,
+        };
+        if sent.messages.iter().any(has_parts) {
+            let words = ["image", "vision", "multimodal", "must be a string", "content type"];
+            // One picture that cannot be read says nothing about the model.
+            let is_one = [
+                "format",
+                "upload",
+                "decode",
+                "valid image",
+                "download",
+                "too large",
+                "size",
+                "mime",
+                "base64",
+                "number of",
+                "less than",
+                "at most",
+                "too many",
+            ];
+            if self.says_any(&words)
+                && (self.refuses() || self.says("not a"))
+                && !self.says_any(&is_one)
+            {
+                return Some(Lesson::TextOnly);
+            }
+        }
+        let is_order = self.says("after role") || self.says("role order");
+        if is_order && self.says("user") && self.says("tool") {
+            return Some(Lesson::NoUserAfterTool);
+        }
+        let has_results = sent.messages.iter().any(|message| message.role == Role::Tool);
+        let is_nine = self.says("length of 9") || self.says("{9}");
+        (has_results && is_nine).then_some(Lesson::NineAlphanumericIds)
+    }
+
+    fn about_format(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let format = sent.response_format.as_ref()?;
+        let about = ["response_format", "json_schema", "text.format", "structured output"];
+        // A schema that is wrong stays wrong in another field.
+        if !about.iter().any(|name| self.names(name) || self.says(name))
+            || self.says_any(BAD_SCHEMA)
+        {
+            return None;
+        }
+        Some(match format.kind {
+            FormatKind::JsonSchema => Lesson::JsonObject,
+            FormatKind::JsonObject => Lesson::Drop(Param::ResponseFormat),
+        })
+    }
+
+    fn about_fields(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        // A value out of its range is the client's to change.
+        const RANGES: &[&str] =
+            &["less than", "greater than", "between", "maximum", "minimum", "range", "<=", ">="];
+        if self.says_any(RANGES) || self.says_any(BAD_SCHEMA) {
+            return None;
+        }
+        let is_named = |names: &[&str]| names.iter().any(|name| self.names(name));
+        let named = PARAMS
+            .iter()
+            .filter(|(param, _)| has(sent, *param))
+            .find(|(_, names)| is_named(names))
+            .filter(|_| self.refuses());
+        named.map(|(param, _)| Lesson::Drop(*param))
+    }
+
+    fn about_schemas(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+        let about = ["schema", "properties", "parameters", "keyword", "unknown name", "function"];
+        if sent.tools.is_empty() && sent.response_format.is_none()
+            || !self.says_any(about.as_slice())
+        {
+            return None;
+        }
+        let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        let is_named = |keyword: &str| {
+            self.said.match_indices(&keyword.to_lowercase()).any(|(at, found)| {
+                let (before, after) = (&self.said[..at], &self.said[at + found.len()..]);
+                before.ends_with(['\'', '"', '`', '.', '/', ' '])
+                    && !after.starts_with(is_name)
+                    && (after.starts_with(['\'', '"', '`']) || keyword.len() > 8)
+            })
+        };
+        let keyword = KEYWORDS.iter().find(|keyword| is_named(keyword))?;
+        // What is missing is not refused.
+        let is_refused = self.refuses() && !self.says("required to be");
+        is_refused.then_some(Lesson::SchemaKeyword(keyword))
+    }
+}
