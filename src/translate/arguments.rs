@@ -1,5 +1,9 @@
 //! The arguments of a tool call as they come in: JSON text, cut anywhere.
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
 /// Follows the text far enough to know when the object is complete, which tells where a call ends
 /// when services interleave, repeat or merge calls.
 #[derive(Debug, Default)]
@@ -97,6 +101,19 @@ fn object(depth: usize, in_string: bool, escaped: bool, byte: u8) -> Form {
         b'}' | b']' if depth == 1 => Form::Complete,
         b'}' | b']' => inside(depth - 1, false, false),
         _ => inside(depth, false, false),
+    }
+}
+
+/// The JSON text of arguments that come as a string, or as an object as some services send them.
+pub(super) fn json_text(raw: &RawValue) -> Cow<'_, str> {
+    #[derive(serde::Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let json = raw.get();
+    match serde_json::from_str::<Text>(json) {
+        Ok(text) => text.0,
+        Err(_) if json == "null" => Cow::Borrowed(""),
+        Err(_) => Cow::Borrowed(json),
     }
 }
 

@@ -7,11 +7,13 @@
 
 use std::borrow::Cow;
 
-use super::{CallPiece, Content, Sink, Thinking, Translator, append, begin_item, json_text};
+use super::items::{CallPiece, Content, Thinking};
+use super::{Sink, Translator};
 use crate::error::Error;
 use crate::openai::{
     Lax, OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
+use crate::translate::arguments::json_text;
 use crate::translate::error::{stream_error, stream_failure};
 use crate::translate::stops::HeldText;
 use crate::translate::think::Voice;
@@ -205,15 +207,15 @@ impl Translator {
             let goes_on = before.is_some_and(|before| {
                 before.voice == Voice::Thinking && before.output_index == part.output_index
             });
-            match (part.voice, self.items.back().map(|item| &item.content)) {
+            match (part.voice, self.items.last()) {
                 (Voice::Thinking, Some(Content::Thinking(_))) if goes_on => {
-                    append(&mut self.items, &mut self.stops, Voice::Thinking, "\n\n");
+                    self.items.append(Voice::Thinking, "\n\n");
                 }
                 (Voice::Thinking, Some(Content::Thinking(_))) => {
-                    self.begin(Content::Thinking(Thinking::default()));
+                    self.items.begin(Content::Thinking(Thinking::default()));
                 }
                 (Voice::Text, Some(Content::Text(_))) => {
-                    self.begin(Content::Text(HeldText::default()));
+                    self.items.begin(Content::Text(HeldText::default()));
                 }
                 _ => {}
             }
@@ -239,9 +241,9 @@ impl Translator {
             encrypted_content: encrypted_content.clone(),
         };
         if !was_shown {
-            self.begin(Content::Thinking(Thinking::default()));
+            self.items.begin(Content::Thinking(Thinking::default()));
         }
-        if let Some(thinking) = self.thinking(true) {
+        if let Some(thinking) = self.items.thinking(true) {
             thinking.cargo.reasoning_item(&reasoning);
         }
     }
@@ -263,9 +265,5 @@ impl Translator {
             let arguments = Cow::Borrowed(piece);
             self.tool_call(&CallPiece { index: at, arguments, ..CallPiece::default() });
         }
-    }
-
-    fn begin(&mut self, content: Content) {
-        begin_item(&mut self.items, &mut self.stops, content);
     }
 }

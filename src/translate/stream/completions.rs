@@ -1,0 +1,115 @@
+//! Chunks of chat completions, or a whole completion, sorted into items.
+
+use super::items::CallPiece;
+use super::{Sink, Translator};
+use crate::error::Error;
+use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
+use crate::translate::arguments::json_text;
+use crate::translate::carry::{self, SIGNATURE};
+use crate::translate::error::stream_error;
+use crate::translate::think::Voice;
+use crate::translate::usage;
+
+impl Translator {
+    /// Takes a chunk, or a whole completion.
+    pub(super) fn completion_chunk(
+        &mut self,
+        json: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let chunk: Chunk = serde_json::from_slice(json).map_err(|e| Error::Protocol {
+            reason: format!("a chunk is not what chat completions send: {e}"),
+        })?;
+        let groq = chunk.x_groq.unwrap_or_default();
+        if let Some(error) = chunk.error.or(groq.error) {
+            return Err(stream_error(error, self.input_estimate));
+        }
+        let choice = chunk.choices.unwrap_or_default().into_iter().next();
+        let of_choice = choice.as_ref().and_then(|choice| choice.usage);
+        let counts = chunk.usage.or(groq.usage).or(of_choice);
+        if let Some(counts) = counts.filter(|counts| counts.prompt_tokens.0.is_some()) {
+            self.usage = Some(usage::translate(&counts));
+        }
+        if let Some(choice) = choice {
+            self.start(sink);
+            self.choice(choice);
+            self.advance(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Sorts the content of a choice into items.
+    fn choice(&mut self, choice: Choice<'_>) {
+        let delta = choice.delta.or(choice.message).unwrap_or_default();
+        let fields = [(&delta.reasoning_content, SIGNATURE), (&delta.reasoning, carry::REASONING)];
+        for (thought, signature) in fields {
+            if let Some(thought) = thought.some() {
+                self.say(Voice::Thinking, thought);
+                self.has_reasoning = true;
+                self.items.signature = signature;
+                // Services that send both fields send the same in both.
+                break;
+            }
+        }
+        for detail in delta.reasoning_details.0 {
+            if !self.has_reasoning {
+                self.say(Voice::Thinking, carry::shown(&detail));
+            }
+            if let Some(thinking) = self.items.thinking(carry::says_something(&detail)) {
+                thinking.cargo.detail(detail);
+            }
+        }
+        for piece in &delta.content.0 {
+            match piece {
+                ContentPiece::Thinking(text) => self.say(Voice::Thinking, text),
+                ContentPiece::Text(text) => self.split(text),
+            }
+        }
+        if let Some(refusal) = delta.refusal.some() {
+            self.refused = true;
+            self.say(Voice::Text, refusal);
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.tool_call(&CallPiece::from(&call));
+        }
+        if let Some(function) = delta.function_call {
+            self.tool_call(&CallPiece::default().with_function(&function));
+        }
+        if let Some(reason) = choice.finish_reason.some() {
+            self.finish_reason = Some(reason.clone().into_owned());
+        }
+        for stop in [choice.stop_reason, choice.matched_stop] {
+            if let Some(stop) = stop.some()
+                && self.stop_sequences.iter().any(|asked| *asked == **stop)
+            {
+                self.matched_stop = Some(stop.clone().into_owned());
+            }
+        }
+    }
+}
+
+impl<'a> CallPiece<'a> {
+    fn with_function(self, function: &'a FunctionDelta<'a>) -> CallPiece<'a> {
+        CallPiece {
+            name: function.name.some().map(|name| &**name),
+            arguments: function.arguments.map(json_text).unwrap_or_default(),
+            ..self
+        }
+    }
+}
+
+impl<'a> From<&'a ToolDelta<'a>> for CallPiece<'a> {
+    fn from(delta: &'a ToolDelta<'a>) -> CallPiece<'a> {
+        let signature = &delta.extra_content.0.google.thought_signature;
+        let piece = CallPiece {
+            index: delta.index.0,
+            id: delta.id.some().map(|id| &**id),
+            thought_signature: signature.some().map(|signature| &**signature),
+            ..CallPiece::default()
+        };
+        match &delta.function {
+            Some(function) => piece.with_function(function),
+            None => piece,
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The blocks of a message in the making, and the events that they go out as.
+//!
+//! Blocks go out one after another, as the API describes a stream, while services interleave tool
+//! calls. So what comes in is sorted into items in the order of their first piece: the first item is
+//! the open block and streams, the others collect until it is over. A text is over when something
+//! else follows, a tool call when its JSON is complete and something else follows. Thinking without
+//! words, which the client only carries, is a block that starts and stops at once.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::Sink;
+use crate::anthropic::{BlockStart, Delta, Event, NoInput};
+use crate::translate::arguments::Arguments;
+use crate::translate::carry::{self, Cargo, SIGNATURE};
+use crate::translate::stops::{HeldText, Stops};
+use crate::translate::think::Voice;
+use crate::translate::tools::ToolNames;
+
+/// What has come and has not gone out.
+#[derive(Debug)]
+pub(super) struct Items {
+    /// The first is the open block, if it is open; the others wait.
+    queue: VecDeque<Item>,
+    /// The index of the first item.
+    index: usize,
+    stops: Stops,
+    calls: usize,
+    /// The ids of the calls: the upstream's, and the client's.
+    call_ids: Vec<(String, String)>,
+    /// Of thinking that carries nothing else.
+    pub signature: &'static str,
+}
+
+/// A block in the making. `open` tells that its start has gone out.
+#[derive(Debug)]
+struct Item {
+    open: bool,
+    content: Content,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Text(HeldText),
+    Thinking(Thinking),
+    Call(Call),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Thinking {
+    /// What has not gone out yet.
+    text: String,
+    pub cargo: Cargo,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    id: String,
+    upstream_index: Option<u64>,
+    upstream_id: Option<String>,
+    name: Option<String>,
+    arguments: Arguments,
+}
+
+/// A piece of a tool call, or a whole one.
+#[derive(Debug, Default)]
+pub(super) struct CallPiece<'a> {
+    pub index: Option<u64>,
+    pub id: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub arguments: Cow<'a, str>,
+    pub thought_signature: Option<&'a str>,
+}
+
+impl Items {
+    /// None yet. A sequence of `stops` ends the last one.
+    pub fn new(stops: Stops) -> Items {
+        Items {
+            queue: VecDeque::new(),
+            index: 0,
+            stops,
+            calls: 0,
+            call_ids: Vec::new(),
+            signature: SIGNATURE,
+        }
+    }
+
+    /// The stop sequence that has ended the last item.
+    pub fn stop(&self) -> Option<&str> {
+        self.stops.found()
+    }
+
+    /// Whether anything has gone out.
+    pub fn has_sent(&self) -> bool {
+        self.index > 0 || self.queue.front().is_some_and(|item| item.open)
+    }
+
+    /// Whether anything has come.
+    pub fn has_begun(&self) -> bool {
+        self.index > 0 || !self.queue.is_empty()
+    }
+
+    /// Whether a tool has been called.
+    pub fn has_calls(&self) -> bool {
+        self.calls > 0
+    }
+
+    /// What the last item is of those that have not gone out.
+    pub fn last(&self) -> Option<&Content> {
+        self.queue.back().map(|item| &item.content)
+    }
+
+    /// Whether a call that has not gone out has no name.
+    pub fn has_nameless_call(&self) -> bool {
+        self.open_calls().any(|call| call.name.is_none())
+    }
+
+    /// Whether no call is broken off in its arguments.
+    pub fn has_whole_arguments(&self) -> bool {
+        self.open_calls().all(|call| call.arguments.is_complete())
+    }
+
+    /// The calls that have not gone out yet.
+    fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        self.queue.iter().filter_map(|item| match &item.content {
+            Content::Call(call) => Some(call),
+            _ => None,
+        })
+    }
+
+    /// Appends text to the last item, or as a new one if the last is something else.
+    pub fn append(&mut self, voice: Voice, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let is_last = matches!(
+            (voice, self.queue.back().map(|item| &item.content)),
+            (Voice::Text, Some(Content::Text(_))) | (Voice::Thinking, Some(Content::Thinking(_)))
+        );
+        if !is_last {
+            let content = match voice {
+                Voice::Text => Content::Text(HeldText::default()),
+                Voice::Thinking => Content::Thinking(Thinking::default()),
+            };
+            self.begin(content);
+        }
+        match (voice, self.queue.back_mut().map(|item| &mut item.content)) {
+            (Voice::Text, Some(Content::Text(last))) => last.push(text, &mut self.stops),
+            (Voice::Thinking, Some(Content::Thinking(last))) => last.text.push_str(text),
+            // A stop sequence keeps a new one from beginning.
+            _ => {}
+        }
+    }
+
+    /// Begins an item, unless a stop sequence has ended the answer before it.
+    pub fn begin(&mut self, content: Content) -> bool {
+        self.finish_text();
+        let goes_on = self.stops.found().is_none();
+        if goes_on {
+            self.queue.push_back(Item { open: false, content });
+        }
+        goes_on
+    }
+
+    /// The last item is over: what was held back of a text goes out.
+    pub fn finish_text(&mut self) {
+        if let Some(Item { content: Content::Text(text), .. }) = self.queue.back_mut() {
+            text.finish(&mut self.stops);
+        }
+    }
+
+    /// The thinking that came last, or a new one if something else has come since and `begin` says
+    /// so.
+    pub fn thinking(&mut self, begin: bool) -> Option<&mut Thinking> {
+        if begin && !matches!(self.queue.back(), Some(Item { content: Content::Thinking(_), .. })) {
+            self.begin(Content::Thinking(Thinking::default()));
+        }
+        match self.queue.back_mut() {
+            Some(Item { content: Content::Thinking(thinking), .. }) => Some(thinking),
+            _ => None,
+        }
+    }
+
+    /// Takes a piece of a tool call. The client's ids are made from `message_id`, its names are those
+    /// of `names`. `false` if the piece is not part of the answer.
+    pub fn call(&mut self, piece: &CallPiece<'_>, message_id: &str, names: &ToolNames) -> bool {
+        let found = self.call_of(piece);
+        let says_nothing = piece.id.is_none() && piece.name.is_none() && piece.arguments.is_empty();
+        if found.is_none() && says_nothing {
+            return false;
+        }
+        if found.is_none() {
+            let unique = message_id.strip_prefix("msg_").unwrap_or(message_id);
+            let call = Call {
+                id: format!("toolu_{unique}_{}", self.calls + 1),
+                upstream_index: piece.index,
+                upstream_id: None,
+                name: None,
+                arguments: Arguments::default(),
+            };
+            if !self.begin(Content::Call(call)) {
+                return false;
+            }
+            self.calls += 1;
+        }
+        let at = found.unwrap_or(self.queue.len() - 1);
+        let Item { content: Content::Call(call), open } = &mut self.queue[at] else {
+            unreachable!("call_of() finds calls, and a new one is the last");
+        };
+        // With the first piece of the call; the same in a later one would find its id already told.
+        if let Some(signature) = piece.thought_signature
+            && !*open
+            && carry::from_id(&call.id).is_none()
+        {
+            call.id = carry::into_id(&call.id, signature);
+        }
+        if let Some(id) = piece.id {
+            if call.upstream_id.as_deref() != Some(id) {
+                self.call_ids.push((id.to_owned(), call.id.clone()));
+            }
+            call.upstream_id = Some(id.to_owned());
+        }
+        if let Some(name) = piece.name
+            && call.name.is_none()
+        {
+            call.name = Some(names.original(name).to_owned());
+        }
+        call.arguments.push(&piece.arguments);
+        true
+    }
+
+    /// The item that a piece of a call belongs to, or `None` if it begins a new call.
+    ///
+    /// Services send an index, or an id, or both, or neither; Ollama and Gemini number all calls 0.
+    fn call_of(&self, piece: &CallPiece<'_>) -> Option<usize> {
+        let id = piece.id;
+        let calls =
+            self.queue.iter().enumerate().rev().filter_map(|(at, item)| match &item.content {
+                Content::Call(call) => Some((at, call)),
+                _ => None,
+            });
+        let same = |(_, call): &(usize, &Call)| match (piece.index, id) {
+            (Some(index), _) if call.upstream_index.is_some() => call.upstream_index == Some(index),
+            (_, Some(id)) if call.upstream_id.is_some() => call.upstream_id.as_deref() == Some(id),
+            _ => true,
+        };
+        let (at, call) = calls.into_iter().find(same)?;
+        let other_id = matches!((id, &call.upstream_id), (Some(id), Some(theirs)) if id != theirs);
+        let named_again = piece.name.is_some() && call.name.is_some();
+        let same_id = id.is_some() && call.upstream_id.as_deref() == id;
+        let begins_anew = named_again
+            && if piece.index.is_some() || same_id {
+                call.arguments.is_complete() && !piece.arguments.is_empty()
+            } else {
+                true
+            };
+        (!other_id && !begins_anew).then_some(at)
+    }
+
+    /// Sends what can be sent.
+    pub fn advance(&mut self, sink: &mut impl Sink) {
+        loop {
+            self.flush_first(sink);
+            let over = match self.queue.front() {
+                None => false,
+                Some(Item { content: Content::Call(call), open }) => {
+                    *open && call.arguments.is_complete()
+                }
+                Some(_) => true,
+            };
+            if !over || self.queue.len() < 2 {
+                return;
+            }
+            self.close_first(sink);
+        }
+    }
+
+    /// Sends everything: nothing more comes.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        while !self.queue.is_empty() {
+            self.flush_first(sink);
+            self.finish_first_call(sink);
+            self.close_first(sink);
+        }
+    }
+
+    /// Throws away what has not gone out.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    /// Opens the first item, if there is something to open it for, and sends what it has.
+    fn flush_first(&mut self, sink: &mut impl Sink) {
+        let index = self.index;
+        let Some(Item { open, content }) = self.queue.front_mut() else { return };
+        let mut start = |content_block| {
+            if !std::mem::replace(open, true) {
+                sink.event(&Event::ContentBlockStart { index, content_block });
+            }
+        };
+        match content {
+            Content::Text(text) if !text.free().is_empty() => {
+                start(BlockStart::TEXT);
+                let delta = Delta::TextDelta { text: text.free() };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+                text.clear_free();
+            }
+            Content::Thinking(Thinking { text, .. }) if !text.is_empty() => {
+                start(BlockStart::THINKING);
+                let delta = Delta::ThinkingDelta { thinking: text };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+                text.clear();
+            }
+            Content::Call(Call { id, name: Some(name), arguments, .. }) => {
+                start(BlockStart::ToolUse { id, name, input: NoInput {} });
+                let partial_json = arguments.take();
+                if !partial_json.is_empty() {
+                    let delta = Delta::InputJsonDelta { partial_json };
+                    sink.event(&Event::ContentBlockDelta { index, delta });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the end of the first item's arguments, if it is a call.
+    fn finish_first_call(&mut self, sink: &mut impl Sink) {
+        if let Some(Item { content: Content::Call(call), .. }) = self.queue.front_mut() {
+            let rest = call.arguments.take_rest();
+            if !rest.is_empty() {
+                let delta = Delta::InputJsonDelta { partial_json: &rest };
+                sink.event(&Event::ContentBlockDelta { index: self.index, delta });
+            }
+        }
+    }
+
+    /// Stops the first item's block and goes on to the next.
+    fn close_first(&mut self, sink: &mut impl Sink) {
+        let Some(Item { open, mut content }) = self.queue.pop_front() else { return };
+        let index = self.index;
+        let carried = match &mut content {
+            Content::Thinking(thinking) => {
+                for (upstream, id) in &self.call_ids {
+                    thinking.cargo.rename_call(upstream, id);
+                }
+                thinking.cargo.encode()
+            }
+            Content::Text(_) | Content::Call(_) => None,
+        };
+        match (content, carried) {
+            (Content::Thinking(_), carried) if open => {
+                let signature = carried.as_deref().unwrap_or(self.signature);
+                let delta = Delta::SignatureDelta { signature };
+                sink.event(&Event::ContentBlockDelta { index, delta });
+            }
+            (_, Some(data)) => {
+                let content_block = BlockStart::RedactedThinking { data: &data };
+                sink.event(&Event::ContentBlockStart { index, content_block });
+            }
+            (_, None) if open => {}
+            (_, None) => return,
+        }
+        sink.event(&Event::ContentBlockStop { index });
+        self.index += 1;
+    }
+}

@@ -1,0 +1,316 @@
+//! Chunks, or events of the Responses API, → events: the state machine that every answer goes through,
+//! streamed or whole. What comes in is sorted into [`items`], the blocks of the message.
+//!
+//! ```text
+//!   Idle ──start──▶ Started ──finish──▶ Ended      message_stop
+//!     └───────fail────┴───────fail────▶ Ended      error
+//! ```
+//!
+//! A stop sequence that the provider does not take ends the message where it begins, while the
+//! upstream may go on.
+//!
+//! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
+//! stopped, or `error`, and nothing follows it.
+
+mod completions;
+mod items;
+mod responses;
+
+use self::items::{CallPiece, Items};
+use super::error::stream_failure;
+use super::stop_reason::{is_failure, stop_reason};
+use super::stops::Stops;
+use super::think::{ThinkSplitter, Voice};
+use super::tokens::TextCount;
+use super::tools::ToolNames;
+use super::usage;
+use crate::anthropic::{Event, MessageDelta, MessageHead, StopReason, Usage};
+use crate::error::Error;
+use crate::openai::Dialect;
+use crate::sse::Frame;
+
+/// Takes events as they are made.
+pub trait Sink {
+    fn event(&mut self, event: &Event<'_>);
+}
+
+/// Encoded, as a client reads them.
+impl Sink for Vec<u8> {
+    fn event(&mut self, event: &Event<'_>) {
+        event.encode(self);
+    }
+}
+
+/// What an answer is translated back with.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub dialect: Dialect,
+    pub names: ToolNames,
+    /// The stop sequences that the provider was not told.
+    pub stops: Stops,
+}
+
+/// Translates one answer.
+#[derive(Debug)]
+pub struct Translator {
+    dialect: Dialect,
+    id: String,
+    model: String,
+    names: ToolNames,
+    stop_sequences: Vec<String>,
+    input_estimate: u64,
+    state: State,
+    items: Items,
+    splitter: ThinkSplitter,
+    finish_reason: Option<String>,
+    matched_stop: Option<String>,
+    refused: bool,
+    /// Reasoning has come as plain text.
+    has_reasoning: bool,
+    output: responses::Output,
+    usage: Option<Usage>,
+    counted: TextCount,
+    /// `[DONE]` has come.
+    done: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Started,
+    Ended,
+}
+
+impl Translator {
+    /// A translator for one answer of an upstream that speaks `dialect`.
+    ///
+    /// `id` is the message's, `msg_…`, and unique: the ids of its tool calls are made from it.
+    /// `model` is the name the client asked for. `stop_sequences` are those that it asked for, `stops`
+    /// those of them that the upstream was not told. `input_estimate` counts the input until (and
+    /// unless) the upstream tells.
+    pub fn new(
+        dialect: Dialect,
+        id: String,
+        model: String,
+        names: ToolNames,
+        stop_sequences: Vec<String>,
+        stops: Stops,
+        input_estimate: u64,
+    ) -> Translator {
+        Translator {
+            dialect,
+            id,
+            model,
+            names,
+            stop_sequences,
+            input_estimate,
+            state: State::Idle,
+            items: Items::new(stops),
+            splitter: ThinkSplitter::default(),
+            finish_reason: None,
+            matched_stop: None,
+            refused: false,
+            has_reasoning: false,
+            output: responses::Output::default(),
+            usage: None,
+            counted: TextCount::default(),
+            done: false,
+        }
+    }
+
+    /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
+    /// maybe its start, which `has_started` tells.
+    pub fn restart(&mut self, reading: Reading, has_started: bool) {
+        let Reading { dialect, names, stops } = reading;
+        let fresh = Translator::new(
+            dialect,
+            std::mem::take(&mut self.id),
+            std::mem::take(&mut self.model),
+            names,
+            std::mem::take(&mut self.stop_sequences),
+            stops,
+            self.input_estimate,
+        );
+        let state = if has_started { State::Started } else { State::Idle };
+        *self = Translator { state, ..fresh };
+    }
+
+    /// Whether the message's start has gone out.
+    pub fn has_started(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Whether anything of the message but its start has gone out.
+    pub fn has_content(&self) -> bool {
+        self.items.has_sent()
+    }
+
+    /// Whether the last event has gone out.
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether a stop sequence has cut the answer, of which the upstream may have more to say.
+    pub fn is_cut(&self) -> bool {
+        self.items.stop().is_some()
+    }
+
+    /// The tokens as far as they are known: the upstream's count, or an estimate.
+    pub fn usage(&self) -> Usage {
+        self.usage.unwrap_or_else(|| usage::estimated(self.input_estimate, self.counted.tokens()))
+    }
+
+    /// Begins the message, if it has not begun.
+    pub fn start(&mut self, sink: &mut impl Sink) {
+        if self.state == State::Idle {
+            self.state = State::Started;
+            let usage = Usage { input_tokens: self.input_estimate, ..Usage::default() };
+            let message = MessageHead::new(&self.id, &self.model, usage);
+            sink.event(&Event::MessageStart { message });
+            // As the API does; it also tells clients that the stream is alive.
+            sink.event(&Event::Ping);
+        }
+    }
+
+    /// Takes one frame of the upstream's stream.
+    ///
+    /// # Errors
+    /// An error the upstream tells of, or a frame that makes no sense. The message is not ended by
+    /// it: [`Translator::fail`] does that, if anything of it has been sent.
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+        let data = frame.data.trim_ascii();
+        if self.state == State::Ended || data.is_empty() {
+            return Ok(());
+        }
+        if data == b"[DONE]" {
+            // The Responses API does not know it; some of its servers send it after the end.
+            self.done = self.dialect == Dialect::ChatCompletions;
+            return self.finish(sink);
+        }
+        if frame.event == b"error" {
+            return Err(stream_failure(data, self.input_estimate));
+        }
+        self.chunk(data, sink)
+    }
+
+    /// Takes a chunk or a whole completion, an event or a whole response.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`].
+    pub fn chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        match self.dialect {
+            _ if self.state == State::Ended => Ok(()),
+            Dialect::ChatCompletions => self.completion_chunk(json, sink),
+            Dialect::Responses => self.responses_event(json, sink),
+        }
+    }
+
+    /// Ends the message: the upstream's answer is over.
+    ///
+    /// `message_delta` waits for this, since usage comes after the finish reason, without choices.
+    ///
+    /// # Errors
+    /// The answer was cut short, or its finish reason tells of a failure; as for
+    /// [`Translator::frame`], nothing is ended then.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        if self.state == State::Ended {
+            return Ok(());
+        }
+        let (items, counted) = (&mut self.items, &mut self.counted);
+        self.splitter.finish(|voice, text| {
+            counted.add(text);
+            items.append(voice, text);
+        });
+        self.items.finish_text();
+        let finish_reason =
+            if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
+        self.start(sink);
+        self.items.finish(sink);
+        let mut stop = stop_reason(&finish_reason, self.items.has_calls());
+        if self.refused && stop == StopReason::EndTurn {
+            stop = StopReason::Refusal;
+        }
+        let stop_sequence = self.items.stop().or(self.matched_stop.as_deref());
+        let stop_sequence = stop_sequence.filter(|_| stop == StopReason::EndTurn);
+        if stop_sequence.is_some() {
+            stop = StopReason::StopSequence;
+        }
+        let delta = MessageDelta { stop_reason: stop, stop_sequence };
+        sink.event(&Event::MessageDelta { delta, usage: self.usage() });
+        sink.event(&Event::MessageStop);
+        self.state = State::Ended;
+        Ok(())
+    }
+
+    /// Ends the message with an error.
+    ///
+    /// The open block is not stopped: Claude Code takes a stopped block as said. It then runs half a
+    /// tool call and keeps half a text, where it otherwise throws both away and asks again.
+    pub fn fail(&mut self, error: &Error, sink: &mut impl Sink) {
+        if self.state == State::Ended {
+            return;
+        }
+        self.items.clear();
+        sink.event(&Event::Error { error: &error.detail() });
+        self.state = State::Ended;
+    }
+
+    /// Whether a stop sequence has ended the message: the calls before it must be whole, since the
+    /// client runs them.
+    fn is_over(&self) -> bool {
+        self.is_cut() && !self.items.has_nameless_call() && self.items.has_whole_arguments()
+    }
+
+    /// The finish reason, if the answer is complete.
+    ///
+    /// A stream that ends without one and without `[DONE]` was cut, even where its text looks
+    /// complete; one with `[DONE]` is a sloppy service, unless a tool call is broken off.
+    fn checked_finish_reason(&mut self) -> Result<String, Error> {
+        if self.items.has_nameless_call() {
+            return Err(Error::Protocol { reason: "a tool call has no name".to_owned() });
+        }
+        match &self.finish_reason {
+            Some(reason) if is_failure(reason) => Err(Error::Upstream {
+                status: 500,
+                message: format!("the upstream ended its answer with finish_reason {reason:?}"),
+                retry: Default::default(),
+            }),
+            Some(reason) => Ok(reason.clone()),
+            None if self.done && self.items.has_begun() && self.items.has_whole_arguments() => {
+                Ok("stop".to_owned())
+            }
+            None => Err(Error::Protocol {
+                reason: "it ended before the message was complete".to_owned(),
+            }),
+        }
+    }
+
+    fn say(&mut self, voice: Voice, text: &str) {
+        self.counted.add(text);
+        self.items.append(voice, text);
+    }
+
+    /// Content that may begin with `<think>`.
+    fn split(&mut self, text: &str) {
+        let (items, counted) = (&mut self.items, &mut self.counted);
+        self.splitter.push(text, |voice, text| {
+            counted.add(text);
+            items.append(voice, text);
+        });
+    }
+
+    fn tool_call(&mut self, piece: &CallPiece<'_>) {
+        if self.items.call(piece, &self.id, &self.names) {
+            self.counted.add(&piece.arguments);
+        }
+    }
+
+    /// Sends what can be sent, and ends the message if a stop sequence does.
+    fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        if self.is_over() {
+            return self.finish(sink);
+        }
+        self.items.advance(sink);
+        Ok(())
+    }
+}
