@@ -151,6 +151,8 @@ pub struct Attempt<'a> {
     pub provider: Provider<'a>,
     pub model: &'a str,
     pub receiver: &'a Receiver,
+    /// Called before the client gets the first of an answer that is streamed.
+    pub taken: &'a dyn Fn(),
 }
 
 /// What is sent to the provider, and how its answer is read.
@@ -388,7 +390,7 @@ impl Attempt<'_> {
             }
             (Receiver::Stream(stream), _) => {
                 let form = if is_native { BodyForm::Native } else { form };
-                relay::stream(stream, form, &mut read)?;
+                relay::stream(stream, form, &mut read, &mut || (self.taken)())?;
                 is_cut = stream.borrow().is_cut();
                 Delivered::Streamed
             }

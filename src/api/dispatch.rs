@@ -75,16 +75,25 @@ impl<'a> Dispatch<'a> {
         let mut left_native: Option<Lesson> = None;
         let mut keys_left = provider.config.keys.len();
         loop {
-            let attempt =
-                Attempt { asking: &self.asking, place: hop.provider, provider, model, receiver };
-            let tried = lesson.as_ref().map(|(lesson, _)| lesson).or(left_native.as_ref());
+            let tried = lesson.as_ref().map(|(lesson, _)| lesson);
+            let remember = || {
+                for lesson in tried.into_iter().chain(&left_native).filter(|l| l.is_lasting()) {
+                    api.health.lessons.add(hop.provider, model, lesson.clone());
+                }
+            };
+            let attempt = Attempt {
+                asking: &self.asking,
+                place: hop.provider,
+                provider,
+                model,
+                receiver,
+                taken: &remember,
+            };
+            let tried = tried.or(left_native.as_ref());
             let (attempted, next) = attempt.run(&learned, tried);
             let refused = match attempted {
                 Ok(delivered) => {
-                    let tried = lesson.map(|(lesson, _)| lesson);
-                    for lesson in tried.into_iter().chain(left_native).filter(Lesson::is_lasting) {
-                        api.health.lessons.add(hop.provider, model, lesson);
-                    }
+                    remember();
                     return Ok(delivered);
                 }
                 Err(Failed::Other(failure)) => return Err(failure),

@@ -189,7 +189,8 @@ impl<W: EventWriter> Client for Stream<W> {
     }
 }
 
-/// Relays the body to the client as a stream.
+/// Relays the body to the client as a stream. `taken` is called before the client gets the first of
+/// what the provider says, for the client may ask again as soon as it has the last of it.
 ///
 /// # Errors
 /// [`Failure::Error`] only if nothing of the answer has been sent: another provider can be asked, or
@@ -198,9 +199,10 @@ pub fn stream<W: EventWriter>(
     client: &RefCell<Stream<W>>,
     form: BodyForm,
     read: ReadBody<'_>,
+    taken: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
     let result = match form {
-        BodyForm::Native => native_events(client, read),
+        BodyForm::Native => native_events(client, read, taken),
         BodyForm::Events => events(read, |decoder| {
             let mut stream = client.borrow_mut();
             let Stream { translator, out, .. } = &mut *stream;
@@ -208,6 +210,9 @@ pub fn stream<W: EventWriter>(
             let ended = translator.is_ended();
             // The start alone can wait: until something is said, another provider can be asked.
             let says_something = translator.has_content() || ended;
+            if says_something && !stream.relayed {
+                taken();
+            }
             // What came before an error is the client's.
             if stream.begun || says_something {
                 stream.flush()?;
@@ -230,6 +235,9 @@ pub fn stream<W: EventWriter>(
     let mut stream = client.borrow_mut();
     match result {
         Ok(()) => {
+            if !stream.relayed {
+                taken();
+            }
             stream.flush()?;
             stream.end()
         }
@@ -250,15 +258,19 @@ pub fn stream<W: EventWriter>(
 fn native_events<W: EventWriter>(
     client: &RefCell<Stream<W>>,
     read: ReadBody<'_>,
+    taken: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
     let mut buffer = [0; 8192];
     loop {
         let n = read(&mut buffer)?;
         let mut stream = client.borrow_mut();
-        let Stream { native, out, .. } = &mut *stream;
+        let Stream { native, out, relayed, .. } = &mut *stream;
         let native = native.as_mut().expect("the stream was prepared for it");
         let passed = if n == 0 { native.finish(out) } else { native.feed(&buffer[..n], out) };
         let ended = n == 0 || native.is_ended();
+        if native.has_content() && !*relayed {
+            taken();
+        }
         // What came before an error is the client's.
         stream.flush()?;
         passed?;

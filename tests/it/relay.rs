@@ -96,7 +96,7 @@ fn relay_to(
     form: BodyForm,
     read: relay::ReadBody<'_>,
 ) -> Result<(), Failure> {
-    match relay::stream(client, form, read) {
+    match relay::stream(client, form, read, &mut || {}) {
         Err(Failure::Error(error)) => {
             let error = client.borrow_mut().fail(error)?;
             if client.borrow().has_begun() { Ok(()) } else { Err(error.into()) }
@@ -287,7 +287,8 @@ fn golden_streams_pass_through_the_relay() {
 fn nothing_is_read_after_the_end() {
     let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut read = reader(TEXT, Err(cut().into()));
-    assert_eq!(relay::stream(&client, BodyForm::Events, &mut read).map_err(text), Ok(()));
+    let relayed = relay::stream(&client, BodyForm::Events, &mut read, &mut || {});
+    assert_eq!(relayed.map_err(text), Ok(()));
     let recorder = client.into_inner().into_writer();
     assert_eq!(last_event(&recorder).0, "message_stop");
 }
@@ -400,11 +401,16 @@ fn a_read_that_fails_leaves_no_whole_message() {
 fn endless(form: BodyForm) -> usize {
     let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut bytes = 0;
-    let result = relay::stream(&client, form, &mut |buffer| {
-        buffer.fill(b'0');
-        bytes += buffer.len();
-        Ok(buffer.len())
-    });
+    let result = relay::stream(
+        &client,
+        form,
+        &mut |buffer| {
+            buffer.fill(b'0');
+            bytes += buffer.len();
+            Ok(buffer.len())
+        },
+        &mut || {},
+    );
     assert!(matches!(result, Err(Failure::Error(Error::Protocol { .. }))), "{result:?}");
     bytes
 }

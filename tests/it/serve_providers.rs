@@ -334,6 +334,30 @@ fn a_refusal_that_names_a_field_is_repaired_once_and_remembered() {
     assert_eq!(metric(&proxy, "ccproxy_adjusted_requests_total{provider=\"custom\"}"), Some(2.0));
 }
 
+/// The provider's connection is still open then, and the client may ask again at once.
+#[test]
+fn what_was_learned_is_known_when_the_message_ends() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    let refusal = r#"{"error":{"message":"Unsupported parameter: 'stream_options'"}}"#;
+    connection.answer("400 Bad Request", &[("Connection", "close")], refusal);
+    let mut first = upstream.accept();
+    assert_eq!(first.request().body.get("stream_options"), None);
+    first.begin_events();
+    first.say("hello");
+    first.event(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#);
+    first.event("[DONE]");
+    client.begin();
+    assert_eq!(client.finish(), "hello");
+    let mut client = Client::connect(&proxy);
+    client.send_stream("again");
+    assert_eq!(upstream.accept().request().body.get("stream_options"), None);
+}
+
 #[test]
 fn a_stop_sequence_that_is_not_sent_ends_the_message_and_the_providers_call() {
     let upstream = Upstream::start();
