@@ -3,10 +3,14 @@
 //!
 //! Follows <https://platform.claude.com/docs/en/api/errors>. No IO, no clock.
 
+mod cause;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use cause::Cause;
 
 /// Why a message was not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,32 +22,35 @@ pub enum Error {
     ThreadUnsupported,
     /// Refused before its content mattered: path, method, credentials, size, load.
     Refused { status: u16, reason: String },
+    /// The client has had as many messages as it may have in a minute.
+    ClientLimit { reason: String, retry: Retry },
+    /// The provider has failed so often that it is left alone for a while.
+    BreakerOpen {
+        /// Its last failure.
+        last: Option<Box<Error>>,
+        reason: String,
+        retry: Retry,
+    },
+    /// A bug of ccproxy.
+    Internal,
     /// The upstream answered with an error, as a status or inside its stream.
     Upstream {
         /// The status the upstream sent, or the one its error object stands for.
         status: u16,
+        cause: Cause,
         message: String,
         retry: Retry,
     },
-    /// The upstream could not be reached, or fell silent, in `phase`.
-    Unreachable { phase: Phase, reason: String },
-    /// The upstream's answer makes no sense.
-    Protocol { reason: String },
-}
-
-/// The part of an upstream call that a failure belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Looking up the name of the host.
-    Resolve,
-    /// TCP, proxy and TLS.
-    Connect,
-    /// Writing the request.
-    Send,
-    /// From the request's last byte to the first byte of the answer's body.
-    FirstByte,
-    /// Between two reads of the answer's body.
-    Idle,
+    /// The upstream could not be reached, or fell silent, or hung up.
+    Unreachable {
+        cause: Cause,
+        reason: String,
+        /// It will be the same until somebody mends it: a second try cannot help.
+        is_lasting: bool,
+    },
+    /// The upstream's answer makes no sense, broke off ([`Cause::Cut`]) or is something else's
+    /// ([`Cause::NotTheApi`]).
+    Protocol { cause: Cause, reason: String },
 }
 
 /// What the client is told about trying again; the header values are the upstream's own.
@@ -121,16 +128,61 @@ impl Error {
         Error::Request { at: at.into(), reason: reason.into() }
     }
 
+    /// An answer of the upstream's that makes no sense.
+    pub fn protocol(reason: impl Into<String>) -> Error {
+        Error::Protocol { cause: Cause::Protocol, reason: reason.into() }
+    }
+
+    /// An answer of the upstream's that ended in its middle.
+    pub fn cut(reason: impl Into<String>) -> Error {
+        Error::Protocol { cause: Cause::Cut, reason: reason.into() }
+    }
+
+    /// An error that the upstream tells of, whose status says what kind it is.
+    pub fn upstream(status: u16, message: impl Into<String>, retry: Retry) -> Error {
+        Error::Upstream { status, cause: Cause::of_status(status), message: message.into(), retry }
+    }
+
+    /// An upstream that cannot be reached now, and perhaps at another time.
+    pub fn unreachable(cause: Cause, reason: impl Into<String>) -> Error {
+        Error::Unreachable { cause, reason: reason.into(), is_lasting: false }
+    }
+
+    /// Why, in one word.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Error::Request { .. } | Error::ThreadUnsupported => Cause::InvalidRequest,
+            Error::Refused { status, .. } => match status {
+                401 => Cause::Unauthorized,
+                413 => Cause::TooLarge,
+                503 | 529 => Cause::Shed,
+                403..=405 | 415 => Cause::Forbidden,
+                _ => Cause::InvalidRequest,
+            },
+            Error::ClientLimit { .. } => Cause::ClientLimit,
+            Error::BreakerOpen { .. } => Cause::BreakerOpen,
+            Error::Internal => Cause::Internal,
+            Error::Upstream { cause, .. }
+            | Error::Unreachable { cause, .. }
+            | Error::Protocol { cause, .. } => *cause,
+        }
+    }
+
+    /// Whether the same request may be answered at another time, without anybody mending anything.
+    pub fn should_retry(&self) -> bool {
+        self.retry().should_retry.unwrap_or(matches!(self.status(), 408 | 409 | 429 | 500..=599))
+    }
+
     /// The same without these secrets: services quote the key that they refuse.
     pub fn without<'s>(self, secrets: impl Iterator<Item = &'s str>) -> Error {
         match self {
-            Error::Upstream { status, mut message, retry } => {
+            Error::Upstream { status, cause, mut message, retry } => {
                 for secret in secrets.filter(|secret| !secret.is_empty()) {
                     if message.contains(secret) {
                         message = message.replace(secret, "[redacted]");
                     }
                 }
-                Error::Upstream { status, message, retry }
+                Error::Upstream { status, cause, message, retry }
             }
             other => other,
         }
@@ -142,9 +194,12 @@ impl Error {
             Error::Request { .. } | Error::ThreadUnsupported => 400,
             Error::Refused { status, .. } => *status,
             Error::Upstream { status, .. } => answer_status(*status),
-            Error::Unreachable { phase: Phase::Resolve | Phase::Connect, .. } => 529,
-            Error::Unreachable { phase: Phase::FirstByte | Phase::Idle, .. } => 504,
-            Error::Unreachable { phase: Phase::Send, .. } | Error::Protocol { .. } => 502,
+            Error::ClientLimit { .. } => 429,
+            Error::BreakerOpen { .. } => 529,
+            Error::Internal => 500,
+            Error::Unreachable { cause: Cause::Timeout, .. } => 504,
+            Error::Unreachable { cause: Cause::Reset, .. } | Error::Protocol { .. } => 502,
+            Error::Unreachable { .. } => 529,
         }
     }
 
@@ -172,6 +227,7 @@ impl Error {
                 }),
                 ..retry.clone()
             },
+            Error::ClientLimit { retry, .. } | Error::BreakerOpen { retry, .. } => retry.clone(),
             Error::Refused { status: 503 | 529, .. } => {
                 Retry { after: Some("1".to_owned()), ..Retry::default() }
             }
@@ -243,10 +299,13 @@ impl fmt::Display for Error {
             Error::ThreadUnsupported => f.write_str(
                 "thread: ccproxy keeps no conversations; send the whole conversation without it",
             ),
-            Error::Refused { reason, .. } => f.write_str(reason),
+            Error::Refused { reason, .. }
+            | Error::ClientLimit { reason, .. }
+            | Error::BreakerOpen { reason, .. }
+            | Error::Unreachable { reason, .. } => f.write_str(reason),
+            Error::Internal => f.write_str("ccproxy met a bug of its own; please report it"),
             Error::Upstream { message, .. } => f.write_str(message),
-            Error::Unreachable { reason, .. } => f.write_str(reason),
-            Error::Protocol { reason } => write!(f, "the upstream's answer: {reason}"),
+            Error::Protocol { reason, .. } => write!(f, "the upstream's answer: {reason}"),
         }
     }
 }

@@ -10,14 +10,14 @@ use super::reply::Reply;
 use super::{Api, Provider};
 use crate::anthropic::{Message, MessagesRequest, Usage};
 use crate::config::{Native, Secret};
-use crate::error::{Error, Retry};
+use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::openai::Dialect;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
     Context, Learned, Lesson, Reading, Report, Target, Translated, Translator, for_responses,
-    is_context_overflow, native_request, translate, upstream_error,
+    native_request, translate, upstream_error,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
@@ -120,7 +120,7 @@ pub struct Refused {
 
 /// How an attempt failed.
 pub enum Failed {
-    Refused(Refused),
+    Refused(Box<Refused>),
     Other(Failure),
 }
 
@@ -129,8 +129,9 @@ impl Failed {
     fn without(self, keys: &[Secret]) -> Failed {
         let keys = keys.iter().map(Secret::expose);
         match self {
-            Failed::Refused(refused) => {
-                Failed::Refused(Refused { error: refused.error.without(keys), ..refused })
+            Failed::Refused(mut refused) => {
+                refused.error = refused.error.without(keys);
+                Failed::Refused(refused)
             }
             Failed::Other(Failure::Error(error)) => Failed::Other(error.without(keys).into()),
             gone => gone,
@@ -236,7 +237,7 @@ impl Attempt<'_> {
         let config = self.provider.config;
         let has_other = config.native == Native::Auto && config.row.speaks_chat;
         let may_be_its_own = matches!(refused.status, 400 | 404 | 405 | 415 | 422 | 501);
-        if !has_other || !may_be_its_own || is_context_overflow(&refused.error) {
+        if !has_other || !may_be_its_own || refused.error.cause() == Cause::ContextOverflow {
             return None;
         }
         // What is refused of one request may be taken of another.
@@ -301,7 +302,11 @@ impl Attempt<'_> {
         let delivered = delivered.map_err(|failed| failed.without(&self.provider.config.keys));
         match &delivered {
             Ok(_) => permit.succeeded(),
-            Err(Failed::Refused(Refused { error, .. }) | Failed::Other(Failure::Error(error))) => {
+            Err(Failed::Refused(refused)) => {
+                metrics.upstream_error(refused.error.kind());
+                permit.ended(self.outcome(&refused.error));
+            }
+            Err(Failed::Other(Failure::Error(error))) => {
                 metrics.upstream_error(error.kind());
                 permit.ended(self.outcome(error));
             }
@@ -344,7 +349,7 @@ impl Attempt<'_> {
                 "it is a redirect to {host:?}, which is not followed; set {} to the address meant",
                 variable("BASE_URL")
             );
-            return Err(Failed::Other(Error::Protocol { reason }.into()));
+            return Err(Failed::Other(Error::protocol(reason).into()));
         }
         let said = relay::read_whole(&mut |buffer| answer.body.read(buffer), ERROR_LIMIT_BYTES);
         let said = said.or_else(|failure| match failure {
@@ -369,7 +374,7 @@ impl Attempt<'_> {
                 _ => {}
             }
         }
-        Err(Failed::Refused(Refused { error, status: answer.status, body: said }))
+        Err(Failed::Refused(Box::new(Refused { error, status: answer.status, body: said })))
     }
 
     /// Passes the answer on, or makes a whole message of it.
@@ -386,7 +391,7 @@ impl Attempt<'_> {
         let delivered = match (self.receiver, is_native) {
             (Receiver::Stream(_), true) if is_json => {
                 let reason = "it is not the stream that was asked for".to_owned();
-                return Err(Error::Protocol { reason }.into());
+                return Err(Error::protocol(reason).into());
             }
             (Receiver::Stream(stream), _) => {
                 let form = if is_native { BodyForm::Native } else { form };

@@ -61,7 +61,7 @@ pub fn count_tokens(
             // Not every server has it, and none is judged by it; but one that fails, fails.
             if matches!(status, 401 | 500 | 502..=599) {
                 let message = format!("count_tokens answers {status}");
-                permit.ended(Outcome::of(&Error::Upstream { status, message, retry }));
+                permit.ended(Outcome::of(&Error::upstream(status, message, retry)));
             }
             Ok(counted.map(|counted| counted.input_tokens))
         }

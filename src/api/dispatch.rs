@@ -161,8 +161,12 @@ fn is_the_providers(error: &Error) -> bool {
     match error {
         // As the client would see it, which knows what the services' own numbers mean.
         Error::Upstream { .. } => matches!(error.status(), 401..=403 | 408 | 429 | 500..=599),
-        Error::Unreachable { .. } | Error::Protocol { .. } => true,
-        Error::Request { .. } | Error::ThreadUnsupported | Error::Refused { .. } => false,
+        Error::Unreachable { .. } | Error::Protocol { .. } | Error::BreakerOpen { .. } => true,
+        Error::Request { .. }
+        | Error::ThreadUnsupported
+        | Error::Refused { .. }
+        | Error::ClientLimit { .. }
+        | Error::Internal => false,
     }
 }
 

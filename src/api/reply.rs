@@ -170,11 +170,7 @@ impl EventWriter for Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let error = Error::Upstream {
-            status: 500,
-            message: "ccproxy met a bug of its own; please report it".to_owned(),
-            retry: Retry::default(),
-        };
+        let error = Error::Internal;
         let _ = match self.state {
             State::Done => Ok(()),
             State::Fresh => self.send_error(&error),

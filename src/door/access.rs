@@ -170,11 +170,8 @@ impl Access {
             return Ok(());
         }
         let wait = ((1.0 - left) * 60.0 / full).ceil().max(1.0);
-        Err(Error::Upstream {
-            status: 429,
-            message: format!(
-                "more than {per_minute} messages a minute; CCPROXY_RATE_LIMIT says so"
-            ),
+        Err(Error::ClientLimit {
+            reason: format!("more than {per_minute} messages a minute; CCPROXY_RATE_LIMIT says so"),
             retry: Retry { after: Some(format!("{wait}")), ..Retry::default() },
         })
     }

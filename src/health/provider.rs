@@ -62,7 +62,10 @@ impl Outcome {
                 Outcome::Failed(error.clone())
             }
             Error::Upstream { .. } => Outcome::Answered,
-            Error::Refused { .. } => Outcome::Unknown,
+            Error::Refused { .. }
+            | Error::ClientLimit { .. }
+            | Error::BreakerOpen { .. }
+            | Error::Internal => Outcome::Unknown,
             Error::Protocol { .. } | Error::Request { .. } | Error::ThreadUnsupported => {
                 Outcome::Answered
             }
@@ -241,11 +244,11 @@ impl ProviderState {
             Some(error @ Error::Upstream { status: 401..=403, .. }) => Err(error.clone()),
             last => {
                 let seconds = left.as_secs() + 1;
-                let last = last.as_ref().map_or(String::new(), |error| format!(" ({error})"));
-                Err(Error::Upstream {
-                    status: 529,
-                    message: format!(
-                        "the provider {} has failed {OPEN_AFTER} times in a row{last}; \
+                let said = last.as_ref().map_or(String::new(), |error| format!(" ({error})"));
+                Err(Error::BreakerOpen {
+                    last: last.clone().map(Box::new),
+                    reason: format!(
+                        "the provider {} has failed {OPEN_AFTER} times in a row{said}; \
                          it is asked again in {seconds} s",
                         self.name
                     ),
@@ -364,7 +367,7 @@ mod tests {
 
     fn failure(status: u16) -> Outcome {
         let message = "why".to_owned();
-        Outcome::of(&Error::Upstream { status, message, retry: Retry::default() })
+        Outcome::of(&Error::upstream(status, message, Retry::default()))
     }
 
     fn call(state: &ProviderState, outcome: Outcome) -> Result<(), Error> {

@@ -338,7 +338,7 @@ fn decode(
             Ok(None) => return Ok(()),
             Err(_) => {
                 let reason = "an event is too large to be one".to_owned();
-                return Err(Error::Protocol { reason });
+                return Err(Error::protocol(reason));
             }
         }
     }
@@ -367,7 +367,7 @@ pub fn read_whole(read: ReadBody<'_>, limit: usize) -> Result<Vec<u8>, Failure> 
             0 => return Ok(body),
             n if body.len() + n > limit => {
                 let reason = format!("it is larger than {limit} bytes");
-                return Err(Error::Protocol { reason }.into());
+                return Err(Error::protocol(reason).into());
             }
             n => body.extend_from_slice(&buffer[..n]),
         }

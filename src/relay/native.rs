@@ -138,7 +138,7 @@ impl Native {
         }
         if self.partial.len() > FRAME_LIMIT_BYTES {
             let reason = "an event is too large to be one".to_owned();
-            return Err(Error::Protocol { reason });
+            return Err(Error::protocol(reason));
         }
         Ok(())
     }
@@ -157,8 +157,7 @@ impl Native {
         if self.state == State::Ended {
             return Ok(());
         }
-        let reason = "it ended before the message was complete".to_owned();
-        Err(Error::Protocol { reason })
+        Err(Error::cut("it ended before the message was complete"))
     }
 
     /// Where the first frame ends: behind a blank line.
@@ -249,7 +248,7 @@ fn error(error: Option<&RawValue>) -> Error {
     let status = Error::status_of_kind(kind).unwrap_or(500);
     let message =
         seen.map_or_else(|| "it tells of an error".to_owned(), |s| s.message.into_owned());
-    Error::Upstream { status, message: crate::translate::redact(&message), retry: Retry::default() }
+    Error::upstream(status, crate::translate::redact(&message), Retry::default())
 }
 
 /// A whole message with the model's name that the client asked for, and its tokens.
@@ -267,9 +266,9 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
         usage: Option<SeenUsage>,
     }
     let seen: Whole = serde_json::from_slice(&body)
-        .map_err(|e| Error::Protocol { reason: format!("it is no message: {e}") })?;
+        .map_err(|e| Error::protocol(format!("it is no message: {e}")))?;
     if seen.kind != "message" {
-        return Err(Error::Protocol { reason: format!("it is no message: {:?}", seen.kind) });
+        return Err(Error::protocol(format!("it is no message: {:?}", seen.kind)));
     }
     let mut usage = Usage::default();
     seen.usage.unwrap_or_default().add_to(&mut usage);

@@ -7,7 +7,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{Error, Retry};
+use crate::error::{Cause, Error, Retry};
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -36,7 +36,7 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     if may_overflow
         && let Some(message) = overflow(said.as_deref().unwrap_or(&text), json.as_ref(), context)
     {
-        return Error::Upstream { status: 400, message, retry: Retry::default() };
+        return context_overflow(message);
     }
     // The client's request was fine, the model's call was not: 400 would end the session.
     let failed_call = json.as_ref().is_some_and(|json| json["error"]["code"] == "tool_use_failed");
@@ -44,7 +44,7 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     let said = said.unwrap_or_else(|| plain_text(&text));
     let said = if said.is_empty() { format!("status {status} without a message") } else { said };
     let message = format!("{}: {}", context.provider, redact(&shorten(&said)));
-    Error::Upstream { status, message, retry }
+    Error::upstream(status, message, retry)
 }
 
 /// Translates the `error` member of a chunk.
@@ -64,11 +64,11 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     if !is_rate_limit(json.as_ref())
         && let Some(message) = overflow(&said, json.as_ref(), context)
     {
-        return Error::Upstream { status: 400, message, retry: Retry::default() };
+        return context_overflow(message);
     }
     let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
     let status = inner.and_then(status_of).unwrap_or(500);
-    Error::Upstream { status, message: redact(&shorten(&said)), retry: Retry::default() }
+    Error::upstream(status, redact(&shorten(&said)), Retry::default())
 }
 
 /// The status an error object stands for: a number in it, or its words.
@@ -284,11 +284,10 @@ fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<St
     Some(format!("prompt is too long: {n} tokens > {m} maximum"))
 }
 
-/// Whether `error` is what [`upstream_error`] makes of a context overflow.
-pub fn is_context_overflow(error: &Error) -> bool {
-    let Error::Upstream { status: 400, message, .. } = error else { return false };
-    message.starts_with("prompt is too long: ")
-        || message.starts_with("input length and `max_tokens` exceed context limit: ")
+/// The error of a context overflow, in the words that Claude Code knows.
+fn context_overflow(message: String) -> Error {
+    let retry = Retry::default();
+    Error::Upstream { status: 400, cause: Cause::ContextOverflow, message, retry }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

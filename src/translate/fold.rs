@@ -87,7 +87,7 @@ impl Fold {
     /// [`Error::Protocol`] if the arguments of a tool call are not JSON, or no message ended.
     pub fn into_message(self) -> Result<Message, Error> {
         let Some((stop_reason, stop_sequence)) = self.stop else {
-            return Err(Error::Protocol { reason: "it held no message".to_owned() });
+            return Err(Error::protocol("it held no message"));
         };
         let mut content = Vec::with_capacity(self.blocks.len());
         for block in self.blocks {
@@ -101,9 +101,9 @@ impl Fold {
                     Ok(input) => ContentBlock::ToolUse { id, name, input },
                     Err(_) if stop_reason == StopReason::MaxTokens => continue,
                     Err(e) => {
-                        return Err(Error::Protocol {
-                            reason: format!("the arguments for {name} are not JSON: {e}"),
-                        });
+                        return Err(Error::protocol(format!(
+                            "the arguments for {name} are not JSON: {e}"
+                        )));
                     }
                 },
             });

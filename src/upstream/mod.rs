@@ -20,11 +20,11 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConne
 use ureq::{Agent, Body, Proxy};
 
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
-use crate::error::{Error, Phase, Retry};
+use crate::error::{Cause, Error, Retry};
 use crate::provider::{Auth, Key};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
-use wait::{CallGuard, Stop, arm_shutdown, begin, enter, stopped, with_call};
+use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
 pub use wait::{Client, Failure, shut_down};
 
 /// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
@@ -302,28 +302,46 @@ fn is_disconnect(error: &ureq::Error) -> bool {
 fn read_failure(error: &io::Error) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
         Some(inner) => failure(inner),
-        None => describe(&error.to_string()),
+        None => describe(io_cause(error), &error.to_string()),
     }
 }
 
 fn failure(error: &ureq::Error) -> Failure {
     match error {
         ureq::Error::Timeout(ureq::Timeout::Connect) => {
-            unreachable_in(Phase::Connect, "it took too long")
+            unreachable_by(Cause::ConnectTimeout, Phase::Connect, "it took too long")
         }
-        ureq::Error::HostNotFound => unreachable_in(Phase::Resolve, "the host is not known"),
-        ureq::Error::Io(e) => describe(&e.to_string()),
+        ureq::Error::HostNotFound => {
+            unreachable_by(Cause::Dns, Phase::Resolve, "the host is not known")
+        }
+        ureq::Error::Io(e) => describe(io_cause(e), &e.to_string()),
         // Never more than the kind of problem: ureq's texts may quote the proxy's URL.
         ureq::Error::ConnectProxyFailed(_) => {
-            unreachable_in(Phase::Connect, "the HTTP proxy refused the connection")
+            let reason = "the HTTP proxy refused the connection";
+            unreachable_by(Cause::Proxy, Phase::Connect, reason)
         }
-        other => describe(&other.to_string()),
+        other => describe(None, &other.to_string()),
+    }
+}
+
+/// What an error of a socket, or of TLS upon it, tells.
+fn io_cause(error: &io::Error) -> Option<Cause> {
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return Some(Cause::Tls);
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some(Cause::ConnectRefused),
+        ErrorKind::TimedOut => Some(Cause::ConnectTimeout),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+            Some(Cause::Reset)
+        }
+        _ => None,
     }
 }
 
 /// The failure of the phase the call is in, for the reason waiting stopped or else `reason`. Silence is
 /// a timeout; a connection that was closed in the middle of an answer is a broken answer.
-fn describe(reason: &str) -> Failure {
+fn describe(cause: Option<Cause>, reason: &str) -> Failure {
     let phase = with_call(|call| call.phase()).unwrap_or(Phase::Connect);
     match (stopped(), phase) {
         (Some(Stop::ClientGone), _) => Failure::ClientGone,
@@ -331,15 +349,29 @@ fn describe(reason: &str) -> Failure {
             let reason = "ccproxy is shutting down; try again".to_owned();
             Failure::Error(Error::Refused { status: 529, reason })
         }
-        (Some(Stop::Silent(phase)), _) => unreachable_in(phase, "it took too long"),
-        (None, Phase::FirstByte | Phase::Idle) => {
-            Error::Protocol { reason: format!("it broke off: {reason}") }.into()
+        (Some(Stop::Silent(phase)), _) => {
+            let cause = match phase {
+                Phase::Resolve => Cause::Dns,
+                Phase::Connect => Cause::ConnectTimeout,
+                Phase::Send | Phase::FirstByte | Phase::Idle => Cause::Timeout,
+            };
+            unreachable_by(cause, phase, "it took too long")
         }
-        (None, phase) => unreachable_in(phase, reason),
+        (None, Phase::FirstByte | Phase::Idle) => {
+            Error::cut(format!("it broke off: {reason}")).into()
+        }
+        (None, phase) => {
+            let usual = match phase {
+                Phase::Resolve => Cause::Dns,
+                Phase::Connect => Cause::Unreachable,
+                _ => Cause::Reset,
+            };
+            unreachable_by(cause.unwrap_or(usual), phase, reason)
+        }
     }
 }
 
-fn unreachable_in(phase: Phase, reason: &str) -> Failure {
+fn unreachable_by(cause: Cause, phase: Phase, reason: &str) -> Failure {
     let what = match phase {
         Phase::Resolve => "the provider's host could not be looked up",
         Phase::Connect => "the provider could not be reached",
@@ -347,7 +379,7 @@ fn unreachable_in(phase: Phase, reason: &str) -> Failure {
         Phase::FirstByte => "the provider did not begin to answer",
         Phase::Idle => "the provider's answer broke off",
     };
-    Failure::Error(Error::Unreachable { phase, reason: format!("{what}: {reason}") })
+    Error::unreachable(cause, format!("{what}: {reason}")).into()
 }
 
 /// The certificates of a PEM file.

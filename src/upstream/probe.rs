@@ -113,7 +113,7 @@ impl Upstream {
         match status {
             401 | 403 | 500..=599 => {
                 let message = format!("the list of models answers {status}");
-                Err(Error::Upstream { status, message, retry: Retry::default() }.into())
+                Err(Error::upstream(status, message, Retry::default()).into())
             }
             _ => Ok(()),
         }

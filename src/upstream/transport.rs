@@ -15,8 +15,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::NOWHERE;
-use super::wait::{enter, until_ready, with_call};
-use crate::error::Phase;
+use super::wait::{Phase, enter, until_ready, with_call};
 use crate::private;
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).

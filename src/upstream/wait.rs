@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::config::Timeouts;
-use crate::error::{Error, Phase};
+use crate::error::Error;
 
 /// Whoever is waiting for the upstream's answer.
 pub trait Client {
@@ -54,6 +54,21 @@ pub(super) struct Call {
     pub answered: bool,
     /// Why [`until_ready`] gave up.
     stopped: Option<Stop>,
+}
+
+/// The part of an upstream call that a failure belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Looking up the name of the host.
+    Resolve,
+    /// TCP, proxy and TLS.
+    Connect,
+    /// Writing the request.
+    Send,
+    /// From the request's last byte to the first byte of the answer's body.
+    FirstByte,
+    /// Between two reads of the answer's body.
+    Idle,
 }
 
 /// Why waiting ended.

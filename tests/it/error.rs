@@ -1,6 +1,6 @@
 //! Answers with an error → errors of the Messages API: the golden errors.
 
-use ccproxy::error::{Error, Phase, Retry};
+use ccproxy::error::{Cause, Error, Retry};
 use ccproxy::translate::{Context, upstream_error};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -75,15 +75,15 @@ fn own_errors_have_a_status_and_a_type() {
     check(Error::Refused { status: 404, reason: reason() }, 404, "not_found_error");
     check(Error::Refused { status: 413, reason: reason() }, 413, "request_too_large");
     check(Error::Refused { status: 529, reason: reason() }, 529, "overloaded_error");
-    check(Error::Protocol { reason: reason() }, 502, "api_error");
-    for (phase, status, kind) in [
-        (Phase::Resolve, 529, "overloaded_error"),
-        (Phase::Connect, 529, "overloaded_error"),
-        (Phase::Send, 502, "api_error"),
-        (Phase::FirstByte, 504, "timeout_error"),
-        (Phase::Idle, 504, "timeout_error"),
+    check(Error::protocol("why"), 502, "api_error");
+    check(Error::Internal, 500, "api_error");
+    for (cause, status, kind) in [
+        (Cause::Dns, 529, "overloaded_error"),
+        (Cause::ConnectRefused, 529, "overloaded_error"),
+        (Cause::Reset, 502, "api_error"),
+        (Cause::Timeout, 504, "timeout_error"),
     ] {
-        check(Error::Unreachable { phase, reason: reason() }, status, kind);
+        check(Error::unreachable(cause, "why"), status, kind);
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::RawFd;
 
-use ccproxy::error::{Error, Phase};
+use ccproxy::error::{Cause, Error};
 use ccproxy::openai::Dialect;
 use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
 use ccproxy::sse::FRAME_LIMIT_BYTES;
@@ -144,15 +144,15 @@ const TEXT: &[&[u8]] = &[
 /// Errors a read can end in.
 fn errors() -> [Error; 4] {
     [
-        Error::Unreachable { phase: Phase::Idle, reason: "silent".to_owned() },
-        Error::Unreachable { phase: Phase::FirstByte, reason: "slow".to_owned() },
-        Error::Upstream { status: 503, message: "busy".to_owned(), retry: Default::default() },
+        Error::unreachable(Cause::Timeout, "silent"),
+        Error::unreachable(Cause::Reset, "gone"),
+        Error::upstream(503, "busy", Default::default()),
         cut(),
     ]
 }
 
 fn cut() -> Error {
-    Error::Protocol { reason: "cut".to_owned() }
+    Error::cut("cut")
 }
 
 /// The text and the name of the last event.

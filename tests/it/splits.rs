@@ -86,7 +86,7 @@ fn nothing_follows_the_end() {
 
 #[test]
 fn an_error_can_come_at_any_time() {
-    let error = Error::Protocol { reason: "provoked".to_owned() };
+    let error = Error::protocol("provoked");
     for (dialect, case) in streams() {
         let frames: Vec<&[u8]> = frames(&case.input).collect();
         for count in 0..frames.len() {

@@ -17,8 +17,8 @@ impl Translator {
         json: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let chunk: Chunk = serde_json::from_slice(json).map_err(|e| Error::Protocol {
-            reason: format!("a chunk is not what chat completions send: {e}"),
+        let chunk: Chunk = serde_json::from_slice(json).map_err(|e| {
+            Error::protocol(format!("a chunk is not what chat completions send: {e}"))
         })?;
         let groq = chunk.x_groq.unwrap_or_default();
         if let Some(error) = chunk.error.or(groq.error) {

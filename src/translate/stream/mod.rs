@@ -267,21 +267,19 @@ impl Translator {
     /// complete; one with `[DONE]` is a sloppy service, unless a tool call is broken off.
     fn checked_finish_reason(&mut self) -> Result<String, Error> {
         if self.items.has_nameless_call() {
-            return Err(Error::Protocol { reason: "a tool call has no name".to_owned() });
+            return Err(Error::protocol("a tool call has no name"));
         }
         match &self.finish_reason {
-            Some(reason) if is_failure(reason) => Err(Error::Upstream {
-                status: 500,
-                message: format!("the upstream ended its answer with finish_reason {reason:?}"),
-                retry: Default::default(),
-            }),
+            Some(reason) if is_failure(reason) => Err(Error::upstream(
+                500,
+                format!("the upstream ended its answer with finish_reason {reason:?}"),
+                Default::default(),
+            )),
             Some(reason) => Ok(reason.clone()),
             None if self.done && self.items.has_begun() && self.items.has_whole_arguments() => {
                 Ok("stop".to_owned())
             }
-            None => Err(Error::Protocol {
-                reason: "it ended before the message was complete".to_owned(),
-            }),
+            None => Err(Error::cut("it ended before the message was complete")),
         }
     }
 

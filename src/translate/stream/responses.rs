@@ -64,8 +64,8 @@ impl Translator {
         json: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let protocol = |e: serde_json::Error| Error::Protocol {
-            reason: format!("an event is not what the Responses API sends: {e}"),
+        let protocol = |e: serde_json::Error| {
+            Error::protocol(format!("an event is not what the Responses API sends: {e}"))
         };
         let event: ResponsesEvent = serde_json::from_slice(json).map_err(protocol)?;
         let Some(kind) = event.kind.some() else {
@@ -142,11 +142,11 @@ impl Translator {
                 Some(if filtered { "content_filter" } else { "max_output_tokens" }.to_owned())
             }
             "failed" | "cancelled" => {
-                return Err(Error::Upstream {
-                    status: 500,
-                    message: format!("the upstream ended its answer with status {status:?}"),
-                    retry: Default::default(),
-                });
+                return Err(Error::upstream(
+                    500,
+                    format!("the upstream ended its answer with status {status:?}"),
+                    Default::default(),
+                ));
             }
             _ => None,
         };
