@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::record::Caller;
+
 /// The header of a private request that names the exchange.
 pub const HEADER: &str = "X-Ccproxy-Exchange";
 
@@ -21,6 +23,7 @@ pub struct Exchange {
     pub call: Call,
     pub body: Vec<u8>,
     pub client: Arc<TcpStream>,
+    pub caller: Caller,
     /// The page that may read the answer.
     pub origin: Option<String>,
     /// `anthropic-version` and `anthropic-beta`, for providers that know them.

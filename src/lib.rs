@@ -49,6 +49,7 @@ pub mod openai;
 mod private;
 pub mod probe;
 pub mod provider;
+pub mod record;
 pub mod relay;
 pub mod route;
 pub mod sse;

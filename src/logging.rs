@@ -3,16 +3,19 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use env_logger::fmt::Formatter;
 use log::kv::{self, VisitSource};
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Record};
+use serde::Serialize;
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, Secret};
 
 /// Lines that wait for a slow reader before further ones are dropped.
 const QUEUE_LINES: usize = 1024;
@@ -20,59 +23,199 @@ const QUEUE_LINES: usize = 1024;
 /// Lines dropped because the queue was full, since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the log. A format that was not chosen is text on a terminal and JSON elsewhere.
-pub fn start(level: LevelFilter, format: Option<LogFormat>) {
-    let (sender, lines) = mpsc::sync_channel::<Line>(QUEUE_LINES);
-    let writer =
-        thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(move || {
-            for line in lines {
-                match line {
-                    // There is nobody to tell that the log is broken.
-                    Line::Text(text) => drop(io::stderr().write_all(&text)),
-                    Line::Flushed(done) => drop(done.send(())),
-                }
-            }
-        });
-    if writer.is_err() {
-        return;
-    }
-    let _ = QUEUE.set(sender.clone());
-    let format = format.unwrap_or_else(|| {
-        if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
-    });
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Warn)
-        // ureq and rustls tell of each connection at debug; that is their business.
-        .filter_module("ccproxy", LevelFilter::Debug)
-        .target(env_logger::Target::Pipe(Box::new(Queue { sender, line: Vec::new() })))
-        .format(move |out, record| match format {
-            LogFormat::Text => text(out, record),
-            LogFormat::Json => json(out, record),
-        })
-        .init();
-    // The level proper, which may change while serving.
-    log::set_max_level(level);
-}
+/// The shortest key that is left out of lines: shorter ones are words.
+const MIN_SECRET: usize = 8;
 
-/// Waits until the lines so far are written, but not for a reader that has stopped.
-pub fn flush() {
-    let Some(queue) = QUEUE.get() else { return };
-    let (done, flushed) = mpsc::sync_channel(1);
-    if queue.try_send(Line::Flushed(done)).is_ok() {
-        let _ = flushed.recv_timeout(Duration::from_millis(500));
-    }
-}
+/// What no line may show, as it is and as JSON has it.
+static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
-static QUEUE: std::sync::OnceLock<SyncSender<Line>> = std::sync::OnceLock::new();
+/// Where lines go, and how they look there.
+static QUEUE: OnceLock<(SyncSender<Line>, Form)> = OnceLock::new();
 
 enum Line {
     Text(Vec<u8>),
     Flushed(SyncSender<()>),
 }
 
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// For a terminal: the time of day there, and the level where it matters.
+    Short,
+    Text,
+    Json,
+}
+
+/// Starts the log. A format that was not chosen is text on a terminal and JSON elsewhere.
+pub fn start(level: LevelFilter, format: Option<LogFormat>) {
+    let (sender, lines) = mpsc::sync_channel::<Line>(QUEUE_LINES);
+    let form = form(format);
+    let write = move || {
+        for line in lines {
+            match line {
+                // There is nobody to tell that the log is broken.
+                Line::Text(text) => drop(io::stderr().write_all(&text)),
+                Line::Flushed(done) => drop(done.send(())),
+            }
+            match DROPPED.swap(0, Ordering::Relaxed) {
+                0 => {}
+                dropped => drop(io::stderr().write_all(&told_dropped(form, dropped))),
+            }
+        }
+    };
+    let writer = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write);
+    if writer.is_err() {
+        return;
+    }
+    let _ = QUEUE.set((sender, form));
+    env_logger::Builder::new()
+        .filter_level(LevelFilter::Warn)
+        // ureq and rustls tell of each connection at debug; that is their business.
+        .filter_module("ccproxy", LevelFilter::Debug)
+        .target(env_logger::Target::Pipe(Box::new(Queue { line: Vec::new() })))
+        .format(move |out, record| match form {
+            Form::Short | Form::Text => text(out, form, record),
+            Form::Json => json(out, record),
+        })
+        .init();
+    // The level proper, which may change while serving.
+    log::set_max_level(level);
+    std::panic::set_hook(Box::new(panicked));
+}
+
+fn form(format: Option<LogFormat>) -> Form {
+    match (format, io::stderr().is_terminal()) {
+        (Some(LogFormat::Json), _) | (None, false) => Form::Json,
+        (_, true) => Form::Short,
+        (Some(LogFormat::Text), false) => Form::Text,
+    }
+}
+
+/// From now on no line shows one of these either: what was hidden before may still be in use.
+pub fn hide<'s>(secrets: impl Iterator<Item = &'s Secret>) {
+    let secrets = secrets.map(Secret::expose).filter(|secret| secret.len() >= MIN_SECRET);
+    let forms = secrets.flat_map(|secret| {
+        let in_json = quoted(secret);
+        [secret.to_owned(), in_json[1..in_json.len() - 1].to_owned()]
+    });
+    let mut hidden = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    hidden.extend(forms);
+    // A key that begins as another one would leave the other's end.
+    hidden.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    hidden.dedup();
+}
+
+/// Writes a line that is not of the [`log`] crate's shape: `text` for people, or the members of
+/// `fields`, an object.
+pub fn entry(level: Level, text: &dyn std::fmt::Display, fields: &impl Serialize) {
+    let Some((_, form)) = QUEUE.get() else { return };
+    if level > log::max_level() {
+        return;
+    }
+    push(line(*form, level, text, fields));
+}
+
+/// The line of an entry.
+fn line(
+    form: Form,
+    level: Level,
+    text: &dyn std::fmt::Display,
+    fields: &impl Serialize,
+) -> Vec<u8> {
+    let begin = begin(form, level);
+    let line = match form {
+        Form::Short | Form::Text => format!("{begin}{}\n", plain(&text.to_string())),
+        Form::Json => {
+            let fields = serde_json::to_string(fields).unwrap_or_default();
+            format!("{begin},{}\n", fields.strip_prefix('{').unwrap_or("}"))
+        }
+    };
+    line.into_bytes()
+}
+
+/// Time and level, as every line begins.
+fn begin(form: Form, level: Level) -> String {
+    let now = SystemTime::now();
+    match form {
+        Form::Short if level == Level::Info => format!("{} ", TimeOfDay(now)),
+        Form::Short => format!("{} {level:<5} ", TimeOfDay(now)),
+        Form::Text => format!("{} {level:<5} ", Timestamp(now)),
+        Form::Json => {
+            let level = level.as_str().to_ascii_lowercase();
+            format!("{{\"time\":\"{}\",\"level\":\"{level}\"", Timestamp(now))
+        }
+    }
+}
+
+/// The line that tells that others are missing.
+fn told_dropped(form: Form, dropped: u64) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Dropped<'a> {
+        msg: &'a str,
+        dropped_lines: u64,
+    }
+    let msg = format!("{dropped} lines of the log are missing here: nobody read them in time");
+    line(form, Level::Warn, &msg, &Dropped { msg: &msg, dropped_lines: dropped })
+}
+
+/// Tells of an error that ends the program, in the log's format if the log has been started.
+pub fn fatal(problem: &str) {
+    if QUEUE.get().is_some_and(|(_, form)| *form == Form::Json) {
+        log::error!("ccproxy: {problem}");
+        flush();
+    } else {
+        flush();
+        let _ = writeln!(io::stderr(), "ccproxy: {problem}");
+    }
+}
+
+/// Tells where a bug is, in the log's format. What a panic says may quote what was being read, so it is
+/// told only where it is a text of the source.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+    let said = info.payload().downcast_ref::<&'static str>();
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    log::error!("a bug in ccproxy{place}{said}; please report it");
+    if thread::current().name() == Some("main") {
+        flush();
+    }
+}
+
+/// Waits until the lines so far are written, but not for a reader that has stopped.
+pub fn flush() {
+    let Some((queue, _)) = QUEUE.get() else { return };
+    let (done, flushed) = mpsc::sync_channel(1);
+    if queue.try_send(Line::Flushed(done)).is_ok() {
+        let _ = flushed.recv_timeout(Duration::from_millis(500));
+    }
+}
+
+/// Hands a line to the writer, without waiting.
+fn push(line: Vec<u8>) {
+    let Some((queue, _)) = QUEUE.get() else { return };
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let line = redacted(line, &secrets);
+    if let Err(TrySendError::Full(_)) = queue.try_send(Line::Text(line)) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The line without what it may not show.
+fn redacted(line: Vec<u8>, secrets: &[String]) -> Vec<u8> {
+    let mut line = match String::from_utf8(line) {
+        Ok(line) => line,
+        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+    };
+    for secret in secrets {
+        if line.contains(secret.as_str()) {
+            line = line.replace(secret.as_str(), "[redacted]");
+        }
+    }
+    line.into_bytes()
+}
+
 /// Where env_logger writes: it writes a record and flushes.
 struct Queue {
-    sender: SyncSender<Line>,
     line: Vec<u8>,
 }
 
@@ -86,21 +229,17 @@ impl Write for Queue {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.line.is_empty() {
-            return Ok(());
-        }
-        let line = std::mem::take(&mut self.line);
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Line::Text(line)) {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
+        if !self.line.is_empty() {
+            push(std::mem::take(&mut self.line));
         }
         Ok(())
     }
 }
 
 /// `2026-11-25T13:20:59.123Z INFO  message key=value`
-fn text(out: &mut Formatter, record: &Record) -> io::Result<()> {
+fn text(out: &mut Formatter, form: Form, record: &Record) -> io::Result<()> {
     let said = record.args().to_string();
-    write!(out, "{} {:<5} {}", Timestamp(SystemTime::now()), record.level(), plain(&said))?;
+    write!(out, "{}{}", begin(form, record.level()), plain(&said))?;
     struct Pairs<'a>(&'a mut Formatter);
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
         fn visit_pair(
@@ -130,16 +269,14 @@ fn shown(c: char) -> impl Iterator<Item = char> {
     escaped.into_iter().flatten().chain(itself)
 }
 
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 /// `{"time":…,"level":…,"msg":…,…}`, the names of CCProxy's log.
 fn json(out: &mut Formatter, record: &Record) -> io::Result<()> {
-    let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
-    write!(
-        out,
-        "{{\"time\":\"{}\",\"level\":\"{}\",\"msg\":{}",
-        Timestamp(SystemTime::now()),
-        record.level().as_str().to_ascii_lowercase(),
-        quoted(&record.args().to_string())
-    )?;
+    let said = quoted(&record.args().to_string());
+    write!(out, "{},\"msg\":{said}", begin(Form::Json, record.level()))?;
     struct Pairs<'a>(&'a mut Formatter);
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
         fn visit_pair(
@@ -149,13 +286,28 @@ fn json(out: &mut Formatter, record: &Record) -> io::Result<()> {
         ) -> Result<(), kv::Error> {
             let shown = match value.to_u64() {
                 Some(number) => number.to_string(),
-                None => serde_json::to_string(&value.to_string()).unwrap_or_default(),
+                None => quoted(&value.to_string()),
             };
             write!(self.0, ",\"{key}\":{shown}").map_err(kv::Error::from)
         }
     }
     record.key_values().visit(&mut Pairs(out)).map_err(io::Error::other)?;
     writeln!(out, "}}")
+}
+
+/// The time of day where the terminal is.
+struct TimeOfDay(SystemTime);
+
+impl std::fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or_default();
+        // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
+        let mut day: libc::tm = unsafe { std::mem::zeroed() };
+        // SAFETY: both point to values of this function; the reentrant form keeps nothing.
+        unsafe { libc::localtime_r(&seconds, &mut day) };
+        write!(f, "{:02}:{:02}:{:02}", day.tm_hour, day.tm_min, day.tm_sec)
+    }
 }
 
 /// A time as RFC 3339 in UTC; the packages at hand have no calendar.
@@ -189,6 +341,30 @@ impl std::fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_shows_a_key_or_is_more_than_one() {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            agent: &'a str,
+        }
+        let agent = "a\"b-secret\n{\"level\":\"error\"}";
+        for form in [Form::Short, Form::Text, Form::Json] {
+            let line = line(form, Level::Info, &agent, &Fields { agent });
+            let secrets = ["a\"b-secret".to_owned(), "a\\\"b-secret".to_owned()];
+            let line = String::from_utf8(redacted(line, &secrets)).unwrap();
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert!(line.ends_with('\n') && line.contains("[redacted]"), "{line}");
+            assert!(!line.contains("b-secret"), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_missing_are_told() {
+        let told = String::from_utf8(told_dropped(Form::Json, 12)).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["level"], &told["dropped_lines"]), (&"warn".into(), &12.into()));
+    }
 
     #[test]
     fn dates() {

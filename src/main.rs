@@ -143,6 +143,7 @@ fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
         Ok(events) => events,
         Err(problem) => return failed(&problem),
     };
+    hide_keys(&config);
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
     let door = match open(config, events.0) {
         Ok(door) => door,
@@ -273,6 +274,7 @@ fn reload(door: &Door, flags: &[(&'static str, String)]) {
     match configure(flags) {
         Ok(config) => {
             log::set_max_level(config.log_level);
+            hide_keys(&config);
             log::info!("read the configuration again: {} client keys", config.client_keys.len());
             door.replace_keys(config.client_keys);
         }
@@ -280,9 +282,14 @@ fn reload(door: &Door, flags: &[(&'static str, String)]) {
     }
 }
 
+/// Keeps the configuration's keys out of the log, whoever names them.
+fn hide_keys(config: &Config) {
+    let providers = config.providers.iter().flat_map(|provider| &provider.keys);
+    logging::hide(config.client_keys.iter().chain(providers));
+}
+
 fn failed(problem: &str) -> i32 {
-    logging::flush();
-    let _ = writeln!(io::stderr(), "ccproxy: {problem}");
+    logging::fatal(problem);
     EXIT_START
 }
 

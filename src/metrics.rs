@@ -33,7 +33,6 @@ pub struct ProviderMetrics {
 pub struct Metrics {
     /// Requests to the API, as the door sees them. Locked once for each, when it is over.
     requests: Mutex<BTreeMap<Labels, Histogram>>,
-    pub shed: [Counter; SHED.len()],
     pub health: [[Counter; 2]; HEALTH_PATHS.len()],
     pub self_probe_failures: Counter,
     /// In microseconds.
@@ -51,9 +50,6 @@ pub const UPSTREAM_ERRORS: [&str; 8] = [
     "rate_limit_error",
     "timeout_error",
 ];
-
-/// Why a request was turned away without the provider.
-pub const SHED: [&str; 5] = ["connections", "memory", "in_flight", "draining", "rate_limit"];
 
 /// The paths of `ccproxy_health_requests_total`.
 pub const HEALTH_PATHS: [&str; 8] =
@@ -182,13 +178,6 @@ impl Metrics {
                 ("http_response_status_code", &*status),
             ];
             out.histogram(&labels, histogram);
-        }
-    }
-
-    /// Counts a request that was turned away.
-    pub fn shed(&self, reason: &str) {
-        if let Some(at) = SHED.iter().position(|known| *known == reason) {
-            self.shed[at].add(1);
         }
     }
 

@@ -77,6 +77,7 @@ impl Server {
             loop {
                 thread::sleep(TIDY_EVERY);
                 tidied.upstreams.iter().for_each(Upstream::tidy);
+                tidied.health.refusals.tell();
                 if tidied.config.provider_probe != ProviderProbe::Off
                     && Instant::now() >= next_probe
                 {

@@ -14,6 +14,7 @@ use super::route::Route;
 use crate::config::{Config, Network, Secret};
 use crate::error::{Error, Retry};
 use crate::exchange::Call;
+use crate::record::Caller;
 
 /// Callers whose buckets are kept before full ones are forgotten.
 const MAX_BUCKETS: usize = 10_000;
@@ -95,6 +96,13 @@ impl Access {
     /// Whether the caller sent a client key.
     pub fn knows(&self, head: &Head) -> bool {
         self.key_of(head).is_some()
+    }
+
+    /// Who sent the request, for the log.
+    pub fn who(&self, head: &Head, peer: IpAddr) -> Caller {
+        let address = self.client_address(head, peer);
+        let caller = Caller::new(address, head.method, head.target, self.key_of(head));
+        caller.saying(head.agent, head.session)
     }
 
     /// The number of the client key that was sent, if it is one.

@@ -39,15 +39,15 @@ pub fn send_error(
     manner: Manner,
     error: &Error,
     allow: Option<&str>,
+    request_id: &str,
 ) -> io::Result<()> {
-    let request_id = unique("req_");
-    let mut head = begin(error.status(), &request_id);
+    let mut head = begin(error.status(), request_id);
     push_header(&mut head, "Content-Type", "application/json");
     if let Some(allow) = allow {
         push_header(&mut head, "Allow", allow);
     }
     push_retry(&mut head, &error.retry());
-    finish(socket, manner, head, Some(&error.body(&request_id)))
+    finish(socket, manner, head, Some(&error.body(request_id)))
 }
 
 /// A head as far as it is the same for all that the door says.

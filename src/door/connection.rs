@@ -17,6 +17,7 @@ use super::slot::Slot;
 use crate::error::Error;
 use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
+use crate::record::{Caller, Refusal};
 use crate::unique::unique;
 
 /// A request's head, from its first byte on.
@@ -44,7 +45,9 @@ pub fn serve(door: &Door, entry: &Entry) {
             Ok(None) => return,
             Err(refusal) => {
                 let manner = Manner { head_only: false, close: true };
-                let _ = answer::send_error(&connection.socket, manner, &refusal.into(), None);
+                let (error, id) = (refusal.into(), unique("req_"));
+                door.health.refusals.refused(Refusal::Http, &error, &id, Caller::unknown(peer));
+                let _ = answer::send_error(&connection.socket, manner, &error, None, &id);
                 linger(connection);
                 return;
             }
@@ -59,7 +62,7 @@ enum After {
     Close,
 }
 
-fn peer_of(socket: &TcpStream) -> IpAddr {
+pub fn peer_of(socket: &TcpStream) -> IpAddr {
     // A client that has gone already has no address any more.
     socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical())
 }
@@ -123,13 +126,9 @@ fn answer(
     let head = match head::parse(bytes) {
         Ok(head) => head,
         Err(refusal) => {
-            return refuse(
-                connection,
-                &refusal.into(),
-                None,
-                Manner { head_only: false, close: true },
-                false,
-            );
+            let manner = Manner { head_only: false, close: true };
+            let whose = Whose { door, connection, caller: Caller::unknown(peer) };
+            return refuse(whose, Refusal::Http, &refusal.into(), None, manner, false);
         }
     };
     let route = route::find(head.method, head.target);
@@ -158,18 +157,17 @@ fn answer(
         let sent = answer::send(socket, manner, answer.status, &headers, &answer.body);
         return after(connection, sent, manner, unread);
     }
+    let whose = Whose { door, connection, caller: door.access.who(&head, peer) };
     let origin = match door.access.check(&head, &route, peer) {
         Ok(origin) => origin,
         Err(error) => {
-            if error.status() == 429 {
-                door.health.metrics.shed("rate_limit");
-            }
             let unread = !drop_body(&head, rest);
-            return refuse(connection, &error, None, manner, unread);
+            let refusal = Refusal::of_status(error.status());
+            return refuse(whose, refusal, &error, None, manner, unread);
         }
     };
     match route {
-        Route::Call(call) => hand_over(door, connection, &head, call, origin, rest, manner),
+        Route::Call(call) => hand_over(whose, &head, call, origin, rest, manner),
         Route::Hello | Route::Preflight => {
             let unread = !drop_body(&head, rest);
             let manner = Manner { close: manner.close || unread, ..manner };
@@ -186,13 +184,14 @@ fn answer(
             let reason = format!("{} is not allowed here; use {allow}", head.method);
             let unread = !drop_body(&head, rest);
             let error = Error::Refused { status: 405, reason };
-            refuse(connection, &error, Some(allow), manner, unread)
+            refuse(whose, Refusal::Method, &error, Some(allow), manner, unread)
         }
         Route::Unknown => {
             let path = head.target.split('?').next().unwrap_or_default();
             let reason = format!("{path:?} is not a path of this API");
             let unread = !drop_body(&head, rest);
-            refuse(connection, &Error::Refused { status: 404, reason }, None, manner, unread)
+            let error = Error::Refused { status: 404, reason };
+            refuse(whose, Refusal::Path, &error, None, manner, unread)
         }
         Route::Health(_) => unreachable!("answered above"),
     }
@@ -209,14 +208,14 @@ const PREFLIGHT: &[(&str, &str)] = &[
 
 /// Reads the body, admits the request, and lets the API answer it.
 fn hand_over(
-    door: &Door,
-    connection: &Connection,
+    whose: Whose<'_>,
     head: &Head,
     call: Call,
     origin: Option<String>,
     rest: &mut Vec<u8>,
     manner: Manner,
 ) -> After {
+    let Whose { door, connection, .. } = whose;
     let mut socket = &*connection.socket;
     let too_large = matches!(head.body, BodyLength::Bytes(n) if n > door.body_limit_bytes as u64);
     if head.expects_continue && head.body != BodyLength::None && !too_large && rest.is_empty() {
@@ -231,22 +230,20 @@ fn hand_over(
         Ok(read) => read,
         Err(BodyError::Gone) => return After::Close,
         Err(BodyError::Refused(error)) => {
-            if error.status() == 529 {
-                door.health.metrics.shed("memory");
-            }
-            return refuse(connection, &error, None, manner, true);
+            let refusal = Refusal::of_status(error.status());
+            return refuse(whose, refusal, &error, None, manner, true);
         }
     };
     if door.closing.load(Ordering::Relaxed) {
-        door.health.metrics.shed("draining");
         let reason = "ccproxy is shutting down; try again".to_owned();
+        let error = Error::Refused { status: 529, reason };
         let manner = Manner { close: true, ..manner };
-        return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
+        return refuse(whose, Refusal::Draining, &error, None, manner, false);
     }
     let Some(slot) = Slot::take(&door.admitted, door.limits.max_in_flight) else {
-        door.health.metrics.shed("in_flight");
         let reason = format!("{} messages are being answered already", door.limits.max_in_flight);
-        return refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false);
+        let error = Error::Refused { status: 529, reason };
+        return refuse(whose, Refusal::InFlight, &error, None, manner, false);
     };
     // Counts until the last byte is sent, which is what a shutdown waits for.
     let _in_flight = Slot::take(&door.in_flight, usize::MAX);
@@ -261,6 +258,7 @@ fn hand_over(
         call,
         body,
         client: Arc::clone(&connection.socket),
+        caller: whose.caller.clone(),
         origin,
         anthropic_version: head.anthropic_version.map(str::to_owned),
         anthropic_beta: (!head.anthropic_beta.is_empty()).then(|| head.anthropic_beta.join(",")),
@@ -281,7 +279,8 @@ fn hand_over(
         Err(Interrupted::Before(e)) => {
             log::error!("the API did not take a request: {e}");
             let reason = "ccproxy is short of threads or descriptors".to_owned();
-            refuse(connection, &Error::Refused { status: 529, reason }, None, manner, false)
+            let error = Error::Refused { status: 529, reason };
+            refuse(whose, Refusal::Resources, &error, None, manner, false)
         }
     }
 }
@@ -311,16 +310,28 @@ fn drop_body(head: &Head, rest: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Sends an error. `unread` tells that the client is still sending a body.
+/// A request's connection, and who sent it.
+struct Whose<'a> {
+    door: &'a Door,
+    connection: &'a Connection,
+    caller: Caller,
+}
+
+/// Sends an error, which counts and is told as a refusal for that reason. `unread` tells that the
+/// client is still sending a body.
 fn refuse(
-    connection: &Connection,
+    whose: Whose<'_>,
+    refusal: Refusal,
     error: &Error,
     allow: Option<&str>,
     manner: Manner,
     unread: bool,
 ) -> After {
+    let Whose { door, connection, caller } = whose;
+    let request_id = unique("req_");
+    door.health.refusals.refused(refusal, error, &request_id, caller);
     let manner = Manner { close: manner.close || unread, ..manner };
-    let sent = answer::send_error(&connection.socket, manner, error, allow);
+    let sent = answer::send_error(&connection.socket, manner, error, allow, &request_id);
     after(connection, sent, manner, unread || manner.close)
 }
 

@@ -28,6 +28,9 @@ pub struct Head<'a> {
     /// The values of every line, which are one list.
     pub forwarded_for: Vec<&'a str>,
     pub accept: Option<&'a str>,
+    pub agent: Option<&'a str>,
+    /// Claude Code names its session.
+    pub session: Option<&'a str>,
     pub anthropic_version: Option<&'a str>,
     /// The values of every line, which are one list.
     pub anthropic_beta: Vec<&'a str>,
@@ -124,6 +127,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         authorization: None,
         forwarded_for: Vec::new(),
         accept: None,
+        agent: None,
+        session: None,
         anthropic_version: None,
         anthropic_beta: Vec::new(),
         scrapes: false,
@@ -163,6 +168,10 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.authorization = Some(value);
         } else if is("accept") {
             head.accept = Some(value);
+        } else if is("user-agent") {
+            head.agent = Some(value);
+        } else if is("x-claude-code-session-id") {
+            head.session = Some(value);
         } else if is("x-prometheus-scrape-timeout-seconds") {
             head.scrapes = true;
         } else if is("anthropic-version") {

@@ -46,6 +46,8 @@ use crate::config::{Config, Secret};
 use crate::error::Error;
 use crate::exchange::Exchanges;
 use crate::health::{Health, Load};
+use crate::record::{Caller, Refusal};
+use crate::unique::unique;
 
 /// Enough for a head of 100 headers and an error's JSON.
 const STACK_BYTES: usize = 128 << 10;
@@ -209,8 +211,7 @@ impl Door {
     /// goes: a newcomer may be a health probe.
     fn admit(self: &Arc<Door>, socket: TcpStream) {
         if !self.registry.make_room(self.limits.max_connections, ROOM_PATIENCE) {
-            self.health.metrics.shed("connections");
-            return turn_away(&socket);
+            return self.turn_away(&socket);
         }
         let entry = Arc::new(self.registry.enter(socket, connection::IDLE_TIME));
         let deadline = Instant::now() + ROOM_PATIENCE;
@@ -231,21 +232,26 @@ impl Door {
             }
             // The limit of threads: another connection's becomes free, a moment after it has gone.
             if Instant::now() >= deadline {
-                self.health.metrics.shed("connections");
-                return turn_away(&entry.connection.socket);
+                return self.turn_away(&entry.connection.socket);
             }
             entry.connection.busy();
             evicted = evicted || self.registry.evict();
             thread::sleep(RETRY);
         }
     }
-}
 
-/// Tells a client that there is no room, without waiting for it.
-fn turn_away(socket: &TcpStream) {
-    let reason = "every connection is busy with an answer".to_owned();
-    let manner = Manner { head_only: false, close: true };
-    if socket.set_nonblocking(true).is_ok() {
-        let _ = answer::send_error(socket, manner, &Error::Refused { status: 503, reason }, None);
+    /// Tells a client that there is no room, without waiting for it.
+    fn turn_away(&self, socket: &TcpStream) {
+        let error = Error::Refused {
+            status: 503,
+            reason: "every connection is busy with an answer".to_owned(),
+        };
+        let manner = Manner { head_only: false, close: true };
+        let id = unique("req_");
+        let caller = Caller::unknown(connection::peer_of(socket));
+        self.health.refusals.refused(Refusal::Connections, &error, &id, caller);
+        if socket.set_nonblocking(true).is_ok() {
+            let _ = answer::send_error(socket, manner, &error, None, &id);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! `/metrics`, and the few metrics that `/health` gives a scraper.
 
 use super::{Health, Load, ProviderHealth, VERSION};
-use crate::metrics::{Exposition, HEALTH_PATHS, SHED, UPSTREAM_ERRORS, process};
+use crate::metrics::{Exposition, HEALTH_PATHS, UPSTREAM_ERRORS, process};
+use crate::record::Refusal;
 
 impl Health {
     /// The few metrics of `/health`.
@@ -125,14 +126,22 @@ impl Health {
             ),
             |provider| Some(provider.state.resting_keys() as u64),
         );
+        let refused = |out: &mut Exposition, refusal: Refusal| {
+            out.sample(&[("reason", refusal.as_str())], self.refusals.count(refusal));
+        };
+        out.family(
+            "ccproxy_refused_total",
+            "counter",
+            "Requests turned away without asking a provider, by what was wrong with them or missing.",
+        );
+        Refusal::ALL.into_iter().for_each(|refusal| refused(&mut out, refusal));
         out.family(
             "ccproxy_requests_shed_total",
             "counter",
-            "Requests turned away without asking the provider.",
+            "Those of the refused requests that only came at the wrong time.",
         );
-        for (reason, count) in SHED.iter().zip(&metrics.shed) {
-            out.sample(&[("reason", reason)], count.get());
-        }
+        let shed = Refusal::ALL.into_iter().filter(|refusal| refusal.is_shed());
+        shed.for_each(|refusal| refused(&mut out, refusal));
         out.family("ccproxy_health_requests_total", "counter", "Requests of health paths.");
         for (path, counts) in HEALTH_PATHS.iter().zip(&metrics.health) {
             for (code, count) in ["200", "503"].iter().zip(counts) {

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::config::{Config, ProviderConfig};
 use crate::lessons::Lessons;
 use crate::metrics::{Exposition, Metrics, ProviderMetrics};
+use crate::record::Refusals;
 
 const SERVICE: &str = "ccproxy";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -83,6 +84,7 @@ pub struct Health {
     pub providers: Vec<ProviderHealth>,
     pub lessons: Lessons,
     pub metrics: Metrics,
+    pub refusals: Refusals,
     /// Nobody needs a key, so there are no strangers.
     is_open: bool,
     root: Vec<u8>,
@@ -270,6 +272,7 @@ impl Health {
             providers: config.providers.iter().map(ProviderHealth::new).collect(),
             lessons: Lessons::default(),
             metrics: Metrics::default(),
+            refusals: Refusals::default(),
             is_open: config.client_keys.is_empty(),
             root: json(&Root {
                 message: "CCProxy Multi-Provider Anthropic API is alive 💡",

@@ -18,6 +18,7 @@ mod grammar;
 mod health;
 mod layers;
 mod learned;
+mod log;
 mod probe;
 mod relay;
 mod request;

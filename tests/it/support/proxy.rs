@@ -65,6 +65,11 @@ impl Setup {
         Setup::at(&upstream.base_url())
     }
 
+    /// Writes its log as JSON, each line an object.
+    pub fn json_log(self) -> Setup {
+        self.variable("LOG_FORMAT", "json")
+    }
+
     pub fn variable(mut self, name: &str, value: &str) -> Setup {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -181,6 +186,12 @@ impl Process {
         self.stderr.wait(|lines| lines.iter().any(|line| line.contains(part)));
         let found = self.stderr.lock().lines.iter().find(|line| line.contains(part)).cloned();
         found.unwrap_or_else(|| panic!("{part:?} is in the log:\n{}", self.log()))
+    }
+
+    /// Waits for the line of the JSON log that tells of the request `id`.
+    pub fn record(&self, id: &str) -> Value {
+        let line = self.wait_for_line(&format!("\"request_id\":\"{id}\",\"status\""));
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
     }
 
     /// The log so far.

@@ -1,0 +1,319 @@
+//! Requests that are turned away: counted all, told in the log up to a few lines for an address, so
+//! that who floods the port with them does not flood the log.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::Level;
+use serde::Serialize;
+
+use super::{Caller, Record};
+use crate::error::Error;
+use crate::logging;
+use crate::metrics::Counter;
+
+/// How many lines an address may cause in so long a time.
+const LINES: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Addresses that are told apart; what further ones are refused is told as one number.
+const MAX_ADDRESSES: usize = 256;
+
+/// Why a request is turned away without asking a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not the HTTP that is spoken here.
+    Http,
+    Path,
+    Method,
+    /// It has no client key, or a wrong one.
+    Key,
+    /// Its page may not call this API.
+    Origin,
+    Host,
+    ContentType,
+    TooLarge,
+    /// It took too long to come.
+    Slow,
+    RateLimit,
+    Connections,
+    Memory,
+    InFlight,
+    Draining,
+    /// There is no thread or descriptor for it.
+    Resources,
+    /// It was read, and is no message.
+    Request,
+    /// ccproxy's own fault, before a provider was asked.
+    Bug,
+}
+
+impl Refusal {
+    /// In the order in which they are exposed, which is that of the declaration.
+    pub const ALL: [Refusal; 17] = [
+        Refusal::Http,
+        Refusal::Path,
+        Refusal::Method,
+        Refusal::Key,
+        Refusal::Origin,
+        Refusal::Host,
+        Refusal::ContentType,
+        Refusal::TooLarge,
+        Refusal::Slow,
+        Refusal::RateLimit,
+        Refusal::Connections,
+        Refusal::Memory,
+        Refusal::InFlight,
+        Refusal::Draining,
+        Refusal::Resources,
+        Refusal::Request,
+        Refusal::Bug,
+    ];
+
+    /// The label of the metrics, and the `error_type` of the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Http => "http",
+            Refusal::Path => "path",
+            Refusal::Method => "method",
+            Refusal::Key => "key",
+            Refusal::Origin => "origin",
+            Refusal::Host => "host",
+            Refusal::ContentType => "content_type",
+            Refusal::TooLarge => "too_large",
+            Refusal::Slow => "slow",
+            Refusal::RateLimit => "rate_limit",
+            Refusal::Connections => "connections",
+            Refusal::Memory => "memory",
+            Refusal::InFlight => "in_flight",
+            Refusal::Draining => "draining",
+            Refusal::Resources => "resources",
+            Refusal::Request => "invalid_request",
+            Refusal::Bug => "bug",
+        }
+    }
+
+    /// What a status of the door's own stands for, where nothing more is known.
+    pub fn of_status(status: u16) -> Refusal {
+        match status {
+            401 => Refusal::Key,
+            403 => Refusal::Origin,
+            404 => Refusal::Path,
+            405 => Refusal::Method,
+            408 => Refusal::Slow,
+            413 => Refusal::TooLarge,
+            415 => Refusal::ContentType,
+            421 => Refusal::Host,
+            429 => Refusal::RateLimit,
+            503 => Refusal::Connections,
+            529 => Refusal::Memory,
+            500 => Refusal::Bug,
+            _ => Refusal::Http,
+        }
+    }
+
+    /// Whether it would have been served with more room, or at another time.
+    pub fn is_shed(self) -> bool {
+        use Refusal::{Connections, Draining, InFlight, Memory, RateLimit, Resources};
+        matches!(self, Connections | Memory | InFlight | Draining | RateLimit | Resources)
+    }
+
+    /// How loudly it is told: what the operator can mend is a warning, the client's doing is not.
+    fn level(self) -> Level {
+        match self {
+            Refusal::Key
+            | Refusal::Connections
+            | Refusal::Memory
+            | Refusal::InFlight
+            | Refusal::Resources => Level::Warn,
+            Refusal::Bug => Level::Error,
+            _ => Level::Info,
+        }
+    }
+}
+
+/// The refusals so far.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    counts: [Counter; Refusal::ALL.len()],
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    addresses: HashMap<IpAddr, Window>,
+    /// Of addresses for which there was no place.
+    others: u64,
+}
+
+/// What one address was refused lately.
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    lines: u32,
+    left_out: u64,
+    level: Level,
+}
+
+impl Window {
+    fn is_over(&self, now: Instant) -> bool {
+        now.duration_since(self.since) >= WINDOW
+    }
+}
+
+/// A line that stands for refusals without one.
+#[derive(Serialize)]
+struct More {
+    msg: String,
+    action: &'static str,
+    address: Option<IpAddr>,
+    count: u64,
+}
+
+impl Refusals {
+    pub fn count(&self, refusal: Refusal) -> u64 {
+        self.counts[refusal as usize].get()
+    }
+
+    /// Counts a refusal whose line is written by somebody else.
+    pub fn add(&self, refusal: Refusal) {
+        self.counts[refusal as usize].add(1);
+    }
+
+    /// Counts a refusal, and tells it unless its address has had its lines for now.
+    pub fn refused(&self, refusal: Refusal, error: &Error, request_id: &str, caller: Caller) {
+        self.add(refusal);
+        if self.may_be_told(caller.address(), refusal.level(), Instant::now()) {
+            Record::refused(refusal, error, request_id, caller).write(refusal.level());
+        }
+    }
+
+    fn may_be_told(&self, address: IpAddr, level: Level, now: Instant) -> bool {
+        let address = network(address);
+        let mut told = self.lock();
+        if told.addresses.len() >= MAX_ADDRESSES && !told.addresses.contains_key(&address) {
+            told.forget(now);
+            if told.addresses.len() >= MAX_ADDRESSES {
+                told.others += 1;
+                return false;
+            }
+        }
+        let new = Window { since: now, lines: 0, left_out: 0, level };
+        let window = match told.addresses.entry(address) {
+            Entry::Vacant(vacant) => vacant.insert(new),
+            Entry::Occupied(occupied) => {
+                let window = occupied.into_mut();
+                if window.is_over(now) {
+                    tell(Some(address), std::mem::replace(window, new), now);
+                }
+                window
+            }
+        };
+        window.level = window.level.min(level);
+        let may = window.lines < LINES;
+        if may {
+            window.lines += 1;
+        } else {
+            window.left_out += 1;
+        }
+        may
+    }
+
+    /// Tells how many had no line, once their time is over. To be called now and then.
+    pub fn tell(&self) {
+        let now = Instant::now();
+        let mut told = self.lock();
+        told.forget(now);
+        let others = std::mem::take(&mut told.others);
+        drop(told);
+        tell(None, Window { since: now, lines: 0, left_out: others, level: Level::Info }, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    /// Ends the windows whose time is over.
+    fn forget(&mut self, now: Instant) {
+        let over = self.addresses.extract_if(|_, window| window.is_over(now));
+        over.for_each(|(address, window)| tell(Some(address), window, now));
+    }
+}
+
+/// Tells of the refusals of a window that had no line.
+fn tell(address: Option<IpAddr>, window: Window, now: Instant) {
+    let count = window.left_out;
+    if count == 0 {
+        return;
+    }
+    let msg = match address {
+        Some(address) => {
+            let seconds = now.duration_since(window.since).as_secs();
+            format!("refused {address}, and {count} more in {seconds} s")
+        }
+        None => format!("refused further addresses, and {count} more"),
+    };
+    logging::entry(
+        window.level,
+        &msg,
+        &More { msg: msg.clone(), action: "refused", address, count },
+    );
+}
+
+/// The part of an address that one user has: a whole /64 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => {
+            let mut segments = v6.segments();
+            segments[4..].fill(0);
+            IpAddr::V6(segments.into())
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_counts_is_that_of_the_names() {
+        for (i, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, i, "{}", refusal.as_str());
+        }
+    }
+
+    #[test]
+    fn an_address_has_so_many_lines_in_its_time() {
+        let refusals = Refusals::default();
+        let now = Instant::now();
+        let told = |address: &str, at: Instant| {
+            refusals.may_be_told(address.parse().unwrap(), Level::Info, at)
+        };
+        let lines = (0..100).filter(|_| told("10.0.0.7", now)).count();
+        assert_eq!(lines, LINES as usize);
+        assert!(told("10.0.0.8", now), "another address has its own");
+        assert!(told("10.0.0.7", now + WINDOW), "and so has another time");
+        // A /64 is one user's.
+        let lines = (0..100).filter(|i| told(&format!("2001:db8::{i:x}"), now)).count();
+        assert_eq!(lines, LINES as usize);
+    }
+
+    #[test]
+    fn many_addresses_cost_no_more_memory() {
+        let refusals = Refusals::default();
+        let now = Instant::now();
+        for i in 0..10_000_u32 {
+            refusals.may_be_told(IpAddr::V4(i.into()), Level::Info, now);
+        }
+        assert_eq!(refusals.lock().addresses.len(), MAX_ADDRESSES);
+        assert_eq!(refusals.lock().others, 10_000 - MAX_ADDRESSES as u64);
+        refusals.lock().forget(now + WINDOW);
+        assert!(refusals.lock().addresses.is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! The log: one line for each request, refusals included, that tells who asked for what and what
+//! became of it, and that nobody can forge.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client, JSON, message};
+use crate::support::proxy::{Proxy, Setup};
+
+fn id(answer: &Answer) -> &str {
+    answer.header("request-id").expect("every answer has one")
+}
+
+/// A counter of `/metrics`.
+fn counted(proxy: &Proxy, sample: &str) -> f64 {
+    let text = Client::fetch(proxy, "GET", "/metrics", &[], b"").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{sample} is exposed")).parse().expect("a number")
+}
+
+const KEY: &str = "client-key-of-the-test";
+
+#[test]
+fn what_the_door_refuses_is_a_line_and_a_count() {
+    let setup = Setup::echo().json_log().variable("CCPROXY_API_KEY", KEY);
+    let proxy =
+        setup.variable("CCPROXY_RATE_LIMIT", "2").variable("CCPROXY_BODY_LIMIT", "2048").start();
+    let key: &[(&str, &str)] = &[("x-api-key", KEY), JSON[0]];
+    let foreign: &[(&str, &str)] = &[("Origin", "https://evil.example"), JSON[0]];
+    let text: &[(&str, &str)] = &[("x-api-key", KEY), ("Content-Type", "text/plain")];
+    let large = message(&"x".repeat(4096), false);
+    let small = message("hello", false);
+    assert_eq!(Client::fetch(&proxy, "POST", "/v1/messages", key, &small).status, 200);
+    let cases = [
+        ("POST", "/v1/messages", JSON, &small[..], 401, "key", "warn"),
+        ("POST", "/v1/messages", foreign, &small, 403, "origin", "info"),
+        ("GET", "/anthropic/v1/nothing?key=hidden", key, &[], 404, "path", "info"),
+        ("GET", "/v1/messages", key, &[], 405, "method", "info"),
+        ("POST", "/v1/messages", text, &small, 415, "content_type", "info"),
+    ];
+    for (method, path, headers, body, status, reason, level) in cases {
+        let answer = Client::fetch(&proxy, method, path, headers, body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let line = proxy.record(id(&answer));
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(
+            (&line["error_type"], &line["level"]),
+            (&json!(reason), &json!(level)),
+            "{line}"
+        );
+        assert_eq!(line["msg"], answer.json()["error"]["message"], "{line}");
+        assert_eq!(counted(&proxy, &format!("ccproxy_refused_total{{reason=\"{reason}\"}}")), 1.0);
+    }
+    // Another connection of the same address has had its lines; the counts go on.
+    for (body, status, reason) in [(&large, 413, "too_large"), (&small, 429, "rate_limit")] {
+        let answer = Client::fetch(&proxy, "POST", "/v1/messages", key, body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(counted(&proxy, &format!("ccproxy_refused_total{{reason=\"{reason}\"}}")), 1.0);
+    }
+    let log = proxy.log();
+    assert!(!log.contains(KEY) && !log.contains("hidden"), "{log}");
+}
+
+#[test]
+fn a_refusal_names_who_asked() {
+    let proxy = Setup::echo().json_log().variable("CCPROXY_API_KEY", "first-client-key,").start();
+    let headers = [
+        ("x-api-key", "first-client-key"),
+        ("User-Agent", "claude-cli/2.1.330"),
+        ("X-Claude-Code-Session-Id", "4f79c2"),
+    ];
+    let line = proxy.record(id(&Client::fetch(&proxy, "GET", "/v1/none", &headers, b"")));
+    for (field, value) in [
+        ("client", "key 1"),
+        ("agent", "claude-cli/2.1.330"),
+        ("session", "4f79c2"),
+        ("address", "127.0.0.1"),
+    ] {
+        assert_eq!(line[field], value, "{line}");
+    }
+}
+
+#[test]
+fn what_a_client_says_of_itself_forges_no_line_and_shows_no_key() {
+    let key = "first-client-key";
+    let proxy = Setup::echo().json_log().variable("CCPROXY_API_KEY", key).start();
+    let agent = format!("x\\\",\"level\":\"error\" {key} {}", "y".repeat(5000));
+    let headers = [("User-Agent", &*agent), ("X-Claude-Code-Session-Id", key)];
+    let answer = Client::fetch(&proxy, "GET", &format!("/v1/{key}"), &headers, b"");
+    let line = proxy.record(id(&answer));
+    assert_eq!(
+        (&line["level"], &line["session"]),
+        (&json!("info"), &json!("[redacted]")),
+        "{line}"
+    );
+    assert!(line["agent"].as_str().is_some_and(|agent| agent.len() <= 100), "{line}");
+    assert!(!proxy.log().contains(key), "{}", proxy.log());
+}
+
+#[test]
+fn a_flood_of_refusals_is_a_few_lines_and_a_number() {
+    let proxy = Setup::echo().json_log().variable("CCPROXY_API_KEY", KEY).start();
+    let mut client = Client::connect(&proxy);
+    for _ in 0..200 {
+        assert_eq!(client.ask("POST", "/v1/messages", JSON, b"{}").status, 401);
+    }
+    assert_eq!(counted(&proxy, "ccproxy_refused_total{reason=\"key\"}"), 200.0);
+    let line = proxy.wait_for_line("and 195 more in ");
+    let line: Value = serde_json::from_str(&line).expect("a line is JSON");
+    assert_eq!((&line["count"], &line["address"]), (&json!(195), &json!("127.0.0.1")), "{line}");
+    assert_eq!(line["level"], "warn", "{line}");
+    assert_eq!(proxy.log().matches("\"error_type\":\"key\"").count(), 5, "{}", proxy.log());
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_a_line_like_the_others() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let run = Setup::echo().json_log().variable("SERVER_PORT", &port).run();
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    for line in run.stderr.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["msg"].is_string(), "{line}");
+    }
+    let last: Value = serde_json::from_str(run.stderr.lines().last().expect("a line")).unwrap();
+    assert_eq!(last["level"], "error", "{last}");
+    assert!(last["msg"].as_str().is_some_and(|msg| msg.contains("cannot listen on")), "{last}");
+}
