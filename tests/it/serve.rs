@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON, message, request, take_event};
 use crate::support::http::Wire;
@@ -518,6 +518,56 @@ fn echo_streams_and_calls_tools() {
     let end = &events[events.len() - 2].data;
     assert_eq!(end["delta"]["stop_reason"], "tool_use");
     assert!(end["usage"]["output_tokens"].as_u64().is_some_and(|n| n > 0), "{end}");
+}
+
+#[test]
+fn echo_introduces_itself_in_pieces() {
+    let proxy = Setup::echo().start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("Hello there.");
+    client.begin();
+    let events = client.events();
+    let pieces: Vec<&str> =
+        events.iter().filter_map(|event| event.data["delta"]["text"].as_str()).collect();
+    let text = pieces.concat();
+    let start = format!(
+        "You said: Hello there.\n\nThis is the provider echo inside ccproxy {}: your client \
+         reached it, streaming works, no tools were offered. Try `[[",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(text.starts_with(&start) && text.ends_with("`GROQ_API_KEY=… ccproxy`."), "{text}");
+    assert!(pieces.len() > 20, "{pieces:?}");
+}
+
+#[test]
+fn echo_calls_the_tool_that_it_must() {
+    let proxy = Setup::echo().start();
+    let schema = json!({ "type": "object", "required": ["city", "days"], "properties": {
+        "city": { "enum": ["Oslo", "Bergen"] }, "days": { "type": "integer", "minimum": 3 },
+        "hour": { "type": "integer" } } });
+    let check = |choice: Value, wanted: &[(&str, Value)]| {
+        let body = json!({
+            "model": "claude-sonnet-5-5", "max_tokens": 100, "tool_choice": choice,
+            "tools": [{ "name": "weather", "input_schema": schema },
+                { "name": "clock", "input_schema": { "type": "object" } }],
+            "messages": [{ "role": "user", "content": "hello" }],
+        });
+        let answer =
+            Client::fetch(&proxy, "POST", "/v1/messages", JSON, body.to_string().as_bytes());
+        let message = answer.json();
+        let blocks = message["content"].as_array().expect("blocks");
+        let calls: Vec<(&str, Value)> = blocks
+            .iter()
+            .filter_map(|block| Some((block["name"].as_str()?, block["input"].clone())))
+            .collect();
+        assert_eq!(calls, wanted, "{choice} {message}");
+    };
+    let weather = ("weather", json!({ "city": "Oslo", "days": 3 }));
+    check(json!({ "type": "any" }), &[weather.clone()]);
+    check(json!({ "type": "tool", "name": "weather" }), &[weather]);
+    check(json!({ "type": "tool", "name": "clock" }), &[("clock", json!({}))]);
+    check(json!({ "type": "auto" }), &[]);
+    check(json!({ "type": "none" }), &[]);
 }
 
 #[test]

@@ -187,7 +187,8 @@ impl Client {
         let last = events.last().expect("there is an event");
         assert_eq!(last.name, "message_stop", "{}", last.data);
         assert!(events.iter().all(|event| event.name != "error"), "{events:?}");
-        events.iter().filter_map(|event| event.data["delta"]["text"].as_str()).collect()
+        let texts = events.iter().filter_map(|event| event.data["delta"]["text"].as_str());
+        without_introduction(&texts.collect::<String>()).to_owned()
     }
 
     /// Reads the rest of the stream, which must end with an error, and returns its type and message.
@@ -205,6 +206,11 @@ impl Client {
     pub fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.event()).collect()
     }
+}
+
+/// What echo says, without the words about itself in the first answer of a conversation.
+fn without_introduction(text: &str) -> &str {
+    text.split_once("\n\nThis is the provider echo").map_or(text, |(said, _)| said)
 }
 
 impl Answer {
@@ -225,7 +231,7 @@ impl Answer {
         assert_eq!(self.status, 200, "{}", self.text());
         let message = self.json();
         assert_eq!(message["type"], "message");
-        message["content"][0]["text"].as_str().expect("it is text").to_owned()
+        without_introduction(message["content"][0]["text"].as_str().expect("it is text")).to_owned()
     }
 
     /// The message of the error that this answer is, in Anthropic's shape.
