@@ -562,9 +562,9 @@ fn echo_calls_the_tool_that_it_must() {
             .collect();
         assert_eq!(calls, wanted, "{choice} {message}");
     };
-    let weather = ("weather", json!({ "city": "Oslo", "days": 3 }));
-    check(json!({ "type": "any" }), &[weather.clone()]);
-    check(json!({ "type": "tool", "name": "weather" }), &[weather]);
+    let weather = [("weather", json!({ "city": "Oslo", "days": 3 }))];
+    check(json!({ "type": "any" }), &weather);
+    check(json!({ "type": "tool", "name": "weather" }), &weather);
     check(json!({ "type": "tool", "name": "clock" }), &[("clock", json!({}))]);
     check(json!({ "type": "auto" }), &[]);
     check(json!({ "type": "none" }), &[]);
