@@ -311,7 +311,7 @@ impl std::fmt::Display for TimeOfDay {
 }
 
 /// A time as RFC 3339 in UTC; the packages at hand have no calendar.
-struct Timestamp(SystemTime);
+pub(crate) struct Timestamp(pub SystemTime);
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -194,11 +194,22 @@ impl Metrics {
 pub struct Exposition {
     text: String,
     name: &'static str,
+    /// Its reader has no client key, where one is needed: nothing of models and tokens is told.
+    for_strangers: bool,
 }
 
 impl Exposition {
     pub fn new() -> Exposition {
-        Exposition { text: String::with_capacity(8192), name: "" }
+        Exposition { text: String::with_capacity(8192), ..Exposition::default() }
+    }
+
+    pub fn for_strangers() -> Exposition {
+        Exposition { for_strangers: true, ..Exposition::new() }
+    }
+
+    /// Whether the family is left out.
+    fn is_hidden(&self) -> bool {
+        self.for_strangers && (self.name.starts_with("gen_ai_") || self.name.contains("token"))
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -206,8 +217,10 @@ impl Exposition {
     }
 
     pub fn family(&mut self, name: &'static str, kind: &str, help: &str) -> &mut Exposition {
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         self.name = name;
+        if !self.is_hidden() {
+            let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        }
         self
     }
 
@@ -250,6 +263,10 @@ impl Exposition {
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let names_model = labels.iter().any(|(name, _)| name.contains("model"));
+        if self.is_hidden() || (self.for_strangers && names_model) {
+            return;
+        }
         let _ = write!(self.text, "{}{suffix}", self.name);
         for (i, (name, text)) in labels.iter().enumerate() {
             let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

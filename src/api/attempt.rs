@@ -308,7 +308,7 @@ impl Attempt<'_> {
             }
             Err(Failed::Other(Failure::Error(error))) => {
                 metrics.upstream_error(error.kind());
-                permit.ended(self.outcome(error));
+                permit.failed(error, self.outcome(error));
             }
             Err(Failed::Other(Failure::ClientGone)) if has_begun => {
                 permit.ended(Outcome::Answered);

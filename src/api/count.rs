@@ -61,12 +61,13 @@ pub fn count_tokens(
             // Not every server has it, and none is judged by it; but one that fails, fails.
             if matches!(status, 401 | 500 | 502..=599) {
                 let message = format!("count_tokens answers {status}");
-                permit.ended(Outcome::of(&Error::upstream(status, message, retry)));
+                let error = Error::upstream(status, message, retry);
+                permit.failed(&error, Outcome::of(&error));
             }
             Ok(counted.map(|counted| counted.input_tokens))
         }
         Err(Failure::Error(error)) => {
-            permit.ended(Outcome::of(&error));
+            permit.failed(&error, Outcome::of(&error));
             Ok(None)
         }
         Err(Failure::ClientGone) => Err(()),

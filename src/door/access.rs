@@ -93,9 +93,14 @@ impl Access {
         Ok(origin)
     }
 
-    /// Whether the caller sent a client key.
+    /// Whether the caller is no stranger: it sent a client key, or nobody needs one.
     pub fn knows(&self, head: &Head) -> bool {
-        self.key_of(head).is_some()
+        self.is_open() || self.key_of(head).is_some()
+    }
+
+    /// Whether everybody is let in, by the keys of this moment.
+    fn is_open(&self) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Who sent the request, for the log.
@@ -129,7 +134,7 @@ impl Access {
 
     /// Who calls: by key where keys are wanted, else by address.
     fn caller(&self, head: &Head, peer: IpAddr) -> Result<String, Error> {
-        if self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if self.is_open() {
             return Ok(self.client_address(head, peer).to_string());
         }
         match self.key_of(head) {

@@ -37,6 +37,11 @@ impl Budget {
         Budget { left: AtomicUsize::new(bytes) }
     }
 
+    /// How many are free.
+    pub fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
+    }
+
     fn share(&self) -> Share<'_> {
         Share { budget: self, bytes: 0 }
     }

@@ -31,6 +31,8 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Bytes of request bodies held at once.
     pub body_budget: usize,
+    /// What the control group grants, for `/status`.
+    pub memory_limit: Option<u64>,
 }
 
 /// What the process may use.
@@ -39,6 +41,8 @@ pub struct Resources {
     pub descriptors: usize,
     pub threads: usize,
     pub memory_bytes: u64,
+    /// The limit of the control group, if one was found.
+    pub memory_limit: Option<u64>,
 }
 
 impl Limits {
@@ -65,6 +69,7 @@ impl Limits {
             max_in_flight,
             // At least one body of the largest size, whatever the memory.
             body_budget: quarter.clamp(body_limit, 1 << 30),
+            memory_limit: resources.memory_limit,
         }
     }
 }
@@ -81,14 +86,16 @@ impl Resources {
         let descriptors = if raised { wanted } else { rlimit(libc::RLIMIT_NOFILE).rlim_cur };
         let by_user = rlimit(libc::RLIMIT_NPROC).rlim_cur;
         let by_group = group("pids.max").unwrap_or(u64::MAX);
-        let memory = group("memory.max")
+        let total = total_memory();
+        // The first version of control groups writes no limit as a number beyond all memory.
+        let memory_limit = group("memory.max")
             .or_else(|| number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-            .unwrap_or(u64::MAX)
-            .min(total_memory());
+            .filter(|limit| *limit < total);
         Resources {
             descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
             threads: usize::try_from(by_user.min(by_group)).unwrap_or(usize::MAX),
-            memory_bytes: memory,
+            memory_bytes: memory_limit.unwrap_or(total),
+            memory_limit,
         }
     }
 }
@@ -142,7 +149,8 @@ mod tests {
             for threads in [30, 64, 512, 100_000] {
                 for memory_bytes in [16 << 20, 1 << 30, 1 << 36] {
                     for wish in [None, Some(512), Some(100_000)] {
-                        let resources = Resources { descriptors, threads, memory_bytes };
+                        let resources =
+                            Resources { descriptors, threads, memory_bytes, memory_limit: None };
                         let limits = Limits::new(&resources, wish, 32 << 20);
                         let used =
                             limits.max_connections + limits.max_in_flight * DESCRIPTORS_IN_FLIGHT;

@@ -172,7 +172,12 @@ impl Door {
     fn load(&self) -> Load {
         Load {
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            max_in_flight: self.limits.max_in_flight,
             connections: self.registry.len(),
+            max_connections: self.limits.max_connections,
+            body_bytes: self.limits.body_budget - self.budget.left(),
+            max_body_bytes: self.limits.body_budget,
+            memory_limit_bytes: self.limits.memory_limit,
             listen_queue: self.listeners.iter().find_map(listener::queue),
         }
     }

@@ -66,8 +66,8 @@ impl Health {
     }
 
     /// Every metric.
-    pub(super) fn exposition(&self, load: Load) -> Vec<u8> {
-        let mut out = Exposition::new();
+    pub(super) fn exposition(&self, load: Load, is_known: bool) -> Vec<u8> {
+        let mut out = if is_known { Exposition::new() } else { Exposition::for_strangers() };
         self.expose_health(&mut out, self.reason());
         let metrics = &self.metrics;
         out.family("ccproxy_requests_total", "counter", "Messages answered.");

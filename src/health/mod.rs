@@ -9,6 +9,8 @@
 mod checks;
 mod expose;
 mod provider;
+mod status;
+mod words;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use std::time::Instant;
 use checks::{Check, parameters};
 pub use provider::{Outcome, Permit, ProviderState};
 use serde::Serialize;
+use status::ShownUrl;
 
 use crate::config::{Config, ProviderConfig};
 use crate::lessons::Lessons;
@@ -53,7 +56,7 @@ pub struct Asked<'a> {
     /// Prometheus says how long it waits.
     pub scrapes: bool,
     pub query: &'a str,
-    /// The caller sent a client key: it may see more.
+    /// The caller may use the API: it sent a client key, or nobody needs one.
     pub is_known: bool,
 }
 
@@ -69,7 +72,14 @@ pub struct Answer<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Load {
     pub in_flight: usize,
+    pub max_in_flight: usize,
     pub connections: usize,
+    pub max_connections: usize,
+    /// Bytes of request bodies that are held, and how many may be.
+    pub body_bytes: usize,
+    pub max_body_bytes: usize,
+    /// The memory that the control group grants, if there is such a limit.
+    pub memory_limit_bytes: Option<u64>,
     /// Connections that wait to be accepted, and how many may.
     pub listen_queue: Option<(u32, u32)>,
 }
@@ -85,8 +95,8 @@ pub struct Health {
     pub lessons: Lessons,
     pub metrics: Metrics,
     pub refusals: Refusals,
-    /// Nobody needs a key, so there are no strangers.
-    is_open: bool,
+    /// The providers that are tried in turn, by their places.
+    order: Vec<usize>,
     root: Vec<u8>,
     healthy: Vec<u8>,
 }
@@ -96,7 +106,7 @@ pub struct Health {
 pub struct ProviderHealth {
     name: String,
     model: String,
-    base_url: String,
+    base_url: ShownUrl,
     max_tokens: u64,
     keys: usize,
     pub state: ProviderState,
@@ -108,30 +118,11 @@ impl ProviderHealth {
         ProviderHealth {
             name: provider.name.clone(),
             model: provider.model.clone(),
-            base_url: provider.shown_base_url().to_owned(),
+            base_url: ShownUrl::new(provider),
             max_tokens: provider.max_tokens_for(&provider.model),
             keys: provider.keys.len(),
             state: ProviderState::new(&provider.name, provider.keys.len()),
             metrics: ProviderMetrics::default(),
-        }
-    }
-
-    fn details(&self) -> ProviderDetails {
-        let state = match self.state.is_up() {
-            None => "unknown",
-            Some(true) => "up",
-            Some(false) => "down",
-        };
-        ProviderDetails {
-            state,
-            last_success: self.state.last_success(),
-            last_error_class: self.state.last_error_class(),
-            consecutive_failures: self.state.consecutive_failures(),
-            circuit_open: self.state.is_circuit_open(),
-            keys: self.keys,
-            resting_keys: self.state.resting_keys(),
-            fallbacks: self.metrics.fallbacks.get(),
-            source: self.state.source(),
         }
     }
 }
@@ -140,25 +131,6 @@ impl ProviderHealth {
 struct Root<'a> {
     message: &'static str,
     provider: &'a str,
-}
-
-/// One of several providers.
-#[derive(Serialize)]
-struct ListedProvider<'a> {
-    provider: &'a str,
-    model: &'a str,
-    base_url: &'a str,
-    max_tokens: u64,
-    #[serde(flatten)]
-    details: ProviderDetails,
-}
-
-/// What was learned of a model from a provider's refusals.
-#[derive(Serialize)]
-struct LearnedModel<'a> {
-    provider: &'a str,
-    model: String,
-    lessons: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -215,45 +187,6 @@ struct DraftUptime {
     status: &'static str,
 }
 
-#[derive(Serialize)]
-struct Status<'a> {
-    provider: &'a str,
-    model: &'a str,
-    base_url: &'a str,
-    max_tokens: u64,
-    status: &'static str,
-    service: &'static str,
-    version: &'static str,
-    #[serde(flatten)]
-    details: Option<StatusDetails>,
-    /// All of them, where there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    providers: Vec<ListedProvider<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    learned: Vec<LearnedModel<'a>>,
-}
-
-/// For callers with a client key alone.
-#[derive(Serialize)]
-struct StatusDetails {
-    uptime_seconds: u64,
-    in_flight: usize,
-    provider_state: ProviderDetails,
-}
-
-#[derive(Serialize)]
-struct ProviderDetails {
-    state: &'static str,
-    last_success: Option<u64>,
-    last_error_class: Option<&'static str>,
-    consecutive_failures: u32,
-    circuit_open: bool,
-    keys: usize,
-    resting_keys: usize,
-    fallbacks: u64,
-    source: &'static str,
-}
-
 impl Health {
     /// Healthy, with the answers for `config`.
     pub fn new(config: &Config) -> Health {
@@ -273,7 +206,7 @@ impl Health {
             lessons: Lessons::default(),
             metrics: Metrics::default(),
             refusals: Refusals::default(),
-            is_open: config.client_keys.is_empty(),
+            order: config.routes.default.iter().map(|hop| hop.provider).collect(),
             root: json(&Root {
                 message: "CCProxy Multi-Provider Anthropic API is alive 💡",
                 provider,
@@ -337,8 +270,8 @@ impl Health {
             }
             HealthPath::Health => self.health(asked, reason, verbose, strict),
             HealthPath::Status => {
-                let details = asked.is_known.then(|| self.details(load().in_flight));
-                Answer { status: 200, content_type: JSON, body: self.status(details).into() }
+                let body = self.status(asked.is_known, load);
+                Answer { status: 200, content_type: JSON, body: body.into() }
             }
             HealthPath::Live(check) => {
                 checks::answer("livez", &[("ping", true)], check, asked.query, verbose)
@@ -355,7 +288,7 @@ impl Health {
                 Answer { status: 200, content_type: TEXT, body: (&b"OK"[..]).into() }
             }
             HealthPath::Metrics => {
-                let body = self.exposition(load());
+                let body = self.exposition(load(), asked.is_known);
                 Answer { status: 200, content_type: EXPOSITION, body: body.into() }
             }
         };
@@ -418,54 +351,6 @@ impl Health {
             checks.push(("provider", !self.is_provider_failing()));
         }
         checks
-    }
-
-    fn status(&self, details: Option<StatusDetails>) -> Vec<u8> {
-        let any_fails = self.providers.iter().any(|provider| provider.state.is_failing());
-        let status = if self.is_draining() {
-            "draining"
-        } else if self.reason().is_some() || any_fails {
-            "degraded"
-        } else {
-            "active"
-        };
-        // Models are named by clients, so strangers are not told of them.
-        let shows_more = details.is_some() || self.is_open;
-        let several = shows_more && self.providers.len() > 1;
-        let listed = self.providers.iter().filter(|_| several).map(|provider| ListedProvider {
-            provider: &provider.name,
-            model: &provider.model,
-            base_url: &provider.base_url,
-            max_tokens: provider.max_tokens,
-            details: provider.details(),
-        });
-        let learned = if shows_more { self.lessons.all() } else { Vec::new() };
-        let learned = learned.into_iter().map(|(place, model, lessons)| LearnedModel {
-            provider: &self.providers[place].name,
-            model,
-            lessons,
-        });
-        let first = &self.providers[0];
-        json(&Status {
-            provider: &first.name,
-            model: &first.model,
-            base_url: &first.base_url,
-            max_tokens: first.max_tokens,
-            status,
-            service: SERVICE,
-            version: VERSION,
-            details,
-            providers: listed.collect(),
-            learned: learned.collect(),
-        })
-    }
-
-    fn details(&self, in_flight: usize) -> StatusDetails {
-        StatusDetails {
-            uptime_seconds: self.began.elapsed().as_secs(),
-            in_flight,
-            provider_state: self.providers[0].details(),
-        }
     }
 
     fn draft(&self, reason: Option<&'static str>) -> HealthDraft {

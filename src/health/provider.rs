@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::words::Words;
 use crate::error::{Error, Retry};
 
 /// Failures in a row that open the breaker, and for how long; doubled up to the longest.
@@ -90,6 +91,7 @@ pub struct ProviderState {
     /// Seconds since 1970; 0 for never.
     last_success: AtomicU64,
     breaker: Mutex<Breaker>,
+    words: Mutex<Words>,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +132,14 @@ impl Permit<'_> {
     pub fn ended(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
+
+    /// The call failed with `error`, which is kept in words if it tells something of the provider.
+    pub fn failed(self, error: &Error, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Answered | Outcome::Unknown) {
+            self.state.tell(error, Some(self.key));
+        }
+        self.ended(outcome);
+    }
 }
 
 impl Drop for Permit<'_> {
@@ -168,6 +178,7 @@ impl ProviderState {
             is_probed: AtomicBool::new(false),
             last_success: AtomicU64::new(0),
             breaker: Mutex::default(),
+            words: Mutex::new(Words::new(keys.max(1))),
         }
     }
 
@@ -177,7 +188,7 @@ impl ProviderState {
     }
 
     /// How long each key rests.
-    fn rests_left(&self) -> impl Iterator<Item = Duration> {
+    pub fn rests_left(&self) -> impl Iterator<Item = Duration> {
         let now = self.began.elapsed();
         let until = |rest: &AtomicU64| Duration::from_millis(rest.load(Ordering::Relaxed));
         self.rests.iter().map(move |rest| until(rest).saturating_sub(now))
@@ -258,8 +269,31 @@ impl ProviderState {
         }
     }
 
+    /// Keeps an error's words.
+    fn tell(&self, error: &Error, key: Option<usize>) {
+        let is_first = self.consecutive_failures() == 0 && self.resting_keys() == 0;
+        self.words().add(error, key, is_first);
+    }
+
+    /// What its failures said.
+    pub fn words(&self) -> MutexGuard<'_, Words> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it is left alone still: by the breaker, or since all of its keys rest.
+    pub fn asked_again_in(&self) -> Option<Duration> {
+        if self.is_circuit_open() {
+            let until = self.lock().until?;
+            return Some(until.saturating_duration_since(Instant::now()));
+        }
+        self.rests_left().min().filter(|left| !left.is_zero())
+    }
+
     /// Takes what a probe between messages has found.
     pub fn probed(&self, outcome: Outcome) {
+        if let Outcome::Failed(error) | Outcome::Refused(error) = &outcome {
+            self.tell(error, None);
+        }
         self.is_probed.store(true, Ordering::Relaxed);
         self.record(outcome, false);
     }

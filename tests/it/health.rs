@@ -1,6 +1,7 @@
 //! The health surface: who asks gets the form that they read, and the provider's state is what real
 //! messages have shown.
 
+use libc::SIGHUP;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
@@ -82,18 +83,182 @@ fn the_checks_are_those_of_kubernetes() {
     assert_eq!(verbose["checks"][0], json!({"name": "ping", "status": "ok"}));
 }
 
+/// The names of an answer's fields.
+fn fields(answer: &Answer) -> Vec<String> {
+    let Value::Object(object) = answer.json() else { panic!("{}", answer.text()) };
+    object.keys().cloned().collect()
+}
+
+/// The fields of CCProxy's document, in its order.
+const DOCUMENTED: [&str; 7] =
+    ["provider", "model", "base_url", "max_tokens", "status", "service", "version"];
+
+/// A server with a client key, and with a token in the provider's path, which is nobody's business.
+fn with_strangers(upstream: &Upstream) -> Proxy {
+    let base_url = upstream.base_url().replace("/v1", "/path-token/v1");
+    Setup::at(&base_url)
+        .variable("CUSTOM_MODEL", "secret-model-name")
+        .variable("CCPROXY_API_KEY", "client-key-1")
+        .start()
+}
+
+const CLIENT_KEY: &[(&str, &str)] = &[("x-api-key", "client-key-1")];
+
 #[test]
 fn only_who_has_a_key_sees_more_of_the_status() {
-    let proxy = Setup::echo().variable("CCPROXY_API_KEY", "client-key-1").start();
-    let keys = |answer: &Answer| {
-        let Value::Object(object) = answer.json() else { panic!("{}", answer.text()) };
-        object.len()
-    };
-    assert_eq!(keys(&get(&proxy, "/status", &[])), 7);
-    assert_eq!(keys(&get(&proxy, "/status", &[("x-api-key", "wrong")])), 7);
-    let known = get(&proxy, "/status", &[("x-api-key", "client-key-1")]);
+    let upstream = Upstream::start();
+    let proxy = with_strangers(&upstream);
+    for headers in [&[][..], &[("x-api-key", "wrong")], &[("Authorization", "Bearer client-key")]] {
+        let told = get(&proxy, "/status", headers);
+        let mut known = DOCUMENTED.map(str::to_owned);
+        known.sort_unstable();
+        assert_eq!(fields(&told), known, "{}", told.text());
+        let (shown, text) = (told.json(), told.text());
+        assert!(!text.contains("secret-model-name") && !text.contains("path-token"), "{text}");
+        assert_eq!(shown["base_url"], upstream.base_url().trim_end_matches("/v1"));
+        assert!(shown["model"].is_string() && shown["max_tokens"].is_u64(), "{text}");
+    }
+    let known = get(&proxy, "/status", CLIENT_KEY);
     assert_eq!(known.json()["provider_state"]["state"], "unknown");
-    assert!(known.text().starts_with("{\"provider\":\"echo\",\"model\":\"echo\","));
+    assert!(known.text().starts_with("{\"provider\":\"custom\",\"model\":\"secret-model-name\","));
+    assert!(!known.text().contains("path-token"), "{}", known.text());
+}
+
+#[test]
+fn strangers_see_neither_models_nor_tokens_in_the_metrics() {
+    let upstream = Upstream::start();
+    let proxy = with_strangers(&upstream);
+    let known = get(&proxy, "/metrics", CLIENT_KEY).text();
+    assert!(known.contains("=\"secret-model-name\""), "{known}");
+    assert!(known.contains("ccproxy_tokens_processed_total{"), "{known}");
+    for path in ["/metrics", "/health"] {
+        let headers = [("X-Prometheus-Scrape-Timeout-Seconds", "10"), ("X-Api-Key", "wrong")];
+        let told = get(&proxy, path, &headers);
+        let text = told.text();
+        assert_eq!(told.status, 200);
+        assert!(text.contains("\nccproxy_up 1\n"), "{text}");
+        assert!(!text.contains("model") && !text.contains("token"), "{text}");
+    }
+}
+
+#[test]
+fn keys_that_come_by_sighup_make_strangers() {
+    let proxy = Setup::echo().dotenv("").start();
+    assert_eq!(get(&proxy, "/status", &[]).json()["provider_state"]["state"], "unknown");
+    proxy.write_dotenv("CCPROXY_API_KEY=client-key-1\n");
+    proxy.signal(SIGHUP);
+    proxy.wait_for_line("read the configuration again: 1 client keys");
+    assert_eq!(fields(&get(&proxy, "/status", &[])).len(), DOCUMENTED.len());
+    assert_eq!(get(&proxy, "/status", &[]).json()["model"], "hidden");
+    let known = get(&proxy, "/status", CLIENT_KEY);
+    assert_eq!(
+        (&known.json()["model"], known.json().get("limits").is_some()),
+        (&json!("echo"), true)
+    );
+}
+
+#[test]
+fn the_status_tells_why_since_when_and_until_when() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let status = || get(&proxy, "/status", &[]).json();
+    assert_eq!(status().get("reason"), None);
+    for _ in 0..5 {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("hello");
+        let mut connection = upstream.accept();
+        connection.request();
+        let body = r#"{"error":{"message":"the disk is full"}}"#;
+        connection.answer("500 Internal Server Error", &[("Connection", "close")], body);
+        assert_eq!(client.answer().status, 500);
+    }
+    let shown = status();
+    assert_eq!(shown["status"], "degraded");
+    let state = &shown["provider_state"];
+    assert_eq!((&state["state"], &state["circuit_open"]), (&json!("down"), &json!(true)));
+    for words in [&state["last_error"], &shown["reason"]] {
+        let words = words.as_str().expect("words");
+        assert!(words.contains("the disk is full"), "{words}");
+    }
+    for time in ["failing_since", "last_error_at"] {
+        let time = state[time].as_str().expect("a time");
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.contains('T'), "{time}");
+    }
+    assert!(state["failing_seconds"].is_u64() && state["last_error_seconds_ago"].is_u64());
+    let again = state["asked_again_in_seconds"].as_u64().expect("a number");
+    assert!((1..=10).contains(&again), "{again}");
+    let reason = shown["reason"].as_str().expect("words");
+    assert!(reason.contains(&format!("asked again in {again} s")), "{reason}");
+}
+
+#[test]
+fn limits_stand_beside_what_is_in_use() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).variable("CCPROXY_MAX_IN_FLIGHT", "7").start();
+    let _stream = Client::in_flight(&proxy, &upstream);
+    let shown = get(&proxy, "/status", &[]).json();
+    let limits = &shown["limits"];
+    assert_eq!((&limits["in_flight"], &limits["max_in_flight"]), (&json!(1), &json!(7)));
+    for (used, most) in [("connections", "max_connections"), ("body_bytes", "max_body_bytes")] {
+        let number = |name: &str| limits[name].as_u64().expect("a number");
+        assert!((1..number(most)).contains(&number(used)), "{used}: {limits}");
+    }
+    let memory = &limits["memory_limit_bytes"];
+    assert!(memory.is_null() || memory.is_u64(), "{limits}");
+}
+
+#[test]
+fn resting_keys_are_told_with_reason_and_time() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).variable("CUSTOM_API_KEY", "sk-first,sk-second").start();
+    let mut client = Client::connect(&proxy);
+    client.send_whole("hello");
+    for (status, said, after) in [
+        ("429 Too Many Requests", "too fast for sk-first", "300"),
+        ("401 Unauthorized", "unknown key sk-second", "0"),
+    ] {
+        let mut connection = upstream.accept();
+        connection.request();
+        let body = json!({ "error": { "message": said } }).to_string();
+        connection.answer(status, &[("Connection", "close"), ("Retry-After", after)], &body);
+    }
+    client.answer();
+    let answer = get(&proxy, "/status", &[]);
+    let shown = answer.json();
+    let state = &shown["provider_state"];
+    assert_eq!(state["state"], "limited", "{shown}");
+    assert_eq!(shown["status"], "degraded");
+    let resting = state["resting"].as_array().expect("a list");
+    assert_eq!(resting.len(), 2, "{shown}");
+    for (place, (said, most)) in [("too fast", 300), ("unknown key", 60)].into_iter().enumerate() {
+        let key = &resting[place];
+        assert_eq!(key["key"], place + 1);
+        let reason = key["reason"].as_str().expect("words");
+        assert!(reason.contains(said), "{reason}");
+        let seconds = key["seconds"].as_u64().expect("a number");
+        assert!((most - 20..=most).contains(&seconds), "{key}");
+        assert!(key["until"].as_str().is_some_and(|until| until.ends_with('Z')), "{key}");
+    }
+    assert!(shown["reason"].as_str().is_some_and(|r| r.contains("all 2 keys of custom rest")));
+    assert!(!answer.text().contains("sk-"), "{}", answer.text());
+}
+
+#[test]
+fn the_whole_is_told_and_not_the_first_provider() {
+    let (dead, second) = (Refusing::start(), Upstream::start());
+    let provider = |name: &str, url: String| json!({ "name": name, "type": "custom", "base_url": url, "model": name, "api_key": "k" });
+    let providers = [provider("dead", dead.base_url()), provider("second", second.base_url())];
+    let proxy = Setup::file(json!({ "providers": providers })).start();
+    second.answer_all();
+    for _ in 0..5 {
+        assert_eq!(Client::fetch_message(&proxy, "hello").message(), "answered");
+    }
+    let shown = get(&proxy, "/status", &[]).json();
+    assert_eq!((&shown["status"], &shown["answering"]), (&json!("degraded"), &json!("second")));
+    assert_eq!(shown["provider_state"]["state"], "up");
+    let reason = shown["reason"].as_str().expect("words");
+    assert!(reason.starts_with("dead has failed 5 times in a row ("), "{reason}");
+    assert!(reason.ends_with("; messages are answered by second"), "{reason}");
 }
 
 #[test]
