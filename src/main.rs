@@ -275,8 +275,9 @@ fn reload(door: &Door, flags: &[(&'static str, String)]) {
         Ok(config) => {
             log::set_max_level(config.log_level);
             hide_keys(&config);
-            log::info!("read the configuration again: {} client keys", config.client_keys.len());
+            let keys = config.client_keys.len();
             door.replace_keys(config.client_keys);
+            log::info!("read the configuration again: {keys} client keys");
         }
         Err(problems) => log::error!("the configuration stays as it was: {problems}"),
     }
