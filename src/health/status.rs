@@ -120,7 +120,8 @@ struct ProviderDetails {
     last_success: Option<u64>,
     last_success_at: Option<String>,
     last_error_class: Option<&'static str>,
-    /// The last failure in words, also when it is over.
+    /// The last failure, in one word and in several, also when it is over.
+    last_error_cause: Option<String>,
     last_error: Option<String>,
     last_error_at: Option<String>,
     last_error_seconds_ago: Option<u64>,
@@ -279,6 +280,7 @@ impl ProviderHealth {
             last_success,
             last_success_at: last_success.map(|s| shown_time(UNIX_EPOCH + Duration::from_secs(s))),
             last_error_class: state.last_error_class(),
+            last_error_cause: last.map(|told| told.cause.to_string()),
             last_error: last.map(|told| told.words.clone()),
             last_error_at: last.map(|told| shown_time(told.at)),
             last_error_seconds_ago: last.map(|Told { at, .. }| ago(*at)),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// The most of an error's words that is kept.
 const MAX_CHARS: usize = 500;
@@ -10,6 +10,7 @@ const MAX_CHARS: usize = 500;
 /// An error in words.
 #[derive(Debug, Clone)]
 pub struct Told {
+    pub cause: Cause,
     pub words: String,
     pub at: SystemTime,
 }
@@ -31,7 +32,8 @@ impl Words {
     /// before.
     pub fn add(&mut self, error: &Error, key: Option<usize>, is_first: bool) {
         let at = SystemTime::now();
-        let told = Told { words: error.to_string().chars().take(MAX_CHARS).collect(), at };
+        let words = error.to_string().chars().take(MAX_CHARS).collect();
+        let told = Told { cause: error.cause(), words, at };
         if is_first || self.since.is_none() {
             self.since = Some(at);
         }

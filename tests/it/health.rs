@@ -176,6 +176,7 @@ fn the_status_tells_why_since_when_and_until_when() {
     assert_eq!(shown["status"], "degraded");
     let state = &shown["provider_state"];
     assert_eq!((&state["state"], &state["circuit_open"]), (&json!("down"), &json!(true)));
+    assert_eq!(state["last_error_cause"], "upstream_error");
     for words in [&state["last_error"], &shown["reason"]] {
         let words = words.as_str().expect("words");
         assert!(words.contains("the disk is full"), "{words}");
