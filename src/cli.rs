@@ -1,6 +1,7 @@
 //! The command line: what to do, and settings as flags.
 
 use crate::config::{SETTINGS, Setting};
+use crate::greeting::claude_command;
 use crate::provider::PROVIDERS;
 
 /// What the program is asked to do.
@@ -86,10 +87,11 @@ pub fn help() -> String {
     }
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
     text.push_str(&format!("\nProviders: {}\n", names.join(", ")));
-    text.push_str(
+    text.push_str(&format!(
         "\nHTTPS_PROXY, http_proxy, ALL_PROXY and NO_PROXY are read as curl reads them.\n\n\
-         Try it without a key:\n  ccproxy --provider echo\n  ANTHROPIC_BASE_URL=http://localhost:3456 claude\n",
-    );
+         Try it without a key:\n  ccproxy --provider echo\n  {}\n",
+        claude_command("http://localhost:3456", false)
+    ));
     text
 }
 

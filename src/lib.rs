@@ -39,6 +39,7 @@ pub mod dotenv;
 pub mod echo;
 pub mod error;
 pub mod exchange;
+pub mod greeting;
 pub mod health;
 mod http;
 pub mod http_proxy;

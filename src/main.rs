@@ -1,15 +1,16 @@
 //! Arguments → configuration → server. The only exit.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use ccproxy::cli::{self, Command};
-use ccproxy::config::{Config, Healthcheck, Host, Problems};
+use ccproxy::config::{Config, Healthcheck, Problems};
 use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Exchanges;
+use ccproxy::greeting::Greeting;
 use ccproxy::health::Health;
 use ccproxy::probe::{self, Target};
 use ccproxy::provider::Key;
@@ -94,6 +95,18 @@ fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
         let file = file.as_ref().map(|(path, text)| (&**path, &**text));
         Config::new(flags, env, default_host, file)
     })
+}
+
+/// Whether this is a container of Docker, Podman or Kubernetes, whose loopback is its own.
+///
+/// The marks are also in a container that people work in, where the process is somebody's child.
+fn in_container() -> bool {
+    let is_marked = || {
+        ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
+            || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    };
+    // Under `docker run --init` the first process is the parent.
+    std::process::id() == 1 || (std::os::unix::process::parent_id() == 1 && is_marked())
 }
 
 /// A client for each provider.
@@ -222,7 +235,7 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
     let upstreams = upstreams(&config, limits.max_in_flight, embedded)?;
     let health = Arc::new(Health::new(&config));
     let exchanges = Arc::<Exchanges>::default();
-    let is_open = config.client_keys.is_empty();
+    let has_client_keys = !config.client_keys.is_empty();
     for provider in &config.providers {
         log::info!(
             "ccproxy {}: provider {}, model {}, {}",
@@ -246,19 +259,16 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
         limits.max_in_flight,
     )?;
     let door = door::start(&config, limits, health, exchanges, api.listen()?)?;
-    let is_public = |address: &SocketAddr| !address.ip().is_loopback();
-    let port = door.addresses().first().map_or(0, SocketAddr::port);
-    let url = match (config.host, door.addresses()) {
-        (Host::Localhost, _) | (_, []) => format!("http://localhost:{port}"),
-        (_, [address, ..]) => format!("http://{address}"),
+    let greeting = Greeting {
+        host: config.host,
+        addresses: door.addresses(),
+        in_container: in_container(),
+        has_client_keys,
     };
-    log::info!("listening on {url}");
-    log::info!("to use it: ANTHROPIC_BASE_URL={url} claude");
-    if is_open && door.addresses().iter().any(is_public) {
-        log::warn!(
-            "everybody who reaches this port can spend the provider's key; \
-             set CCPROXY_API_KEY to let in only those who send it"
-        );
+    log::info!("{}", greeting.listens());
+    log::info!("{}", greeting.invites());
+    for warning in greeting.warnings() {
+        log::warn!("{warning}");
     }
     let give_up = move |reason: &str| {
         let _ = events.send(Event::Hopeless(reason.to_owned()));

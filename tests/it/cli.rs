@@ -70,6 +70,11 @@ fn help_shows_every_setting() {
             assert!(help.contains(&format!("{} {default}", setting.doc)), "{default}");
         }
     }
+    assert!(
+        help.contains(
+            "  ANTHROPIC_BASE_URL=http://localhost:3456 ANTHROPIC_AUTH_TOKEN=any claude\n"
+        )
+    );
     for option in ["--check-config", "--help", "--version"] {
         assert!(help.contains(option), "{option}");
     }

@@ -15,6 +15,7 @@ mod door_shortage;
 mod error;
 mod golden;
 mod grammar;
+mod greeting;
 mod health;
 mod layers;
 mod learned;
