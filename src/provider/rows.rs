@@ -1,8 +1,8 @@
 //! The rows. What a row says that differs from [`Provider::COMPATIBLE`] was learned from the pages and
 //! threads named beside it.
 //!
-//! Of the first services, default model and output limit are those that users of CCProxy have in their
-//! deployments; the README names current models.
+//! The default models are those that a service offered on the day beside them, fit for an agent: with
+//! tools, and a window that Claude Code can work in. A model that was one before is sent as it stands.
 
 use super::{
     Auth, Echo, EffortField, Efforts, FormatSupport, Key, MaxTokensField, Prefill, Provider,
@@ -32,6 +32,7 @@ const OPENAI_EFFORTS: &[Efforts] = &[
     Efforts::of(&["gpt-5.2"], NONE_TO_XHIGH),
     Efforts::of(&["gpt-5.1"], NONE_TO_HIGH),
     Efforts::of(&["gpt-5"], &["minimal", "low", "medium", "high"]),
+    Efforts { models: &["gpt-6-sol", "gpt-6-luna"], words: NONE_TO_MAX, beside_tools: false },
     // It cannot stop reasoning: https://github.com/genkit-ai/genkit/pull/6303
     Efforts {
         models: &["gpt-6"],
@@ -86,12 +87,16 @@ pub static PROVIDERS: &[Provider] = &[
         name: "groq",
         base_url: "https://api.groq.com/openai/v1",
         key_vars: &["GROQ_API_KEY"],
-        model: "moonshotai/kimi-k2-instruct",
-        max_tokens: 16384,
+        // The one large production model on 2026-11-28, 131,072 tokens in and 65,536 out:
+        // https://console.groq.com/docs/models.md
+        model: "openai/gpt-oss-120b",
+        max_tokens: 65_536,
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
         // https://github.com/groq/groq-python/blob/main/src/groq/types/chat/completion_create_params.py
         efforts: &[
             Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
+            // https://github.com/simstudioai/sim/pull/7851
+            Efforts::of(&["qwen/qwen3.8"], NONE_TO_HIGH),
             Efforts::of(&["qwen/qwen3"], &["none", "default"]),
         ],
         max_tools: 128,
@@ -105,8 +110,10 @@ pub static PROVIDERS: &[Provider] = &[
         name: "openai",
         base_url: "https://api.openai.com/v1",
         key_vars: &["OPENAI_API_KEY"],
-        model: "gpt-4o",
-        max_tokens: 4096,
+        // What OpenAI names in place of gpt-5 and o3; 922,000 tokens in, 128,000 out (2026-11-28):
+        // https://developers.openai.com/api/docs/deprecations
+        model: "gpt-6.1-sol",
+        max_tokens: 128_000,
         // https://github.com/braintrustdata/lingua/pull/186
         least_max_tokens: 16,
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
@@ -129,8 +136,9 @@ pub static PROVIDERS: &[Provider] = &[
         name: "openrouter",
         base_url: "https://openrouter.ai/api/v1",
         key_vars: &["OPENROUTER_API_KEY"],
-        model: "openai/gpt-4o",
-        max_tokens: 4096,
+        // A window of a million tokens, 131,072 out (2026-11-28): https://openrouter.ai/z-ai/glm-5.3
+        model: "z-ai/glm-5.3",
+        max_tokens: 131_072,
         least_max_tokens: 16,
         effort: EffortField::Reasoning,
         // https://openrouter.ai/docs/use-cases/reasoning-tokens
@@ -153,7 +161,9 @@ pub static PROVIDERS: &[Provider] = &[
         name: "xai",
         base_url: "https://api.x.ai/v1",
         key_vars: &["XAI_API_KEY"],
-        model: "grok-beta",
+        // 500,000 tokens in; everything older than 4.20 is off (2026-11-28):
+        // https://github.com/UKGovernmentBEIS/inspect_ai/issues/5499
+        model: "grok-4.7",
         max_tokens: 128_000,
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
         // "Model … does not support parameter reasoningEffort", from every other one:
@@ -186,14 +196,19 @@ pub static PROVIDERS: &[Provider] = &[
         name: "gemini",
         base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
         key_vars: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-        model: "gemini-2.0-flash",
-        max_tokens: 32768,
+        // A million tokens in, 65,536 out, also on the free tier (2026-11-28):
+        // https://ai.google.dev/gemini-api/docs/changelog
+        model: "gemini-3.8-flash",
+        max_tokens: 65_536,
         // https://github.com/tashfeenahmed/freellmapi/pull/160; only 2.5 Flash can do without:
         // https://github.com/pydantic/pydantic-ai/issues/1967
         efforts: &[
             Efforts::of(&["gemini-2.5-pro"], LOW_TO_HIGH),
             Efforts::of(&["gemini-2.5"], NONE_TO_HIGH),
-            Efforts::of(&["gemini-3-pro", "gemini-3.1-pro"], &["low", "high"]),
+            Efforts::of(&["gemini-3-pro"], &["low", "high"]),
+            // "minimal" is an error on 3.7 and 3.8 Flash: https://github.com/checkmarble/llmberjack/pull/14;
+            // 4 has no off switch: https://ai.google.dev/gemini-api/docs/generate-content/latest-model
+            Efforts::of(&["gemini-3.1-pro", "gemini-3.7", "gemini-3.8", "gemini-4"], LOW_TO_HIGH),
             Efforts::of(&["gemini-3"], &["minimal", "low", "medium", "high"]),
         ],
         max_stop: 5,
@@ -250,14 +265,21 @@ pub static PROVIDERS: &[Provider] = &[
         name: "mistral",
         base_url: "https://api.mistral.ai/v1",
         key_vars: &["MISTRAL_API_KEY"],
-        model: "mistral-large-latest",
-        max_tokens: 32768,
+        // 262,144 tokens in and out (2026-11-28): https://docs.mistral.ai/inference/conversations/reasoning
+        model: "mistral-medium-3-5",
+        max_tokens: 131_072,
         // Usage comes unasked in the last chunk: https://github.com/openai/openai-agents-python/issues/442
         stream_usage: false,
         // https://docs.mistral.ai/capabilities/reasoning/
         efforts: &[
             Efforts::of(
-                &["mistral-small", "mistral-medium-3-5", "mistral-medium-26", "magistral-small"],
+                &[
+                    "mistral-small",
+                    "mistral-medium-3-5",
+                    "mistral-medium-26",
+                    "mistral-medium-latest",
+                    "magistral-small",
+                ],
                 &["none", "high"],
             ),
             Efforts::of(&["mistral-large-4"], NONE_TO_HIGH),
@@ -278,12 +300,17 @@ pub static PROVIDERS: &[Provider] = &[
         base_url: "http://localhost:11434/v1",
         key_vars: &["OLLAMA_API_KEY"],
         key: Key::Optional,
-        model: "llama3.2",
-        max_tokens: 4096,
-        // "… does not support thinking", from the others.
+        // It has tools; Claude Code wants a window of 64,000 tokens, which the server has to be told:
+        // https://docs.ollama.com/integrations/claude-code
+        model: "qwen3.5",
+        // "… does not support thinking", from the others. "minimal" and "xhigh" are refused:
+        // https://github.com/ollama/ollama/issues/18121
         efforts: &[
             Efforts::of(&["gpt-oss"], LOW_TO_HIGH),
-            Efforts::of(&["qwen3", "deepseek-r1", "deepseek-v3", "magistral"], NONE_TO_HIGH),
+            Efforts::of(
+                &["qwen3", "deepseek-r1", "deepseek-v3", "magistral"],
+                &["none", "low", "medium", "high", "max"],
+            ),
         ],
         // It ignores what is asked for.
         tool_choice: ToolChoiceLimit::AutoOnly,
@@ -300,8 +327,8 @@ pub static PROVIDERS: &[Provider] = &[
         name: "deepseek",
         base_url: "https://api.deepseek.com/v1",
         key_vars: &["DEEPSEEK_API_KEY"],
-        model: "deepseek-chat",
-        max_tokens: 8192,
+        // A million tokens in, 393,216 out (2026-11-28): https://api-docs.deepseek.com/quick_start/pricing
+        model: "deepseek-flash",
         // https://api-docs.deepseek.com/guides/thinking_mode; "none" is said by `thinking`.
         efforts: &[Efforts::of(
             &["deepseek-v4", "deepseek-flash"],
@@ -316,7 +343,6 @@ pub static PROVIDERS: &[Provider] = &[
         // https://github.com/BerriAI/litellm/pull/37470
         tool_choice: ToolChoiceLimit::NotForcedInThinking,
         max_tools: 128,
-        images: false,
         // https://github.com/earendil-works/pi/issues/3636
         echo: Echo::ReasoningContent,
         // https://api-docs.deepseek.com/quick_start/agent_integrations/claude_code
@@ -330,10 +356,15 @@ pub static PROVIDERS: &[Provider] = &[
         name: "cerebras",
         base_url: "https://api.cerebras.ai/v1",
         key_vars: &["CEREBRAS_API_KEY"],
+        // 40,960 tokens out: https://inference-docs.cerebras.ai/capabilities/reasoning
         model: "gpt-oss-120b",
+        max_tokens: 40_960,
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
         // https://inference-docs.cerebras.ai/capabilities/reasoning
-        efforts: &[Efforts::of(&["gpt-oss"], LOW_TO_HIGH), Efforts::of(&["zai-glm"], NONE_TO_HIGH)],
+        efforts: &[
+            Efforts::of(&["gpt-oss"], LOW_TO_HIGH),
+            Efforts::of(&["qwen-3.8"], NONE_TO_HIGH),
+        ],
         // `reasoning_content` is refused, `reasoning` is taken:
         // https://github.com/Alishahryar1/free-claude-code/issues/1136
         echo: Echo::Reasoning,
@@ -345,8 +376,12 @@ pub static PROVIDERS: &[Provider] = &[
         name: "together",
         base_url: "https://api.together.xyz/v1",
         key_vars: &["TOGETHER_API_KEY"],
-        model: "zai-org/GLM-5.2",
-        efforts: &[Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH)],
+        // A million tokens in; it always thinks (2026-11-28): https://docs.together.ai/docs/glm-5.3-quickstart
+        model: "zai-org/GLM-5.3",
+        efforts: &[
+            Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
+            Efforts::of(&["zai-org/GLM-5.3"], &["low", "medium", "high", "max"]),
+        ],
         // https://docs.together.ai/docs/inference/chat/reasoning
         thinking: ThinkingField::Reasoning,
         thinking_models: &[
@@ -354,7 +389,8 @@ pub static PROVIDERS: &[Provider] = &[
             "Qwen/Qwen3.5",
             "Qwen/Qwen3.6",
             "moonshotai/Kimi-K3",
-            "zai-org/GLM-5",
+            "zai-org/GLM-5.1",
+            "zai-org/GLM-5.2",
         ],
         // "cannot contain spaces, periods, or dashes"
         tool_name: ToolName::WithoutDash,
@@ -368,6 +404,9 @@ pub static PROVIDERS: &[Provider] = &[
         name: "fireworks",
         base_url: "https://api.fireworks.ai/inference/v1",
         key_vars: &["FIREWORKS_API_KEY"],
+        // A million tokens in, 131,072 out (2026-11-28): https://github.com/sst/models.dev/pull/5763
+        model: "accounts/fireworks/models/glm-5p3",
+        max_tokens: 131_072,
         // Usage comes unasked: https://docs.fireworks.ai/tools-sdks/migrate-to-fireworks
         stream_usage: false,
         efforts: &[
@@ -375,12 +414,19 @@ pub static PROVIDERS: &[Provider] = &[
                 &["accounts/fireworks/models/gpt-oss", "accounts/fireworks/models/minimax"],
                 LOW_TO_HIGH,
             ),
+            // "none" is refused: https://github.com/sst/models.dev/pull/5763
+            Efforts::of(&["accounts/fireworks/models/glm-5p3"], &["low", "medium", "high", "max"]),
+            // https://github.com/sst/models.dev/pull/6741
+            Efforts::of(
+                &["accounts/fireworks/models/deepseek-v4p1"],
+                &["none", "low", "high", "max"],
+            ),
             Efforts::of(
                 &[
                     "accounts/fireworks/models/glm",
                     "accounts/fireworks/models/deepseek",
                     "accounts/fireworks/models/kimi",
-                    "accounts/fireworks/models/qwen3",
+                    "accounts/fireworks/models/qwen",
                 ],
                 NONE_TO_HIGH,
             ),
@@ -399,9 +445,16 @@ pub static PROVIDERS: &[Provider] = &[
         base_url: "https://api.z.ai/api/paas/v4",
         base_path: "/api/paas/v4",
         key_vars: &["ZAI_API_KEY"],
-        model: "glm-5.2",
+        // A million tokens in, 131,072 out (2026-11-28): https://github.com/hotovo/aider-desk/issues/960
+        model: "glm-5.3",
+        max_tokens: 131_072,
         stream_usage: false,
-        efforts: &[Efforts::of(&["glm-5.3"], LOW_HIGH_MAX)],
+        efforts: &[
+            // Both: https://github.com/theopenco/llmgateway/pull/3605
+            Efforts::of(&["glm-5.3", "glm-5.4"], LOW_HIGH_MAX),
+            // https://docs.z.ai/guides/llm/glm-5.2
+            Efforts::of(&["glm-5.2"], &["high", "max"]),
+        ],
         // https://docs.z.ai/guides/capabilities/thinking-mode; glm-5.3 always thinks.
         thinking: ThinkingField::Type,
         thinking_models: &["glm-4.5", "glm-4.6", "glm-4.7", "glm-5.1", "glm-5.2"],
@@ -465,9 +518,14 @@ pub static PROVIDERS: &[Provider] = &[
         name: "dashscope",
         base_url: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_vars: &["DASHSCOPE_API_KEY"],
-        model: "qwen3.8-max",
-        // "max" is refused: https://github.com/VicBilibily/GCMP/issues/384
-        efforts: &[Efforts::of(&["qwen3.8"], LOW_TO_XHIGH)],
+        // A million tokens in (2026-11-28): https://help.aliyun.com/en/model-studio/qwen4-max
+        model: "qwen4-max",
+        max_tokens: 131_072,
+        efforts: &[
+            Efforts::of(&["qwen4"], NONE_TO_MAX),
+            // All five: https://github.com/QwenLM/qwen-code/issues/8472
+            Efforts::of(&["qwen3.8"], &["low", "medium", "high", "xhigh", "max"]),
+        ],
         // https://help.aliyun.com/en/model-studio/deep-thinking
         thinking: ThinkingField::EnableThinking,
         thinking_models: &["qwen3-", "qwen3.5", "qwen3.6", "qwen3.7", "qwen-plus", "qwen-flash"],

@@ -764,7 +764,7 @@ fn openrouter_is_told_whose_site_asks() {
     {
         assert_eq!(request.head.header(name), Some(value), "{name}");
     }
-    assert_eq!(request.body["model"], "openai/gpt-4o");
+    assert_eq!(request.body["model"], "z-ai/glm-5.3");
     connection.complete("good");
     assert_eq!(client.answer().message(), "good");
 }
