@@ -5,16 +5,23 @@
 
 use std::net::IpAddr;
 
-use crate::config::Network;
+use crate::config::{Network, Secret};
 
-/// The proxy's URL for `base_url`, if there is one.
+/// A proxy, and the variable that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpProxy {
+    pub url: Secret,
+    pub variable: &'static str,
+}
+
+/// The proxy for `base_url`, if there is one.
 ///
 /// # Errors
 /// A sentence about a proxy that cannot be used.
 pub fn choose(
     base_url: &str,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<String>, String> {
+) -> Result<Option<HttpProxy>, String> {
     let first = |names: &[&'static str]| {
         names.iter().find_map(|name| {
             env(name)
@@ -34,14 +41,40 @@ pub fn choose(
     if first(&["no_proxy", "NO_PROXY"]).is_some_and(|(_, list)| is_excepted(host, &list)) {
         return Ok(None);
     }
-    match proxy.split_once("://") {
-        None => Ok(Some(format!("http://{proxy}"))),
-        Some(("http" | "https", _)) => Ok(Some(proxy)),
-        Some((other, _)) => Err(format!(
-            "{name}: a proxy of the kind {other}:// is not supported; use http:// or https://, \
-             or name the provider's host in NO_PROXY"
-        )),
+    let url = match proxy.split_once("://") {
+        None => format!("http://{proxy}"),
+        Some(("http" | "https", _)) => proxy,
+        Some((other, _)) => {
+            return Err(format!(
+                "{name}: a proxy of the kind {other}:// is not supported; use http:// or https://, \
+                 or name the provider's host in NO_PROXY"
+            ));
+        }
+    };
+    if !has_host(&url) {
+        // It may hold a password, so it is not shown.
+        return Err(format!("{name}: it is not the address of a proxy, such as http://proxy:3128"));
     }
+    Ok(Some(HttpProxy { url: Secret::new(url), variable: name }))
+}
+
+/// Whether there is a host in the URL, and a port that is a number.
+fn has_host(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    let host = host_of(address);
+    let bracketed = address.starts_with('[');
+    let after = if bracketed {
+        address.split_once(']').map_or("not closed", |(_, after)| after)
+    } else {
+        &address[host.len()..]
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:%".contains(&b))
+        && bracketed == host.parse::<std::net::Ipv6Addr>().is_ok()
+        && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
 }
 
 /// The host of `authority/path`, without port and brackets.

@@ -9,6 +9,7 @@ mod file;
 mod network;
 mod provider;
 mod routes;
+mod secret;
 mod settings;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use file::File;
 pub use network::Network;
 use provider::Entry;
 pub use provider::{Native, ProviderConfig};
+pub use secret::Secret;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 
@@ -83,29 +85,6 @@ pub enum ProviderProbe {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-/// A key, or a URL that may hold one. It prints as `[redacted]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Compares in a time that does not depend on where the two differ.
-    pub fn matches(&self, candidate: &str) -> bool {
-        let (a, b) = (self.0.as_bytes(), candidate.as_bytes());
-        a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 /// What is wrong with the configuration, one sentence each.
@@ -242,8 +221,8 @@ impl Config {
             routes,
             host,
             port,
-            client_keys: reader.list(&CLIENT_KEYS).into_iter().map(Secret).collect(),
-            cors_allowed_origins: reader.list(&CORS_ALLOWED_ORIGINS),
+            client_keys: reader.client_keys(),
+            cors_allowed_origins: reader.origins(),
             log_level: reader.log_level(),
             log_format: reader.log_format(),
             max_in_flight: reader.optional(&MAX_IN_FLIGHT, 100_000).map(|n| n as usize),
@@ -444,10 +423,37 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    fn list(&self, setting: &Setting) -> Vec<String> {
-        let value = self.get(setting).map(|(_, value)| value).unwrap_or_default();
-        let items = value.split(',').map(|item| item.trim().trim_end_matches('/'));
-        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    /// The parts of a value that commas separate.
+    fn list(&self, setting: &Setting) -> Option<(String, Vec<String>)> {
+        let (name, value) = self.get(setting)?;
+        let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Some((name, items.map(str::to_owned).collect()))
+    }
+
+    /// The keys that clients must send, which may have every character that a header can carry.
+    fn client_keys(&mut self) -> Vec<Secret> {
+        let Some((name, keys)) = self.list(&CLIENT_KEYS) else { return Vec::new() };
+        if keys.is_empty() {
+            self.problem(format!("{name}: it holds commas and no key"));
+        }
+        let can_be_sent = |key: &String| key.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if !keys.iter().all(can_be_sent) {
+            self.problem(format!("{name}: a key is visible ASCII; one of these is not"));
+        }
+        keys.into_iter().map(Secret::new).collect()
+    }
+
+    /// Origins as browsers send them: `https://example.com`.
+    fn origins(&mut self) -> Vec<String> {
+        let Some((name, origins)) = self.list(&CORS_ALLOWED_ORIGINS) else { return Vec::new() };
+        let mut valid = Vec::new();
+        for origin in origins {
+            match network::origin(&origin) {
+                Ok(origin) => valid.push(origin),
+                Err(reason) => self.problem(format!("{name}: {origin:?} {reason}")),
+            }
+        }
+        valid
     }
 
     fn log_level(&mut self) -> log::LevelFilter {

@@ -35,6 +35,31 @@ impl Network {
     }
 }
 
+/// An origin as browsers send it, scheme and host in small letters and without a slash at the end.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let origin = text.trim_end_matches('/').to_ascii_lowercase();
+    if origin == "*" || origin == "null" {
+        return Ok(origin);
+    }
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return Err(format!("is not an origin; an origin is https://{origin}"));
+    };
+    let is_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    if scheme.is_empty() || !scheme.bytes().all(is_scheme) || host.is_empty() {
+        return Err("is not an origin; an origin is https://example.com".to_owned());
+    }
+    if host.contains('*') {
+        return Err("is not an origin; * stands alone, for every origin".to_owned());
+    }
+    match host.split_once(['/', '?', '#']) {
+        None if host.bytes().all(|b| b.is_ascii_graphic()) && !host.contains('@') => Ok(origin),
+        None => Err("is not an origin; an origin is https://example.com".to_owned()),
+        Some((host, _)) => {
+            Err(format!("is not an origin but a page's address; its origin is {scheme}://{host}"))
+        }
+    }
+}
+
 fn same_prefix(a: u128, b: u128, ignored: u32) -> bool {
     a.checked_shr(ignored) == b.checked_shr(ignored)
 }

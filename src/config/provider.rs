@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::FileProvider;
 use super::settings::*;
 use super::{Reader, Secret, base_url};
-use crate::http_proxy;
+use crate::http_proxy::{self, HttpProxy};
 use crate::openai::Dialect;
 use crate::provider::{Key, PROVIDERS, Provider};
 
@@ -30,10 +30,11 @@ pub struct ProviderConfig {
     /// Where its Messages API is, without `/v1/messages`, if it has one.
     pub native_url: Option<String>,
     pub first_byte_timeout: Duration,
-    /// Further headers.
-    pub headers: Vec<(String, String)>,
-    /// URL of the HTTP proxy to reach it through.
-    pub http_proxy: Option<Secret>,
+    /// Further headers, whose values may be keys.
+    pub headers: Vec<(String, Secret)>,
+    /// The HTTP proxy to reach `base_url` through, and `native_url`, which may be another host.
+    pub http_proxy: Option<HttpProxy>,
+    pub native_http_proxy: Option<HttpProxy>,
 }
 
 /// Headers that belong to the request itself.
@@ -270,6 +271,7 @@ impl<'f> Reader<'_, 'f> {
         let base_url = self.base_url(&entry);
         let native = self.native(row.speaks_chat);
         let native_url = self.native_url(&entry, &base_url, native);
+        let native_http_proxy = native_url.as_deref().and_then(|url| self.http_proxy(url));
         let config = ProviderConfig {
             keys: self.keys(&entry),
             model: self.model(&entry),
@@ -283,6 +285,7 @@ impl<'f> Reader<'_, 'f> {
             first_byte_timeout: self.seconds(&TIMEOUT, 300),
             headers: self.headers(&entry),
             http_proxy: self.http_proxy(&base_url),
+            native_http_proxy,
             name: entry.name,
             row,
             base_url,
@@ -309,7 +312,7 @@ impl<'f> Reader<'_, 'f> {
         for (name, value) in &listed {
             for key in value.split(',').map(str::trim).filter(|key| !key.is_empty()) {
                 if key.bytes().all(|b| b.is_ascii_graphic()) {
-                    secrets.push(Secret(key.to_owned()));
+                    secrets.push(Secret::new(key));
                 } else {
                     self.problem(format!(
                         "{name}: a key is visible ASCII without spaces; this one is not"
@@ -428,7 +431,7 @@ impl<'f> Reader<'_, 'f> {
         }
     }
 
-    fn headers(&mut self, entry: &Entry<'_>) -> Vec<(String, String)> {
+    fn headers(&mut self, entry: &Entry<'_>) -> Vec<(String, Secret)> {
         let mut headers = Vec::new();
         for (header, variable) in entry.row.headers {
             if let Some(value) = self.variable(variable) {
@@ -452,7 +455,7 @@ impl<'f> Reader<'_, 'f> {
         let mut valid = Vec::new();
         for (place, header, value) in headers {
             if value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-                valid.push((header, value));
+                valid.push((header, Secret::new(value)));
             } else {
                 self.problem(format!(
                     "{place}: it is sent as a header, so it must be visible ASCII"
@@ -462,13 +465,14 @@ impl<'f> Reader<'_, 'f> {
         valid
     }
 
-    fn http_proxy(&mut self, base_url: &str) -> Option<Secret> {
-        http_proxy::choose(base_url, self.env).map(|proxy| proxy.map(Secret)).unwrap_or_else(
-            |problem| {
+    fn http_proxy(&mut self, url: &str) -> Option<HttpProxy> {
+        http_proxy::choose(url, self.env).unwrap_or_else(|problem| {
+            // The same variable leads to both addresses of a provider, and to other providers.
+            if !self.problems.contains(&problem) {
                 self.problem(problem);
-                None
-            },
-        )
+            }
+            None
+        })
     }
 
     /// A text of the file, or the variable that it names: `$NAME` or `${NAME}`.

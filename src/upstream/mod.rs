@@ -21,6 +21,7 @@ use ureq::{Agent, Body, Proxy};
 
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Cause, Error, Retry};
+use crate::http_proxy::HttpProxy;
 use crate::provider::{Auth, Key};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
@@ -47,7 +48,9 @@ pub struct Upstream {
     native_url: Option<String>,
     auth: Auth,
     keys: Vec<Secret>,
-    headers: Vec<(String, String)>,
+    headers: Vec<(String, Secret)>,
+    /// The way to `native_url`; the agent has that to `base_url`.
+    native_proxy: Option<Proxy>,
     timeouts: Timeouts,
     embedded: Option<String>,
 }
@@ -107,12 +110,16 @@ impl Upstream {
         let max_idle = (max_in_flight / config.providers.len().max(1)).max(1);
         let embedded = embedded.filter(|_| provider.row.key == Key::Embedded);
         arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
-        let proxy = match &provider.http_proxy {
-            Some(url) => Some(Proxy::new(url.expose()).map_err(|_| {
-                "the HTTP proxy's address is not a URL such as http://proxy:3128".to_owned()
-            })?),
-            None => None,
+        let proxy = |of: &Option<HttpProxy>| {
+            let proxy = of.as_ref().map(|proxy| {
+                Proxy::new(proxy.url.expose()).map_err(|_| {
+                    let name = proxy.variable;
+                    format!("{name}: it is not the address of a proxy, such as http://proxy:3128")
+                })
+            });
+            proxy.transpose()
         };
+        let native_proxy = proxy(&provider.native_http_proxy)?;
         let root_certs = match &config.certificates {
             Some(path) => RootCerts::from(certificates(path)?.into_iter()),
             None => RootCerts::WebPki,
@@ -122,7 +129,7 @@ impl Upstream {
             // A redirect would carry the key to another host.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(proxy)
+            .proxy(proxy(&provider.http_proxy)?)
             .tls_config(TlsConfig::builder().root_certs(root_certs).build())
             .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(config.connect_timeout))
@@ -146,6 +153,7 @@ impl Upstream {
             auth: provider.row.auth,
             keys: provider.keys.clone(),
             headers: provider.headers.clone(),
+            native_proxy,
             timeouts: config.timeouts(provider),
             embedded,
         })
@@ -212,10 +220,13 @@ impl Upstream {
             request = request.header(name, value);
         }
         for (name, value) in &self.headers {
-            request = request.header(name, value);
+            request = request.header(name, value.expose());
         }
         for (name, value) in ask.headers {
             request = request.header(*name, *value);
+        }
+        if matches!(ask.endpoint, Endpoint::Messages | Endpoint::CountTokens) {
+            request = request.config().proxy(self.native_proxy.clone()).build();
         }
         match request.send(ask.body) {
             Ok(response) => Ok(answer(response, call)),

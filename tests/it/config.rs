@@ -1,6 +1,6 @@
 //! Configuration: flags and variables in, settings or problems out.
 
-use ccproxy::config::{Config, Host, LogFormat};
+use ccproxy::config::{Config, Host, LogFormat, ProviderConfig};
 use ccproxy::{dotenv, http_proxy};
 
 type Pairs<'a> = &'a [(&'static str, &'a str)];
@@ -30,6 +30,15 @@ fn check(
 fn check_problems(flags: Pairs, env: Pairs, wanted: &[&str]) {
     let got = config(flags, env).map(|config| config.providers[0].name.clone());
     assert_eq!(got, Err(wanted.iter().map(|w| (*w).to_owned()).collect()), "{flags:?} {env:?}");
+}
+
+/// The further headers of a provider, with their values.
+fn shown_headers(provider: &ProviderConfig) -> String {
+    let headers = provider.headers.iter();
+    headers
+        .map(|(name, value)| format!("{name}: {}", value.expose()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 const ECHO: (&str, &str) = ("PROVIDER", "echo");
@@ -126,8 +135,8 @@ fn all_problems_are_told_at_once() {
 fn settings_have_defaults_of_the_provider() {
     let key = ("GROQ_API_KEY", "k");
     check(&[], &[key], |c| c.providers[0].base_url.clone(), "https://api.groq.com/openai/v1");
-    check(&[], &[key], |c| c.providers[0].model.clone(), "moonshotai/kimi-k2-instruct");
-    check(&[], &[key], |c| c.providers[0].max_tokens_for(&c.providers[0].model).to_string(), 16384);
+    check(&[], &[key], |c| c.providers[0].model.clone(), "openai/gpt-oss-120b");
+    check(&[], &[key], |c| c.providers[0].max_tokens_for(&c.providers[0].model).to_string(), 65536);
     check(&[], &[key], |c| c.providers[0].images.to_string(), false);
     check(&[], &[key], |c| c.port.to_string(), 3456);
     check(&[], &[key], |c| format!("{:?}", c.host), "Localhost");
@@ -153,7 +162,7 @@ fn settings_are_read() {
         &[],
         &[key, ("OPENAI_MODEL", "m")],
         |c| c.providers[0].model.clone(),
-        "moonshotai/kimi-k2-instruct",
+        "openai/gpt-oss-120b",
     );
     check(
         &[],
@@ -203,8 +212,8 @@ fn settings_are_read() {
             ("OPENROUTER_SITE_URL", "https://me"),
             ("OPENROUTER_SITE_NAME", "My Site"),
         ],
-        |c| format!("{:?}", c.providers[0].headers),
-        r#"[("HTTP-Referer", "https://me"), ("X-Title", "My Site")]"#,
+        |c| shown_headers(&c.providers[0]),
+        "HTTP-Referer: https://me, X-Title: My Site",
     );
 }
 
@@ -355,7 +364,10 @@ fn no_secret_is_shown() {
     ];
     let config = config(&[], &env).expect("a configuration");
     assert_eq!(config.providers[0].keys.first().map(|key| key.expose()), Some(PLANTED));
-    assert_eq!(config.providers[0].http_proxy.as_ref().map(|url| url.expose()), Some(&*proxy));
+    assert_eq!(
+        config.providers[0].http_proxy.as_ref().map(|proxy| proxy.url.expose()),
+        Some(&*proxy)
+    );
     assert!(config.client_keys[0].matches(PLANTED));
     assert!(!config.client_keys[0].matches("planted"));
     for shown in [format!("{config:?}"), format!("{config:#?}"), config.to_string()] {
@@ -394,7 +406,7 @@ fn the_configuration_is_shown() {
         "provider      ollama\n\
          base URL      http://localhost:11434/v1\n\
          key           not set\n\
-         model         llama3.2\n\
+         model         qwen3.5\n\
          max tokens    what the client asks for\n\
          images        on\n\
          HTTP proxy    not set\n\
@@ -407,6 +419,7 @@ fn the_configuration_is_shown() {
 /// Checks which HTTP proxy leads to `url`.
 fn check_proxy(url: &str, env: Pairs, wanted: Option<&str>) {
     let chosen = http_proxy::choose(url, &variables(env));
+    let chosen = chosen.map(|proxy| proxy.map(|proxy| proxy.url.expose().to_owned()));
     assert_eq!(chosen, Ok(wanted.map(str::to_owned)), "{url} {env:?}");
 }
 
@@ -561,7 +574,7 @@ fn the_file_gives_what_the_environment_does_not() {
     let config = of_file(&file, &env).expect("a configuration");
     let fast = &config.providers[0];
     assert_eq!((&*fast.model, fast.max_tokens, fast.images), ("of-the-environment", Some(7), true));
-    assert_eq!(fast.headers, [("X-Team".to_owned(), "a b".to_owned())]);
+    assert_eq!(shown_headers(fast), "X-Team: a b");
     assert_eq!(fast.keys.len(), 2);
     assert_eq!(format!("{:?}", fast.first_byte_timeout), "9.5s");
     assert_eq!(config.providers[1].keys.len(), 1);

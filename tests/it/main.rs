@@ -3,6 +3,7 @@
 mod carry;
 mod cli;
 mod config;
+mod config_secrets;
 mod docs;
 mod door_access;
 mod door_bodies;
@@ -26,6 +27,7 @@ mod request;
 mod response;
 mod route;
 mod serve;
+mod serve_defaults;
 mod serve_process;
 mod serve_providers;
 mod serve_tls;

@@ -1,0 +1,137 @@
+//! Keys, values of headers, proxies and origins of a configuration.
+
+use ccproxy::config::Config;
+
+use crate::support::client::{Client, message};
+use crate::support::proxy::Setup;
+
+const PLANTED: &str = "planted-5up3r-secret";
+
+/// The configuration for these variables, and the text of a file.
+fn config(env: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
+    let variable = |name: &str| {
+        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    Config::new(&[], &variable, "localhost", file.map(|text| ("ccproxy.json", text)))
+        .map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn every_printable_character_works_in_a_client_key() {
+    let printable: String = ('!'..='~').filter(|c| *c != ',').collect();
+    let mut keys = vec![printable.clone(), printable.chars().rev().collect()];
+    keys.extend(printable.chars().map(|c| format!("{c}key{c}")));
+    keys.extend(["ends/".to_owned(), "//".to_owned(), "two words".to_owned()]);
+    let proxy = Setup::echo().variable("CCPROXY_API_KEY", &keys.join(",")).start();
+    for key in &keys {
+        let headers = [("Content-Type", "application/json"), ("X-Api-Key", &**key)];
+        let answer = Client::fetch(&proxy, "POST", "/v1/messages", &headers, &message("hi", false));
+        assert_eq!(answer.status, 200, "{key:?}");
+    }
+    let headers = [("Content-Type", "application/json"), ("X-Api-Key", "ends")];
+    Client::fetch(&proxy, "POST", "/v1/messages", &headers, &message("hi", false))
+        .error(401, "authentication_error");
+}
+
+#[test]
+fn a_client_key_that_no_header_can_carry_is_refused() {
+    let told = config(&[("PROVIDER", "echo"), ("CCPROXY_API_KEY", "good,schl\u{fc}ssel")], None)
+        .expect_err("no header has an umlaut");
+    assert!(
+        told.contains("CCPROXY_API_KEY: a key is visible ASCII; one of these is not"),
+        "{told}"
+    );
+    assert!(!told.contains("schl"), "{told}");
+    let told = config(&[("PROVIDER", "echo"), ("CCPROXY_API_KEY", " , ")], None);
+    assert!(told.expect_err("no key").contains("it holds commas and no key"));
+}
+
+#[test]
+fn values_of_headers_are_not_shown() {
+    let file = format!(
+        r#"{{"providers": [{{"name": "groq", "api_key": "k", "headers": {{"X-Gateway-Key": "{PLANTED}"}}}}]}}"#
+    );
+    let config = config(&[], Some(&file)).expect("a configuration");
+    assert_eq!(config.providers[0].headers[0].1.expose(), PLANTED);
+    for shown in [format!("{config:?}"), format!("{config:#?}"), config.to_string()] {
+        assert!(!shown.contains(PLANTED), "{shown}");
+    }
+}
+
+/// The proxies to the two addresses of a provider.
+fn proxies(env: &[(&str, &str)]) -> (Option<String>, Option<String>) {
+    let config = config(env, None).expect("a configuration");
+    let shown = |proxy: &Option<ccproxy::http_proxy::HttpProxy>| {
+        proxy.as_ref().map(|proxy| format!("{} {}", proxy.variable, proxy.url.expose()))
+    };
+    let provider = &config.providers[0];
+    (shown(&provider.http_proxy), shown(&provider.native_http_proxy))
+}
+
+#[test]
+fn no_proxy_is_asked_for_each_address_of_a_provider() {
+    let env = |no_proxy| {
+        [
+            ("PROVIDER", "custom"),
+            ("CUSTOM_MODEL", "m"),
+            ("CUSTOM_BASE_URL", "http://inside.lan/v1"),
+            ("CUSTOM_NATIVE_URL", "https://outside.example"),
+            ("http_proxy", "http://plain:1"),
+            ("HTTPS_PROXY", "http://tls:2"),
+            ("NO_PROXY", no_proxy),
+        ]
+    };
+    let (plain, tls) = (Some("http_proxy http://plain:1"), Some("HTTPS_PROXY http://tls:2"));
+    for (no_proxy, wanted) in [
+        ("", (plain, tls)),
+        ("lan", (None, tls)),
+        ("outside.example", (plain, None)),
+        ("*", (None, None)),
+    ] {
+        let (base, native) = proxies(&env(no_proxy));
+        assert_eq!((base.as_deref(), native.as_deref()), wanted, "{no_proxy:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_is_none_is_told_with_its_variable() {
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        for value in
+            ["::::", "http://", "http://proxy:port", "http://:3128", "p:0", "a b:1", "http://[::1"]
+        {
+            let env = [("GROQ_API_KEY", "k"), (name, value)];
+            let told = config(&env, None).expect_err(value);
+            let wanted =
+                format!("{name}: it is not the address of a proxy, such as http://proxy:3128");
+            assert_eq!(told.matches(&wanted).count(), 1, "{value}: {told}");
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_refused() {
+    let origins = |value: &str| {
+        config(&[("PROVIDER", "echo"), ("CORS_ALLOWED_ORIGINS", value)], None)
+            .map(|config| config.cors_allowed_origins.join(" "))
+    };
+    for (value, wanted) in [
+        ("https://Example.com/", "https://example.com"),
+        ("http://localhost:3000, *", "http://localhost:3000 *"),
+        ("null,app://obsidian.md", "null app://obsidian.md"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+    ] {
+        assert_eq!(origins(value).as_deref(), Ok(wanted), "{value}");
+    }
+    for (value, wanted) in [
+        ("example.com", "\"example.com\" is not an origin; an origin is https://example.com"),
+        ("https://*.example.com", "is not an origin; * stands alone, for every origin"),
+        ("https://h/app", "is not an origin but a page's address; its origin is https://h"),
+        ("https://", "is not an origin"),
+        ("https://u@h", "is not an origin"),
+        ("://h", "is not an origin"),
+    ] {
+        let told = origins(value).expect_err(value);
+        assert!(told.starts_with("ccproxy: CORS_ALLOWED_ORIGINS: "), "{told}");
+        assert!(told.contains(wanted), "{told}");
+    }
+}
