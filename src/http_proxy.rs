@@ -78,7 +78,7 @@ fn has_host(url: &str) -> bool {
 }
 
 /// The host of `authority/path`, without port and brackets.
-fn host_of(rest: &str) -> &str {
+pub(crate) fn host_of(rest: &str) -> &str {
     let authority = rest.split('/').next().unwrap_or_default();
     match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

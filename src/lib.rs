@@ -54,6 +54,8 @@ pub mod record;
 pub mod relay;
 pub mod route;
 pub mod sse;
+mod text;
 pub mod translate;
+pub mod typo;
 pub mod unique;
 pub mod upstream;

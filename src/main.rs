@@ -6,8 +6,8 @@ use std::process::exit;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use ccproxy::cli::{self, Command};
-use ccproxy::config::{Config, Healthcheck, Problems};
+use ccproxy::cli::{self, Command, Form};
+use ccproxy::config::{Config, Environment, Healthcheck, Problems, Source};
 use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Exchanges;
 use ccproxy::greeting::Greeting;
@@ -32,12 +32,8 @@ const EXIT_SECOND_SIGNAL: i32 = 128 + SIGTERM;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    // Docker reserves the exit code 2 of a probe.
-    let probes = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("healthcheck"));
-    let arguments = cli::parse(args).unwrap_or_else(|problem| {
-        let code = if probes { EXIT_UNHEALTHY } else { EXIT_CONFIG };
-        fail(code, &Problems(vec![problem]).to_string())
-    });
+    let arguments = cli::parse(args)
+        .unwrap_or_else(|problem| fail(EXIT_CONFIG, &Problems(vec![problem]).to_string()));
     match arguments.command {
         Command::Help => return say(&cli::help()),
         Command::Version => return say(concat!("ccproxy ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -46,18 +42,35 @@ fn main() {
             let healthy = std::panic::catch_unwind(|| healthcheck(&arguments.flags, wanted));
             exit(if healthy.unwrap_or(false) { 0 } else { EXIT_UNHEALTHY });
         }
-        Command::Serve | Command::CheckConfig => {}
+        Command::CheckConfig(form) => return check_config(&arguments.flags, form),
+        Command::Serve => {}
     }
     let config = configure(&arguments.flags)
         .unwrap_or_else(|problems| fail(EXIT_CONFIG, &problems.to_string()));
-    if arguments.command == Command::CheckConfig {
-        // Also what only shows when it is used: certificates, the proxy's address.
-        if let Err(problem) = upstreams(&config, 1, None) {
-            fail(EXIT_CONFIG, &Problems(vec![problem]).to_string());
-        }
-        return say(&config.to_string());
-    }
     exit(serve(config, &arguments.flags));
+}
+
+/// Shows the configuration, or what is wrong with it.
+fn check_config(flags: &[(&'static str, String)], form: Form) {
+    // Also what only shows when it is used: certificates, the proxy's address.
+    let checked = configure(flags).and_then(|config| match upstreams(&config, 1, None) {
+        Ok(_) => Ok(config),
+        Err(problem) => Err(Problems(vec![problem])),
+    });
+    match (checked, form) {
+        (Ok(config), Form::Json) => say(&config.to_json()),
+        (Ok(config), Form::Text) => {
+            for warning in &config.warnings {
+                let _ = writeln!(io::stderr(), "ccproxy: warning: {warning}");
+            }
+            say(&config.to_string());
+        }
+        (Err(problems), Form::Json) => {
+            say(&problems.to_json());
+            exit(EXIT_CONFIG);
+        }
+        (Err(problems), Form::Text) => fail(EXIT_CONFIG, &problems.to_string()),
+    }
 }
 
 /// Asks the running server and prints one line. Returns whether it is healthy.
@@ -121,7 +134,7 @@ fn upstreams(
 
 /// Calls `read` with the environment, and `.env` behind it.
 fn with_environment<T>(
-    read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, Problems>,
+    read: impl FnOnce(&Environment) -> Result<T, Problems>,
 ) -> Result<T, Problems> {
     let file = match std::fs::read_to_string(".env") {
         Ok(text) => {
@@ -130,12 +143,10 @@ fn with_environment<T>(
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(Problems(vec![format!(".env cannot be read: {e}")])),
     };
-    let env = |name: &str| {
-        std::env::var(name).ok().or_else(|| {
-            file.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-        })
-    };
-    read(&env)
+    // What is not UTF-8 is none of ours.
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    read(&Environment::new(own, file))
 }
 
 /// What the main thread waits for.
@@ -150,7 +161,19 @@ enum Event {
 
 /// Serves until a signal ends it; returns the exit code.
 fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
-    logging::start(config.log_level, config.log_format);
+    // A level that a file in this directory sets does not hide that the file does.
+    let of_file = matches!(config.log_level_source(), Source::Variable { line: Some(_), .. });
+    let level = config.log_level;
+    logging::start(
+        if of_file { level.max(log::LevelFilter::Info) } else { level },
+        config.log_format,
+    );
+    if let Some(announcement) = &config.dotenv {
+        log::info!("{announcement}");
+    }
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
     // Before anything listens, so that no signal is missed.
     let events = match events() {
         Ok(events) => events,
@@ -158,10 +181,15 @@ fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
     };
     hide_keys(&config);
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
+    let config_level = config.log_level_source();
     let door = match open(config, events.0) {
         Ok(door) => door,
         Err(problem) => return failed(&problem),
     };
+    if log::max_level() != level {
+        log::info!("from here on the log is at {level} ({})", config_level);
+        log::set_max_level(level);
+    }
     for event in &events.1 {
         match event {
             Event::End => break,
@@ -309,7 +337,14 @@ fn fail(code: i32, text: &str) -> ! {
     exit(code)
 }
 
+/// Writes what was asked for. A reader that has seen enough, as `head` has, is no failure; a full disk is.
 fn say(text: &str) {
-    // A closed stdout is no reason to panic.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let mut out = io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(e) = written.or_else(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(e),
+    }) {
+        fail(EXIT_START, &format!("ccproxy: the output could not be written: {e}"));
+    }
 }

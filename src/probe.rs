@@ -2,8 +2,8 @@
 //! ask with.
 //!
 //! It reads the server's own configuration, needs no key, no name lookup, no certificate, no writable
-//! disk, and pays no heed to proxies. Docker knows the exit codes 0 and 1 and reserves 2; people read the
-//! line.
+//! disk, and pays no heed to proxies. Docker knows the exit codes 0 and 1 and reserves 2, which only a
+//! wrong command line gets; people read the line.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

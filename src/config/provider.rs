@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::file::FileProvider;
+use super::reader::Reader;
 use super::settings::*;
-use super::{Reader, Secret, base_url};
+use super::{Network, Secret, base_url};
 use crate::http_proxy::{self, HttpProxy};
 use crate::openai::Dialect;
 use crate::provider::{Key, PROVIDERS, Provider};
+use crate::text;
+use crate::typo;
 
 /// A provider that is configured.
 #[derive(Debug)]
@@ -132,6 +135,55 @@ fn names() -> String {
     names.join(", ")
 }
 
+/// What to use in place of a name that no provider has.
+fn instead(name: &str) -> String {
+    let called = PROVIDERS.iter().filter_map(|row| {
+        let also = row.also.iter().filter(|also| name.starts_with(**also));
+        Some((also.map(|also| also.len()).max()?, row))
+    });
+    let called = called.max_by_key(|(length, _)| *length).map(|(_, row)| row);
+    let known = PROVIDERS.iter().map(|row| row.name);
+    match called.map(|row| row.name).or_else(|| typo::nearest(name, known)) {
+        Some(meant) => format!("did you mean {meant}? There are {}", names()),
+        None => format!("use one of {}", names()),
+    }
+}
+
+/// Texts that stand where a key was to be.
+fn is_placeholder(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["your-", "your_", "<", "…", "..."].iter().any(|begin| key.starts_with(begin))
+}
+
+/// Whether an address can only be reached over networks that others see.
+fn is_public(base_url: &str) -> bool {
+    const PRIVATE: &[&str] = &[
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1",
+        "fc00::/7",
+        "fe80::/10",
+    ];
+    const INSIDE: &[&str] =
+        &["localhost", "local", "internal", "lan", "home", "arpa", "svc", "test", "invalid"];
+    let host = http_proxy::host_of(base_url.split_once("://").map_or("", |(_, rest)| rest));
+    match host.parse() {
+        Ok(address) => {
+            !PRIVATE.iter().filter_map(|text| Network::parse(text)).any(|n| n.contains(address))
+        }
+        // A name without a dot is one of the local network, or of Docker's.
+        Err(_) => host
+            .trim_end_matches('.')
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| !INSIDE.contains(&&*last.to_ascii_lowercase())),
+    }
+}
+
 impl<'f> Reader<'_, 'f> {
     /// The providers that are asked for, in the order in which they are tried, and how many of them
     /// are tried without a route of their own.
@@ -141,7 +193,8 @@ impl<'f> Reader<'_, 'f> {
             if let Some(entry) = self.file_entry(i, entry) {
                 let prefix = entry.variable("");
                 if known.iter().any(|other| other.variable("") == prefix) {
-                    self.problem(format!("providers.{i}.name: {:?} is there twice", entry.name));
+                    let place = self.place(&format!("providers.{i}.name"));
+                    self.problem(format!("{place}: {:?} is there twice", entry.name));
                     continue;
                 }
                 known.push(entry);
@@ -159,10 +212,8 @@ impl<'f> Reader<'_, 'f> {
                     (None, Some(row)) => Entry { name, row, file: None, is_first: false },
                     (None, None) => {
                         if !entries.iter().any(|entry| entry.name == name) {
-                            self.problem(format!(
-                                "{by}: {name:?} is not a provider; use one of {}",
-                                names()
-                            ));
+                            let instead = instead(&name);
+                            self.problem(format!("{by}: {name:?} is not a provider; {instead}"));
                         }
                         continue;
                     }
@@ -185,9 +236,14 @@ impl<'f> Reader<'_, 'f> {
     fn file_entry(&mut self, i: usize, file: &'f FileProvider) -> Option<Entry<'f>> {
         let name = file.name.to_ascii_lowercase();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() && self.file.is_some_and(|(_, file)| !file.problems.is_empty()) {
+            // What is wrong has been told.
+            return None;
+        }
         if name.is_empty() || !name.chars().all(plain) {
+            let place = self.place(&format!("providers.{i}.name"));
             self.problem(format!(
-                "providers.{i}.name: {:?} is not a name; use letters, digits and -_.",
+                "{place}: {:?} is not a name; use letters, digits and -_.",
                 file.name
             ));
             return None;
@@ -196,10 +252,9 @@ impl<'f> Reader<'_, 'f> {
         let Some(row) = Provider::find(&kind) else {
             let field = if file.kind.is_some() { "type" } else { "name" };
             let hint = if file.kind.is_some() { "" } else { ", or add \"type\" with one" };
-            self.problem(format!(
-                "providers.{i}.{field}: {kind:?} is not a provider; use one of {}{hint}",
-                names()
-            ));
+            let place = self.place(&format!("providers.{i}.{field}"));
+            let instead = instead(&kind);
+            self.problem(format!("{place}: {kind:?} is not a provider; {instead}{hint}"));
             return None;
         };
         // Its key would be somebody else's.
@@ -218,8 +273,9 @@ impl<'f> Reader<'_, 'f> {
             None => None,
         };
         if let Some(other) = taken {
+            let place = self.place(&format!("providers.{i}.name"));
             self.problem(format!(
-                "providers.{i}.name: {name:?} would read {own}, which is for {other}; use another name"
+                "{place}: {name:?} would read {own}, which is for {other}; use another name"
             ));
             return None;
         }
@@ -244,12 +300,10 @@ impl<'f> Reader<'_, 'f> {
             })
             .collect();
         match &found[..] {
-            [] => self.problem(format!(
-                "no provider: set PROVIDER (or --provider) to one of {}; \
-                 or only a provider's key, such as GROQ_API_KEY; \
-                 `--provider echo` needs no key and answers from inside ccproxy",
-                names()
-            )),
+            [] => {
+                let problem = self.no_provider();
+                self.problem(problem);
+            }
             [one] => return Some(one.clone()),
             several => {
                 let names: Vec<&str> = several.iter().map(|entry| &*entry.name).collect();
@@ -262,6 +316,34 @@ impl<'f> Reader<'_, 'f> {
             }
         }
         None
+    }
+
+    /// What to do where nothing is set: the shortest ways first, the list last.
+    fn no_provider(&self) -> String {
+        let mut told = "no provider: nothing names one, and no provider's key is set".to_owned();
+        if let Some((file, _)) = self.file {
+            told.push_str(&format!(" ({file} has no \"providers\" either)"));
+        }
+        told.push_str(
+            "\n  without a key:  ccproxy --provider echo   (it answers from inside ccproxy)\
+             \n  with a key:     GROQ_API_KEY=… ccproxy    (the provider is the one whose key is set)",
+        );
+        if let Some(nearly) = self.nearly_a_key() {
+            told.push_str(&format!("\n  {nearly}"));
+        }
+        for row in PROVIDERS.iter().filter(|row| !row.by_key) {
+            if let Some(name) = row.key_vars.iter().find(|name| self.variable(name).is_some()) {
+                told.push_str(&format!(
+                    "\n  {} is set, but chooses no provider, since clients of ccproxy have it too;\
+                     \n  PROVIDER={} forwards to {} with it",
+                    self.env.label(name),
+                    row.name,
+                    row.base_url
+                ));
+            }
+        }
+        let list = text::wrap(&names(), 72).join("\n    ");
+        told + "\n  PROVIDER (or --provider) names one of\n    " + &list
     }
 
     /// Reads the settings of a provider.
@@ -284,12 +366,15 @@ impl<'f> Reader<'_, 'f> {
             native_url,
             first_byte_timeout: self.seconds(&TIMEOUT, 300),
             headers: self.headers(&entry),
-            http_proxy: self.http_proxy(&base_url),
+            http_proxy: self.http_proxy(&base_url).inspect(|proxy| {
+                self.note(&HTTP_PROXY, "", self.source(proxy.variable.to_owned()));
+            }),
             native_http_proxy,
             name: entry.name,
             row,
             base_url,
         };
+        self.look_at_keys(&config);
         self.entry = None;
         config
     }
@@ -297,11 +382,18 @@ impl<'f> Reader<'_, 'f> {
     fn keys(&mut self, entry: &Entry<'_>) -> Vec<Secret> {
         let variables = key_variables(&entry.name, entry.row);
         let before = self.problems.len();
-        let found = variables.iter().find_map(|name| Some((name.clone(), self.variable(name)?)));
+        let found = variables.iter().find_map(|name| Some((name, self.variable(name)?)));
         let listed: Vec<(String, String)> = match (found, entry.file) {
-            (Some(found), _) => vec![found],
+            (Some((name, value)), _) => {
+                self.note(&API_KEY, "", self.source(name.clone()));
+                vec![(self.env.label(name), value)]
+            }
             (None, Some((i, file))) => {
-                let place = format!("providers.{i}.api_key");
+                let path = format!("providers.{i}.api_key");
+                let place = self.place(&path);
+                if file.api_key.is_some() {
+                    self.note(&API_KEY, "", self.file_source(path));
+                }
                 let keys = file.api_key.iter().flat_map(|keys| keys.all());
                 let keys: Vec<_> = keys.filter_map(|key| self.expand(&place, key)).collect();
                 keys.into_iter().map(|key| (place.clone(), key)).collect()
@@ -311,13 +403,19 @@ impl<'f> Reader<'_, 'f> {
         let mut secrets = Vec::new();
         for (name, value) in &listed {
             for key in value.split(',').map(str::trim).filter(|key| !key.is_empty()) {
-                if key.bytes().all(|b| b.is_ascii_graphic()) {
-                    secrets.push(Secret::new(key));
+                let fault = if !key.bytes().all(|b| b.is_ascii_graphic()) && !is_placeholder(key) {
+                    "a key is visible ASCII without spaces; this one is not"
+                } else if key.starts_with('$') {
+                    "it begins with $: a variable was to stand there, and nothing has put it in"
+                } else if key.starts_with(['"', '\'']) {
+                    "it begins with a quote, which is no part of a key (docker --env-file keeps quotes)"
+                } else if is_placeholder(key) {
+                    "it only stands for a key; put your own there"
                 } else {
-                    self.problem(format!(
-                        "{name}: a key is visible ASCII without spaces; this one is not"
-                    ));
-                }
+                    secrets.push(Secret::new(key));
+                    continue;
+                };
+                self.problem(format!("{name}: {fault}"));
             }
         }
         // What is wrong has been told.
@@ -332,6 +430,34 @@ impl<'f> Reader<'_, 'f> {
             ));
         }
         secrets
+    }
+
+    /// Warns of keys that are another service's, and of those that everybody on the way can read.
+    fn look_at_keys(&mut self, config: &ProviderConfig) {
+        let begins = |row: &Provider, key: &Secret| {
+            row.key_prefixes.iter().any(|prefix| key.expose().starts_with(prefix))
+        };
+        let is_own_address = !config.base_url.is_empty() && config.base_url == config.row.base_url;
+        for key in config.keys.iter().filter(|key| is_own_address && !begins(config.row, key)) {
+            if let Some(other) = PROVIDERS.iter().find(|row| begins(row, key)) {
+                self.warn(format!(
+                    "{} begins like a key of {}, and goes to {}",
+                    config.key_variables(),
+                    other.name,
+                    config.base_url
+                ));
+            }
+        }
+        let sends_secrets = !config.keys.is_empty() || !config.headers.is_empty();
+        let clear = [Some(&config.base_url), config.native_url.as_ref()];
+        let clear =
+            clear.into_iter().flatten().find(|url| url.starts_with("http://") && is_public(url));
+        if let Some(url) = clear.filter(|_| sends_secrets) {
+            self.warn(format!(
+                "the key and the messages of {} go over the network in clear text: {url} is http://",
+                config.name
+            ));
+        }
     }
 
     fn base_url(&mut self, entry: &Entry<'_>) -> String {
@@ -435,12 +561,12 @@ impl<'f> Reader<'_, 'f> {
         let mut headers = Vec::new();
         for (header, variable) in entry.row.headers {
             if let Some(value) = self.variable(variable) {
-                headers.push((variable.to_string(), (*header).to_owned(), value));
+                headers.push((self.env.label(variable), (*header).to_owned(), value));
             }
         }
         if let Some((i, file)) = entry.file {
             for (header, value) in &file.headers {
-                let place = format!("providers.{i}.headers.{header}");
+                let place = self.place(&format!("providers.{i}.headers.{header}"));
                 let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
                 let is_own = OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(header));
                 if header.is_empty() || !header.bytes().all(is_token) {
@@ -466,7 +592,13 @@ impl<'f> Reader<'_, 'f> {
     }
 
     fn http_proxy(&mut self, url: &str) -> Option<HttpProxy> {
-        http_proxy::choose(url, self.env).unwrap_or_else(|problem| {
+        let env = self.env;
+        http_proxy::choose(url, &|name| env.get(name)).unwrap_or_else(|problem| {
+            // It begins with the variable's name.
+            let problem = match problem.split_once(':') {
+                Some((name, reason)) => format!("{}:{reason}", env.label(name)),
+                None => problem,
+            };
             // The same variable leads to both addresses of a provider, and to other providers.
             if !self.problems.contains(&problem) {
                 self.problem(problem);
@@ -480,6 +612,7 @@ impl<'f> Reader<'_, 'f> {
         let Some(name) = value.strip_prefix('$') else { return Some(value.to_owned()) };
         let name = name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name);
         let found = self.variable(name);
+        self.named.insert(name.to_owned());
         if found.is_none() {
             // Anything else may be a key.
             let is_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';

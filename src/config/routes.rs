@@ -1,9 +1,10 @@
 //! The routes of a configuration file.
 
 use super::Reader;
-use super::file::{AliasEntry, File, OneOrMany};
+use super::file::{File, OneOrMany};
 use super::provider::ProviderConfig;
 use crate::route::{Alias, Hop, Known, Routes};
+use crate::typo;
 
 impl Reader<'_, '_> {
     /// The routes to `providers`, of which the first `by_default` are tried without a rule.
@@ -37,12 +38,10 @@ impl Reader<'_, '_> {
         routes.thinking = self.hops(&routes, "rules.thinking", &rules.thinking);
         routes.images = self.hops(&routes, "rules.images", &rules.images);
         routes.web_search = self.hops(&routes, "rules.web_search", &rules.web_search);
-        for (id, entry) in &file.aliases {
-            let (hops, display_name) = match entry {
-                AliasEntry::Hops(hops) => (hops, None),
-                AliasEntry::Named(named) => (&named.hops, named.display_name.clone()),
-            };
-            let place = format!("aliases.{id}");
+        for (id, alias) in &file.aliases {
+            let (hops, display_name) = (&alias.hops, alias.display_name.clone());
+            let path = format!("aliases.{id}");
+            let place = self.place(&path);
             if id.ends_with("[1m]") {
                 self.problem(format!(
                     "{place}: [1m] is Claude Code's mark and is taken off; name the alias without it"
@@ -51,23 +50,28 @@ impl Reader<'_, '_> {
             if hops.all().is_empty() {
                 self.problem(format!("{place}: it names no model, such as provider/model"));
             }
-            let hops = self.hops(&routes, &place, hops);
+            let hops = self.hops(&routes, &path, hops);
             routes.aliases.push(Alias { id: id.clone(), display_name, hops });
         }
         routes
     }
 
-    fn hops(&mut self, routes: &Routes, place: &str, names: &OneOrMany) -> Vec<Hop> {
+    fn hops(&mut self, routes: &Routes, path: &str, names: &OneOrMany) -> Vec<Hop> {
         let mut hops = Vec::new();
         for name in names.all() {
             match routes.hop(name) {
                 Some(hop) => {
                     hops.push(Hop { provider: hop.provider, model: hop.model.map(str::to_owned) })
                 }
+                // What could not be read of the file is not there, and has been told.
+                None if self.file.is_some_and(|(_, file)| !file.problems.is_empty()) => {}
                 None => {
                     let known: Vec<&str> = routes.providers.iter().map(|p| &*p.name).collect();
+                    let provider = name.split(['/', ',']).next().unwrap_or_default();
+                    let hint = typo::hint(provider, known.iter().copied(), "");
+                    let place = self.place(path);
                     self.problem(format!(
-                        "{place}: {name:?} names no provider; use PROVIDER/MODEL with one of {}",
+                        "{place}: {name:?} names no provider; use PROVIDER/MODEL with one of {}{hint}",
                         known.join(", ")
                     ));
                 }

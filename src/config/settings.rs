@@ -3,12 +3,55 @@
 /// A setting: how it is named on the command line and in the environment, and what it means.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
+    /// Where `--help` shows it.
+    pub group: Group,
     /// The flag, without dashes; empty if there is none, as for keys, which `ps` would show.
     pub flag: &'static str,
     /// Variables, in the order they are asked. `<P>` is the provider's name in upper case.
     pub variables: &'static [&'static str],
     pub default: &'static str,
     pub doc: &'static str,
+}
+
+/// What settings have in common, in the order of `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What a newcomer needs.
+    First,
+    Provider,
+    Clients,
+    Log,
+    Limits,
+    Health,
+}
+
+impl Group {
+    pub const ALL: [Group; 6] =
+        [Group::First, Group::Provider, Group::Clients, Group::Log, Group::Limits, Group::Health];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::First => "To begin with",
+            Group::Provider => "The provider",
+            Group::Clients => "Who may call",
+            Group::Log => "The log",
+            Group::Limits => "Limits and times",
+            Group::Health => "Health",
+        }
+    }
+}
+
+impl Setting {
+    /// Whether each provider has its own.
+    pub fn is_providers(&self) -> bool {
+        self.variables.iter().any(|name| name.starts_with("<P>_"))
+    }
+
+    /// Whether its value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.variables.iter().any(|name| name.ends_with("API_KEY"))
+    }
 }
 
 /// Every setting, in the order `--help` and the README show them.
@@ -45,174 +88,211 @@ pub static SETTINGS: &[Setting] = &[
 ];
 
 pub(super) const PROVIDER: Setting = Setting {
+    group: Group::First,
     flag: "provider",
     variables: &["PROVIDER"],
     default: "the one whose key is set",
     doc: "the service that answers, or several in the order to try them, separated by commas",
 };
+/// The way to a provider, which `http_proxy` reads. It is shown, and is no setting of ccproxy's own.
+pub(super) const HTTP_PROXY: Setting = Setting {
+    group: Group::Provider,
+    flag: "",
+    variables: &["<P>_HTTP_PROXY"],
+    default: "",
+    doc: "",
+};
 pub(super) const CONFIG: Setting = Setting {
+    group: Group::Provider,
     flag: "config",
     variables: &["CCPROXY_CONFIG"],
     default: "",
     doc: "JSON file with several providers and routes to them",
 };
 pub(super) const API_KEY: Setting = Setting {
+    group: Group::First,
     flag: "",
     variables: &["<P>_API_KEY"],
     default: "",
     doc: "the provider's key, or several separated by commas (gemini: also GOOGLE_API_KEY)",
 };
 pub(super) const BASE_URL: Setting = Setting {
+    group: Group::Provider,
     flag: "base-url",
     variables: &["<P>_BASE_URL"],
     default: "the provider's",
     doc: "where its API is, with or without /v1; required for custom",
 };
 pub(super) const MODEL: Setting = Setting {
+    group: Group::First,
     flag: "model",
     variables: &["<P>_MODEL"],
     default: "the provider's",
     doc: "the model that answers for Claude's names; other names are passed on",
 };
 pub(super) const MAX_TOKENS: Setting = Setting {
+    group: Group::Provider,
     flag: "max-tokens",
     variables: &["<P>_MAX_TOKENS"],
     default: "the provider's",
     doc: "the most output tokens to ask for; 0 asks for what the client wants",
 };
 pub(super) const IMAGES: Setting = Setting {
+    group: Group::Provider,
     flag: "images",
     variables: &["<P>_IMAGES"],
     default: "the provider's",
     doc: "on: the model is shown pictures; off: it gets a note instead",
 };
 pub(super) const API: Setting = Setting {
+    group: Group::Provider,
     flag: "api",
     variables: &["<P>_API"],
     default: "auto",
     doc: "which of OpenAI's APIs is spoken: chat, responses, or auto for the one that the model needs",
 };
 pub(super) const NATIVE: Setting = Setting {
+    group: Group::Provider,
     flag: "native",
     variables: &["<P>_NATIVE"],
     default: "auto",
     doc: "whether the provider's own Messages API is used: on, off, or auto where it is known to be good",
 };
 pub(super) const NATIVE_URL: Setting = Setting {
+    group: Group::Provider,
     flag: "native-url",
     variables: &["<P>_NATIVE_URL"],
     default: "the provider's",
     doc: "where its Messages API is, without /v1/messages",
 };
 pub(super) const TIMEOUT: Setting = Setting {
+    group: Group::Provider,
     flag: "first-byte-timeout",
     variables: &["<P>_TIMEOUT", "CCPROXY_FIRST_BYTE_TIMEOUT"],
     default: "300",
     doc: "seconds the provider may take to begin its answer",
 };
 pub(super) const HOST: Setting = Setting {
+    group: Group::Clients,
     flag: "host",
     variables: &["SERVER_HOST"],
     default: "localhost; :: in a container",
     doc: "address to listen on; localhost is both loopbacks, :: every address",
 };
 pub(super) const PORT: Setting = Setting {
+    group: Group::First,
     flag: "port",
     variables: &["SERVER_PORT", "PORT"],
     default: "3456",
     doc: "port to listen on; 0 lets the system choose",
 };
 pub(super) const CLIENT_KEYS: Setting = Setting {
+    group: Group::First,
     flag: "",
     variables: &["CCPROXY_API_KEY"],
     default: "",
     doc: "keys that clients must send, separated by commas; empty lets everybody in",
 };
 pub(super) const CORS_ALLOWED_ORIGINS: Setting = Setting {
+    group: Group::Clients,
     flag: "cors-allowed-origins",
     variables: &["CORS_ALLOWED_ORIGINS"],
     default: "",
     doc: "origins of web pages that may call the API, separated by commas, or *",
 };
 pub(super) const RATE_LIMIT: Setting = Setting {
+    group: Group::Clients,
     flag: "rate-limit",
     variables: &["CCPROXY_RATE_LIMIT"],
     default: "",
     doc: "messages a minute for each client key, or each address where there are no keys; more get 429",
 };
 pub(super) const TRUSTED_PROXIES: Setting = Setting {
+    group: Group::Clients,
     flag: "trusted-proxies",
     variables: &["CCPROXY_TRUSTED_PROXIES"],
     default: "",
     doc: "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas",
 };
 pub(super) const LOG_LEVEL: Setting = Setting {
+    group: Group::Log,
     flag: "log-level",
     variables: &["LOG_LEVEL"],
     default: "info",
     doc: "off, error, warn, info or debug",
 };
 pub(super) const LOG_FORMAT: Setting = Setting {
+    group: Group::Log,
     flag: "log-format",
     variables: &["LOG_FORMAT"],
     default: "text on a terminal, else json",
     doc: "text or json",
 };
 pub(super) const MAX_IN_FLIGHT: Setting = Setting {
+    group: Group::Limits,
     flag: "max-in-flight",
     variables: &["CCPROXY_MAX_IN_FLIGHT"],
     default: "up to 1024, by memory, descriptors and threads",
     doc: "messages answered at once; more get 529",
 };
 pub(super) const BODY_LIMIT: Setting = Setting {
+    group: Group::Limits,
     flag: "body-limit",
     variables: &["CCPROXY_BODY_LIMIT"],
     default: "33554432",
     doc: "bytes a request's body may have",
 };
 pub(super) const CONNECT_TIMEOUT: Setting = Setting {
+    group: Group::Provider,
     flag: "connect-timeout",
     variables: &["CCPROXY_CONNECT_TIMEOUT"],
     default: "5",
     doc: "seconds for name, TCP, proxy and TLS of a connection to the provider",
 };
 pub(super) const IDLE_TIMEOUT: Setting = Setting {
+    group: Group::Provider,
     flag: "idle-timeout",
     variables: &["CCPROXY_IDLE_TIMEOUT"],
     default: "120",
     doc: "seconds the provider may be silent within its answer",
 };
 pub(super) const DRAIN_DELAY: Setting = Setting {
+    group: Group::Limits,
     flag: "drain-delay",
     variables: &["CCPROXY_DRAIN_DELAY"],
     default: "0",
     doc: "seconds that new messages are still taken after SIGTERM, while health says 503",
 };
 pub(super) const SHUTDOWN_TIMEOUT: Setting = Setting {
+    group: Group::Limits,
     flag: "shutdown-timeout",
     variables: &["CCPROXY_SHUTDOWN_TIMEOUT"],
     default: "8",
     doc: "seconds that answers in progress may take to end after SIGTERM",
 };
 pub(super) const CERTIFICATES: Setting = Setting {
+    group: Group::Provider,
     flag: "",
     variables: &["SSL_CERT_FILE"],
     default: "the built-in ones",
     doc: "PEM file of the certificate authorities to trust instead",
 };
 pub(super) const PROVIDER_PROBE: Setting = Setting {
+    group: Group::Health,
     flag: "provider-probe",
     variables: &["CCPROXY_PROVIDER_PROBE"],
     default: "off",
     doc: "every minute or so, whether the provider is there: connect (a connection, no request) or models (its list of models); never a completion",
 };
 pub(super) const HEALTHCHECK_URL: Setting = Setting {
+    group: Group::Health,
     flag: "",
     variables: &["CCPROXY_HEALTHCHECK_URL"],
     default: "the server's own /health",
     doc: "what --healthcheck asks: live, ready, a path, or a URL with an IP address",
 };
 pub(super) const HEALTHCHECK_TIMEOUT: Setting = Setting {
+    group: Group::Health,
     flag: "healthcheck-timeout",
     variables: &["CCPROXY_HEALTHCHECK_TIMEOUT"],
     default: "3",

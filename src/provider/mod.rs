@@ -16,6 +16,12 @@ pub struct Provider {
     pub name: &'static str,
     /// The prefix of its variables where that is another.
     pub prefix: &'static str,
+    /// What else people call it: its company, its models.
+    pub also: &'static [&'static str],
+    /// How its keys begin, where no other service's do.
+    pub key_prefixes: &'static [&'static str],
+    /// Whether other programs have variables that begin like those of its settings.
+    pub shares_prefix: bool,
     /// Whether its key alone chooses it.
     pub by_key: bool,
     pub base_url: &'static str,
@@ -229,6 +235,9 @@ impl Provider {
     pub const COMPATIBLE: Provider = Provider {
         name: "",
         prefix: "",
+        also: &[],
+        key_prefixes: &[],
+        shares_prefix: false,
         by_key: true,
         base_url: "",
         base_path: "/v1",

@@ -85,6 +85,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/musistudio/llms/pull/64
     Provider {
         name: "groq",
+        key_prefixes: &["gsk_"],
         base_url: "https://api.groq.com/openai/v1",
         key_vars: &["GROQ_API_KEY"],
         // The one large production model on 2026-11-28, 131,072 tokens in and 65,536 out:
@@ -108,6 +109,9 @@ pub static PROVIDERS: &[Provider] = &[
     // https://platform.openai.com/docs/api-reference/chat/create
     Provider {
         name: "openai",
+        also: &["chatgpt", "gpt", "open-ai"],
+        key_prefixes: &["sk-proj-", "sk-svcacct-"],
+        shares_prefix: true,
         base_url: "https://api.openai.com/v1",
         key_vars: &["OPENAI_API_KEY"],
         // What OpenAI names in place of gpt-5 and o3; 922,000 tokens in, 128,000 out (2026-11-28):
@@ -134,6 +138,8 @@ pub static PROVIDERS: &[Provider] = &[
     // there: https://openrouter.ai/docs/api/reference/parameters
     Provider {
         name: "openrouter",
+        also: &["open-router"],
+        key_prefixes: &["sk-or-"],
         base_url: "https://openrouter.ai/api/v1",
         key_vars: &["OPENROUTER_API_KEY"],
         // A window of a million tokens, 131,072 out (2026-11-28): https://openrouter.ai/z-ai/glm-5.3
@@ -159,6 +165,8 @@ pub static PROVIDERS: &[Provider] = &[
     // https://docs.x.ai/docs/api-reference
     Provider {
         name: "xai",
+        also: &["grok", "x.ai", "x-ai"],
+        key_prefixes: &["xai-"],
         base_url: "https://api.x.ai/v1",
         key_vars: &["XAI_API_KEY"],
         // 500,000 tokens in; everything older than 4.20 is off (2026-11-28):
@@ -194,6 +202,9 @@ pub static PROVIDERS: &[Provider] = &[
     // https://ai.google.dev/gemini-api/docs/openai
     Provider {
         name: "gemini",
+        also: &["google", "vertex"],
+        key_prefixes: &["AIza"],
+        shares_prefix: true,
         base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
         key_vars: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         // A million tokens in, 65,536 out, also on the free tier (2026-11-28):
@@ -263,6 +274,8 @@ pub static PROVIDERS: &[Provider] = &[
     // `additionalProperties: false`.
     Provider {
         name: "mistral",
+        also: &["mistralai", "codestral"],
+        shares_prefix: true,
         base_url: "https://api.mistral.ai/v1",
         key_vars: &["MISTRAL_API_KEY"],
         // 262,144 tokens in and out (2026-11-28): https://docs.mistral.ai/inference/conversations/reasoning
@@ -297,6 +310,8 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/ollama/ollama/blob/main/openai/openai.go
     Provider {
         name: "ollama",
+        also: &["llama"],
+        shares_prefix: true,
         base_url: "http://localhost:11434/v1",
         key_vars: &["OLLAMA_API_KEY"],
         key: Key::Optional,
@@ -354,6 +369,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/huggingface/huggingface.js/pull/2268
     Provider {
         name: "cerebras",
+        key_prefixes: &["csk-"],
         base_url: "https://api.cerebras.ai/v1",
         key_vars: &["CEREBRAS_API_KEY"],
         // 40,960 tokens out: https://inference-docs.cerebras.ai/capabilities/reasoning
@@ -374,6 +390,8 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/togethercomputer/skills/tree/main/skills/together-ai/references/chat-completions
     Provider {
         name: "together",
+        also: &["togetherai", "together.ai"],
+        key_prefixes: &["tgp_"],
         base_url: "https://api.together.xyz/v1",
         key_vars: &["TOGETHER_API_KEY"],
         // A million tokens in; it always thinks (2026-11-28): https://docs.together.ai/docs/glm-5.3-quickstart
@@ -402,6 +420,8 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/fw-ai-external/python-sdk/blob/main/src/fireworks/types/chat/completion_create_params.py
     Provider {
         name: "fireworks",
+        also: &["fireworks.ai"],
+        key_prefixes: &["fw_"],
         base_url: "https://api.fireworks.ai/inference/v1",
         key_vars: &["FIREWORKS_API_KEY"],
         // A million tokens in, 131,072 out (2026-11-28): https://github.com/sst/models.dev/pull/5763
@@ -442,6 +462,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://docs.z.ai/api-reference/llm/chat-completion
     Provider {
         name: "zai",
+        also: &["z.ai", "glm", "zhipu", "bigmodel"],
         base_url: "https://api.z.ai/api/paas/v4",
         base_path: "/api/paas/v4",
         key_vars: &["ZAI_API_KEY"],
@@ -476,6 +497,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://platform.kimi.ai/docs/api/chat; unknown fields are ignored.
     Provider {
         name: "moonshot",
+        also: &["kimi"],
         base_url: "https://api.moonshot.ai/v1",
         key_vars: &["MOONSHOT_API_KEY"],
         model: "kimi-k3",
@@ -516,6 +538,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions
     Provider {
         name: "dashscope",
+        also: &["qwen", "alibaba"],
         base_url: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_vars: &["DASHSCOPE_API_KEY"],
         // A million tokens in (2026-11-28): https://help.aliyun.com/en/model-studio/qwen4-max
@@ -546,6 +569,8 @@ pub static PROVIDERS: &[Provider] = &[
     // name of a deployment, so rules by model hold where that is the model's.
     Provider {
         name: "azure",
+        also: &["azure-openai", "foundry"],
+        shares_prefix: true,
         base_path: "/openai/v1",
         example_url: "https://RESOURCE.openai.azure.com/openai/v1",
         key_vars: &["AZURE_API_KEY", "AZURE_OPENAI_API_KEY"],
@@ -564,6 +589,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://docs.vllm.ai/en/stable/serving/openai_compatible_server/
     Provider {
         name: "vllm",
+        shares_prefix: true,
         base_url: "http://localhost:8000/v1",
         key_vars: &["VLLM_API_KEY"],
         key: Key::Optional,
@@ -580,6 +606,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
     Provider {
         name: "llamacpp",
+        also: &["llama.cpp", "llama-server"],
         base_url: "http://localhost:8080/v1",
         key_vars: &["LLAMACPP_API_KEY"],
         key: Key::Optional,
@@ -600,6 +627,7 @@ pub static PROVIDERS: &[Provider] = &[
     // https://lmstudio.ai/docs/developer/openai-compat/chat-completions
     Provider {
         name: "lmstudio",
+        also: &["lm-studio"],
         base_url: "http://localhost:1234/v1",
         key_vars: &["LMSTUDIO_API_KEY"],
         key: Key::Optional,
@@ -616,6 +644,8 @@ pub static PROVIDERS: &[Provider] = &[
     // those by which clients find ccproxy itself.
     Provider {
         name: "anthropic",
+        also: &["claude"],
+        key_prefixes: &["sk-ant-"],
         prefix: "ANTHROPIC_UPSTREAM",
         by_key: false,
         base_url: "https://api.anthropic.com/v1",

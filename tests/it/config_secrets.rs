@@ -9,11 +9,13 @@ const PLANTED: &str = "planted-5up3r-secret";
 
 /// The configuration for these variables, and the text of a file.
 fn config(env: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
-    let variable = |name: &str| {
-        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-    };
-    Config::new(&[], &variable, "localhost", file.map(|text| ("ccproxy.json", text)))
-        .map_err(|problems| problems.to_string())
+    Config::new(
+        &[],
+        &env.iter().copied().collect(),
+        "localhost",
+        file.map(|text| ("ccproxy.json", text)),
+    )
+    .map_err(|problems| problems.to_string())
 }
 
 #[test]

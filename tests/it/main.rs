@@ -4,6 +4,8 @@ mod carry;
 mod cli;
 mod config;
 mod config_secrets;
+mod config_shown;
+mod config_typos;
 mod docs;
 mod door_access;
 mod door_bodies;

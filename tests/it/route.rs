@@ -1,6 +1,6 @@
 //! Where messages go: names, rules, tiers and aliases.
 
-use ccproxy::config::Config;
+use ccproxy::config::{Config, Environment};
 use ccproxy::route::{Asked, Known, Routes};
 
 /// `provider/model` of every hop, and what decided; the providers' own model is `-`.
@@ -19,8 +19,8 @@ fn show(routes: &Routes, requested: &str, asked: Asked) -> String {
 
 /// The routes of a configuration file.
 fn routes(file: &str) -> Routes {
-    let env = |_: &str| None;
-    let config = Config::new(&[], &env, "localhost", Some(("ccproxy.json", file)));
+    let config =
+        Config::new(&[], &Environment::default(), "localhost", Some(("ccproxy.json", file)));
     config.expect("a configuration").routes
 }
 

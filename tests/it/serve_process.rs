@@ -113,7 +113,7 @@ fn help_and_version() {
     {
         assert!(help.stdout.contains(word), "{word}");
     }
-    for argument in ["--version", "-V", "version"] {
+    for argument in ["--version", "-V", "-v", "version"] {
         let version = Setup::empty().arguments(&[argument]).run();
         let line = format!("ccproxy {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!((version.code, version.stdout), (Some(0), line), "{argument}");
@@ -127,8 +127,9 @@ fn wrong_arguments_are_told_and_end_with_2() {
         assert_eq!((code, &*stdout), (Some(2), ""), "{arguments:?}");
         assert!(stderr.contains(said), "{stderr}");
     };
-    check(&["--prot", "80"], "\"--prot\" is not an option; --help lists them");
-    check(&["serve"], "\"serve\" is not an option");
+    check(&["--prot", "80"], "\"--prot\" is not an option; did you mean --port?");
+    check(&["serve"], "\"serve\" is not a command");
+    check(&["--healthcheck=nope"], "--healthcheck: \"nope\" is not live, ready, a path");
     check(&["--port"], "--port needs a value");
     check(&["--provider", "echo", "--port=x"], "--port: \"x\" is not a port number (0-65535)");
     check(&["--provider", "nobody"], "\"nobody\" is not a provider");
@@ -143,7 +144,7 @@ fn all_problems_are_told_at_once() {
         .run();
     assert_eq!(run.code, Some(2));
     for said in [
-        "no provider: set PROVIDER",
+        "no provider: nothing names one",
         "SERVER_PORT: \"99999\"",
         "LOG_LEVEL: \"loud\"",
         "CCPROXY_IDLE_TIMEOUT: \"soon\"",

@@ -1,0 +1,331 @@
+//! Reads settings one by one: from a flag, a variable or the file, and notes what is wrong with them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::environment::Environment;
+use super::file::File;
+use super::provider::Entry;
+use super::settings::*;
+use super::shown::{Given, Source};
+use super::{Host, LogFormat, Network, ProviderProbe, Secret, network, unknown, value};
+
+pub(super) struct Reader<'a, 'f> {
+    flags: &'a [(&'static str, String)],
+    pub env: &'a Environment,
+    /// The configuration file and its path.
+    pub file: Option<(&'f str, &'f File)>,
+    /// The provider whose settings are being read.
+    pub entry: Option<Entry<'f>>,
+    /// Variables that the file names.
+    pub named: BTreeSet<String>,
+    pub problems: Vec<String>,
+    pub warnings: Vec<String>,
+    /// What was set, for who wants to see it.
+    pub given: RefCell<Vec<Given>>,
+}
+
+impl<'a, 'f> Reader<'a, 'f> {
+    pub fn new(flags: &'a [(&'static str, String)], env: &'a Environment) -> Reader<'a, 'f> {
+        Reader {
+            flags,
+            env,
+            file: None,
+            entry: None,
+            named: BTreeSet::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            given: RefCell::default(),
+        }
+    }
+
+    /// The value of a setting and what messages call the place that it is from. An empty variable counts
+    /// as not set.
+    pub fn get(&self, setting: &Setting) -> Option<(String, String)> {
+        let (value, source) = self.find(setting)?;
+        let name = match &source {
+            Source::Default => String::new(),
+            Source::Flag(flag) => flag.clone(),
+            Source::Variable { name, .. } => self.env.label(name),
+            Source::File { path, .. } => self.place(path),
+        };
+        self.note(setting, &value, source);
+        Some((name, value))
+    }
+
+    /// Remembers what was set.
+    pub fn note(&self, setting: &Setting, value: &str, source: Source) {
+        let provider = setting.is_providers().then_some(self.entry.as_ref()).flatten();
+        let given = Given {
+            provider: provider.map(|entry| entry.name.clone()),
+            setting: setting.variables[0],
+            value: if setting.is_secret() { String::new() } else { value.to_owned() },
+            source,
+        };
+        let mut all = self.given.borrow_mut();
+        all.retain(|old| (&old.provider, old.setting) != (&given.provider, given.setting));
+        all.push(given);
+    }
+
+    pub fn find(&self, setting: &Setting) -> Option<(String, Source)> {
+        let flag = self.flags.iter().rev().find(|(flag, _)| *flag == setting.flag);
+        let has_flag = self.entry.as_ref().is_none_or(|entry| entry.is_first);
+        if let Some((flag, value)) = flag.filter(|_| has_flag) {
+            return Some((value.clone(), Source::Flag(format!("--{flag}"))));
+        }
+        let set = |name: String| self.variable(&name).map(|value| (value, self.source(name)));
+        let own = setting
+            .variables
+            .iter()
+            .find_map(|name| set(self.entry.as_ref()?.variable(name.strip_prefix("<P>_")?)));
+        let of_file = || {
+            let (i, file) = self.entry.as_ref()?.file?;
+            let path = format!("providers.{i}.{}", setting.flag.replace('-', "_"));
+            Some((file.field(setting.flag)?, self.file_source(path)))
+        };
+        let general = || {
+            let mut names = setting.variables.iter().filter(|name| !name.starts_with("<P>_"));
+            names.find_map(|name| {
+                // Kubernetes names a Service called "server" by the variable of the port.
+                set((*name).to_owned())
+                    .filter(|(value, _)| setting.flag != PORT.flag || !unknown::is_link(value))
+            })
+        };
+        // What is said of one provider comes before what is said of all.
+        own.or_else(of_file).or_else(general)
+    }
+
+    pub fn source(&self, name: String) -> Source {
+        Source::Variable { line: self.env.line(&name), name }
+    }
+
+    pub fn file_source(&self, path: String) -> Source {
+        Source::File { file: self.file.map_or("", |(file, _)| file).to_owned(), path }
+    }
+
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name)
+    }
+
+    /// What messages call a place in the file: `ccproxy.json: line 3, column 5: providers.0.model`.
+    pub fn place(&self, path: &str) -> String {
+        match self.file {
+            Some((name, file)) => format!("{name}: {}", file.place(path)),
+            None => path.to_owned(),
+        }
+    }
+
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// The last one counts, as with other programs; whoever adds an option to a command should know.
+    pub fn repeated_flags(&mut self) {
+        for (i, (flag, value)) in self.flags.iter().enumerate() {
+            let earlier = self.flags[..i].iter().rev().find(|(other, _)| other == flag);
+            if let Some((_, before)) = earlier.filter(|(_, before)| before != value) {
+                self.warn(format!(
+                    "--{flag} is given twice: {value:?} counts, {before:?} does not"
+                ));
+            }
+        }
+    }
+
+    pub fn host(&mut self, default: &str) -> Host {
+        let (name, value) =
+            self.get(&HOST).unwrap_or_else(|| ("SERVER_HOST".to_owned(), default.to_owned()));
+        let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(&value);
+        if bare.eq_ignore_ascii_case("localhost") {
+            return Host::Localhost;
+        }
+        match bare.parse() {
+            Ok(address) => Host::Address(address),
+            Err(_) => {
+                self.problem(format!(
+                    "{name}: {value:?} is not an address to listen on; use localhost, ::, 0.0.0.0 or another IP address"
+                ));
+                Host::Localhost
+            }
+        }
+    }
+
+    pub fn port(&mut self) -> u16 {
+        for name in PORT.variables {
+            if self.variable(name).is_some_and(|value| unknown::is_link(&value)) {
+                let name = self.env.label(name);
+                self.warn(format!(
+                    "{name} is ignored: it holds the address of another service, not a port"
+                ));
+            }
+        }
+        let port = self.number(&PORT, 3456, 0, u64::from(u16::MAX), "a port number");
+        u16::try_from(port).expect("number() keeps the range")
+    }
+
+    pub fn number(
+        &mut self,
+        setting: &Setting,
+        default: u64,
+        min: u64,
+        max: u64,
+        what: &str,
+    ) -> u64 {
+        let Some((name, value)) = self.get(setting) else { return default };
+        match value::whole(&value) {
+            Some(number) if (min..=max).contains(&number) => number,
+            _ => {
+                let range =
+                    if max == u64::MAX { format!("from {min}") } else { format!("{min}-{max}") };
+                self.problem(format!("{name}: {value:?} is not {what} ({range})"));
+                default
+            }
+        }
+    }
+
+    /// A number of bytes, with or without a unit.
+    pub fn bytes(&mut self, setting: &Setting, default: usize, min: usize, max: usize) -> usize {
+        let Some((name, value)) = self.get(setting) else { return default };
+        match value::bytes(&value).and_then(|bytes| usize::try_from(bytes).ok()) {
+            Some(bytes) if (min..=max).contains(&bytes) => bytes,
+            _ => {
+                self.problem(format!(
+                    "{name}: {value:?} is not a number of bytes such as 33554432, 32M or 32MB ({min}-{max})"
+                ));
+                default
+            }
+        }
+    }
+
+    /// A number of messages that may be left open.
+    pub fn optional(&mut self, setting: &Setting, max: u64) -> Option<u64> {
+        self.get(setting)?;
+        Some(self.number(setting, max, 1, max, "a number of messages"))
+    }
+
+    pub fn networks(&mut self, setting: &Setting) -> Vec<Network> {
+        let Some((name, value)) = self.get(setting) else { return Vec::new() };
+        let mut networks = Vec::new();
+        for entry in value.split([',', ' ']).filter(|entry| !entry.is_empty()) {
+            match Network::parse(entry) {
+                Some(network) => networks.push(network),
+                None => self.problem(format!(
+                    "{name}: {entry:?} is neither an address nor a network such as 10.0.0.0/8"
+                )),
+            }
+        }
+        networks
+    }
+
+    /// A time that may be zero, which is its default.
+    pub fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
+        self.time(setting, Duration::ZERO, true)
+    }
+
+    pub fn seconds(&mut self, setting: &Setting, default: u64) -> Duration {
+        self.time(setting, Duration::from_secs(default), false)
+    }
+
+    fn time(&mut self, setting: &Setting, default: Duration, may_be_none: bool) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(86_400);
+        let Some((name, value)) = self.get(setting) else { return default };
+        match value::duration(&value) {
+            Some(time) if time <= LONGEST && (may_be_none || !time.is_zero()) => time,
+            _ => {
+                let least = if may_be_none { "from 0" } else { "more than 0" };
+                self.problem(format!(
+                    "{name}: {value:?} is not a number of seconds such as 30, 30s, 500ms or 5m \
+                     ({least}, up to 86400)"
+                ));
+                default
+            }
+        }
+    }
+
+    pub fn switch(&mut self, setting: &Setting, default: bool) -> bool {
+        let Some((name, value)) = self.get(setting) else { return default };
+        match &*value.to_ascii_lowercase() {
+            "on" | "true" | "1" | "yes" => true,
+            "off" | "false" | "0" | "no" => false,
+            _ => {
+                self.problem(format!("{name}: {value:?} is neither on nor off"));
+                default
+            }
+        }
+    }
+
+    /// The parts of a value that commas separate.
+    pub fn list(&self, setting: &Setting) -> Option<(String, Vec<String>)> {
+        let (name, value) = self.get(setting)?;
+        let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Some((name, items.map(str::to_owned).collect()))
+    }
+
+    /// The keys that clients must send, which may have every character that a header can carry.
+    pub fn client_keys(&mut self) -> Vec<Secret> {
+        let Some((name, keys)) = self.list(&CLIENT_KEYS) else { return Vec::new() };
+        if keys.is_empty() {
+            self.problem(format!("{name}: it holds commas and no key"));
+        }
+        let can_be_sent = |key: &String| key.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if !keys.iter().all(can_be_sent) {
+            self.problem(format!("{name}: a key is visible ASCII; one of these is not"));
+        }
+        keys.into_iter().map(Secret::new).collect()
+    }
+
+    /// Origins as browsers send them: `https://example.com`.
+    pub fn origins(&mut self) -> Vec<String> {
+        let Some((name, origins)) = self.list(&CORS_ALLOWED_ORIGINS) else { return Vec::new() };
+        let mut valid = Vec::new();
+        for origin in origins {
+            match network::origin(&origin) {
+                Ok(origin) => valid.push(origin),
+                Err(reason) => self.problem(format!("{name}: {origin:?} {reason}")),
+            }
+        }
+        valid
+    }
+
+    pub fn log_level(&mut self) -> log::LevelFilter {
+        let Some((name, value)) = self.get(&LOG_LEVEL) else { return log::LevelFilter::Info };
+        let level = value.parse().ok().filter(|level| *level != log::LevelFilter::Trace);
+        level.unwrap_or_else(|| {
+            self.problem(format!(
+                "{name}: {value:?} is not a level; use off, error, warn, info or debug"
+            ));
+            log::LevelFilter::Info
+        })
+    }
+
+    pub fn provider_probe(&mut self) -> ProviderProbe {
+        let Some((name, value)) = self.get(&PROVIDER_PROBE) else { return ProviderProbe::Off };
+        match &*value.to_ascii_lowercase() {
+            "off" => ProviderProbe::Off,
+            "connect" => ProviderProbe::Connect,
+            "models" => ProviderProbe::Models,
+            _ => {
+                self.problem(format!(
+                    "{name}: {value:?} is not a probe; use off, connect or models"
+                ));
+                ProviderProbe::Off
+            }
+        }
+    }
+
+    pub fn log_format(&mut self) -> Option<LogFormat> {
+        let (name, value) = self.get(&LOG_FORMAT)?;
+        match &*value.to_ascii_lowercase() {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => {
+                self.problem(format!("{name}: {value:?} is not a format; use text or json"));
+                None
+            }
+        }
+    }
+}
