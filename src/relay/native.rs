@@ -148,10 +148,16 @@ impl Native {
     /// # Errors
     /// The message is not.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        if !self.partial.is_empty() {
-            // A last frame without its blank line.
-            let mut frame = std::mem::take(&mut self.partial);
-            frame.extend_from_slice(b"\n\n");
+        // A last frame may lack its blank line. One that broke off looks the same, but its data is no
+        // JSON: half of it is never the client's.
+        let mut frame = std::mem::take(&mut self.partial);
+        frame.extend_from_slice(b"\n\n");
+        let mut decoder = Decoder::default();
+        decoder.feed(&frame);
+        let is_whole = |data| serde_json::from_slice::<&RawValue>(data).is_ok();
+        if let Ok(Some(last)) = decoder.next_frame()
+            && is_whole(last.data)
+        {
             self.frame(&frame, out)?;
         }
         if self.state == State::Ended {
@@ -331,6 +337,21 @@ mod tests {
         let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
         let (out, result, _) = relay(overloaded.as_bytes(), 0);
         assert_eq!((out.as_str(), result.unwrap_err().status()), ("", 529));
+    }
+
+    #[test]
+    fn half_a_frame_is_not_passed_on_as_a_whole_one() {
+        let frames = |text: &str| -> Vec<String> {
+            let text = text.replace("\r\n", "\n");
+            text.split_terminator("\n\n").map(str::to_owned).collect()
+        };
+        let whole = frames(&relay(STREAM.as_bytes(), 0).0);
+        for cut in 0..STREAM.len() {
+            let (out, ..) = relay(&STREAM.as_bytes()[..cut], 0);
+            for frame in frames(&out).iter().map(|frame| frame.trim()).filter(|f| !f.is_empty()) {
+                assert!(whole.iter().any(|w| w == frame), "cut at {cut}: {frame}");
+            }
+        }
     }
 
     #[test]
