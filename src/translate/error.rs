@@ -7,6 +7,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::cut_json::parse_beginning;
 use crate::error::{Cause, Error, Retry};
 
 /// The longest message that is passed on, in characters.
@@ -27,7 +28,8 @@ pub struct Context<'a> {
 /// makes Claude Code compact the conversation.
 pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'_>) -> Error {
     let text = String::from_utf8_lossy(body);
-    let json: Option<Value> = serde_json::from_str(text.trim()).ok();
+    let json: Option<Value> =
+        serde_json::from_str(text.trim()).ok().or_else(|| parse_beginning(text.trim()));
     let said = json.as_ref().and_then(message);
     // 429 and its kin are about rates, also where they speak of tokens.
     // Together says 403: https://github.com/togethercomputer/skills
@@ -43,7 +45,7 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     let status = if failed_call { 500 } else { status };
     let said = said.unwrap_or_else(|| plain_text(&text));
     let said = if said.is_empty() { format!("status {status} without a message") } else { said };
-    let message = format!("{}: {}", context.provider, redact(&shorten(&said)));
+    let message = format!("{}: {}", context.provider, shorten(&redact(&said)));
     Error::upstream(status, message, retry)
 }
 
@@ -68,7 +70,7 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     }
     let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
     let status = inner.and_then(status_of).unwrap_or(500);
-    Error::upstream(status, redact(&shorten(&said)), Retry::default())
+    Error::upstream(status, shorten(&redact(&said)), Retry::default())
 }
 
 /// The status an error object stands for: a number in it, or its words.

@@ -21,6 +21,7 @@
 mod arguments;
 mod carry;
 mod conversation;
+mod cut_json;
 mod error;
 mod fold;
 mod hash;
