@@ -22,9 +22,6 @@ use crate::translate::{
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
 
-/// How much of an upstream's error is read.
-const ERROR_LIMIT_BYTES: usize = 64 << 10;
-
 /// A message on its way to a provider and back.
 pub struct Asking<'a> {
     pub api: &'a Api,
@@ -351,12 +348,7 @@ impl Attempt<'_> {
             );
             return Err(Failed::Other(Error::protocol(reason).into()));
         }
-        let said = relay::read_whole(&mut |buffer| answer.body.read(buffer), ERROR_LIMIT_BYTES);
-        let said = said.or_else(|failure| match failure {
-            // The status is told, whatever became of its text.
-            Failure::Error(_) => Ok(Vec::new()),
-            gone => Err(gone),
-        })?;
+        let said = answer.body.read_error()?;
         let retry: Retry = std::mem::take(&mut answer.retry);
         let context =
             Context { provider: &config.name, input_estimate: self.asking.input_estimate };

@@ -76,7 +76,7 @@ impl Server {
             let mut next_probe = Instant::now();
             loop {
                 thread::sleep(TIDY_EVERY);
-                tidied.upstreams.iter().for_each(Upstream::tidy);
+                guarded(|| tidied.upstreams.iter().for_each(Upstream::tidy));
                 tidied.health.refusals.tell();
                 if tidied.config.provider_probe != ProviderProbe::Off
                     && Instant::now() >= next_probe

@@ -6,6 +6,7 @@
 
 mod probe;
 mod resolver;
+mod socket;
 mod transport;
 mod wait;
 
@@ -37,6 +38,10 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// A host that is never connected to; see [`Upstream::tidy`].
 const NOWHERE: &str = "nowhere.invalid";
 
+/// How much of the text of an error is read, and for how long.
+const ERROR_LIMIT_BYTES: usize = 64 << 10;
+const ERROR_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long the end of a finished answer is waited for.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -44,6 +49,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Upstream {
     agent: Agent,
+    resolver: CachingResolver,
     base_url: String,
     native_url: Option<String>,
     auth: Auth,
@@ -91,6 +97,8 @@ pub struct Answer {
 pub struct AnswerBody {
     reader: Box<dyn Read>,
     begun: bool,
+    /// Its length or its last chunk tells its end, and not the end of the connection.
+    is_framed: bool,
     _call: CallGuard,
 }
 
@@ -110,6 +118,7 @@ impl Upstream {
         let max_idle = (max_in_flight / config.providers.len().max(1)).max(1);
         let embedded = embedded.filter(|_| provider.row.key == Key::Embedded);
         arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
+        let is_proxied = provider.http_proxy.is_some();
         let proxy = |of: &Option<HttpProxy>| {
             let proxy = of.as_ref().map(|proxy| {
                 Proxy::new(proxy.url.expose()).map_err(|_| {
@@ -132,7 +141,6 @@ impl Upstream {
             .proxy(proxy(&provider.http_proxy)?)
             .tls_config(TlsConfig::builder().root_certs(root_certs).build())
             .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(config.connect_timeout))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .max_idle_connections(max_idle)
@@ -145,9 +153,10 @@ impl Upstream {
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { embedded: embedded.clone() })
                 .chain(RustlsConnector::default())
-                .chain(PhaseConnector);
+                .chain(PhaseConnector { is_proxied });
         Ok(Upstream {
-            agent: Agent::with_parts(agent_config, connector, resolver),
+            agent: Agent::with_parts(agent_config, connector, resolver.clone()),
+            resolver,
             base_url: base_url.to_owned(),
             native_url: provider.native_url.clone(),
             auth: provider.row.auth,
@@ -193,16 +202,16 @@ impl Upstream {
     /// [`Failure::ClientGone`], or which phase failed and why.
     pub fn send(&self, ask: Ask<'_>, client: Rc<RefCell<dyn Client>>) -> Result<Answer, Failure> {
         match self.attempt(ask, Rc::clone(&client), false) {
-            Err(Attempt::Stale) => {
+            Err(Attempt::Stale(_)) => {
                 log::debug!("the provider had closed a kept connection; asking again on a new one");
-                self.attempt(ask, client, true)
             }
-            other => other,
+            Err(Attempt::Moved(_)) => {
+                log::debug!("the provider is not where it was; asking again where it is now");
+            }
+            Err(Attempt::Failed(failure)) => return Err(failure),
+            Ok(answer) => return Ok(answer),
         }
-        .map_err(|attempt| match attempt {
-            Attempt::Stale => unreachable!("a fresh connection is not stale"),
-            Attempt::Failed(failure) => failure,
-        })
+        self.attempt(ask, client, true).map_err(Attempt::into_failure)
     }
 
     fn attempt(
@@ -231,11 +240,20 @@ impl Upstream {
         match request.send(ask.body) {
             Ok(response) => Ok(answer(response, call)),
             Err(e) => {
-                let pooled = with_call(|call| !call.connected && !call.answered) == Some(true);
-                if pooled && stopped().is_none() && is_disconnect(&e) {
-                    return Err(Attempt::Stale);
+                let failure = failure(&e);
+                let (is_pooled, is_remembered, phase) = with_call(|call| {
+                    (!call.connected && !call.answered, call.remembered, call.phase())
+                })
+                .expect("the call ends with its guard");
+                let is_unconnected = phase == Phase::Connect && is_remembered;
+                if is_unconnected {
+                    self.resolver.doubt();
                 }
-                Err(Attempt::Failed(failure(&e)))
+                Err(match stopped() {
+                    None if is_pooled && is_disconnect(&e) => Attempt::Stale(failure),
+                    None if is_unconnected => Attempt::Moved(failure),
+                    _ => Attempt::Failed(failure),
+                })
             }
         }
     }
@@ -244,8 +262,18 @@ impl Upstream {
 /// Why an attempt gave no answer.
 enum Attempt {
     /// The connection was a kept one, and had been closed by the other side.
-    Stale,
+    Stale(Failure),
+    /// No connection could be made to the addresses that are remembered.
+    Moved(Failure),
     Failed(Failure),
+}
+
+impl Attempt {
+    fn into_failure(self) -> Failure {
+        match self {
+            Attempt::Stale(failure) | Attempt::Moved(failure) | Attempt::Failed(failure) => failure,
+        }
+    }
 }
 
 fn answer(response: Response<Body>, call: CallGuard) -> Answer {
@@ -266,6 +294,9 @@ fn answer(response: Response<Body>, call: CallGuard) -> Answer {
         },
         location: header("location"),
         body: AnswerBody {
+            is_framed: ["content-length", "transfer-encoding"]
+                .iter()
+                .any(|name| response.headers().contains_key(*name)),
             reader: Box::new(response.into_body().into_reader()),
             begun: false,
             _call: call,
@@ -284,7 +315,29 @@ impl AnswerBody {
             self.begun = true;
             enter(Phase::Idle);
         }
+        // An end that anybody on the way could have made is none.
+        if n == 0 && !self.is_framed && with_call(|call| call.cut) == Some(true) {
+            return Err(describe(None, "the connection was closed before its end"));
+        }
         Ok(n)
+    }
+
+    /// Reads the text of an error: its beginning, as far as it comes soon.
+    ///
+    /// # Errors
+    /// [`Failure::ClientGone`]. The status is told, whatever becomes of its text.
+    pub fn read_error(&mut self) -> Result<Vec<u8>, Failure> {
+        with_call(|call| call.end_within(ERROR_PATIENCE));
+        let mut text = Vec::new();
+        let mut buffer = [0; 4096];
+        while text.len() < ERROR_LIMIT_BYTES {
+            match self.read(&mut buffer) {
+                Ok(0) | Err(Failure::Error(_)) => break,
+                Ok(n) => text.extend_from_slice(&buffer[..n.min(ERROR_LIMIT_BYTES - text.len())]),
+                Err(gone) => return Err(gone),
+            }
+        }
+        Ok(text)
     }
 
     /// Reads what is left after the answer's end, which is a few bytes if anything, so that the
@@ -306,7 +359,11 @@ impl AnswerBody {
 fn is_disconnect(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(e) if matches!(
         e.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        // The last of them is the kernel's, about a connection whose packets nobody acknowledges.
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::TimedOut
     ))
 }
 
@@ -363,7 +420,7 @@ fn describe(cause: Option<Cause>, reason: &str) -> Failure {
         (Some(Stop::Silent(phase)), _) => {
             let cause = match phase {
                 Phase::Resolve => Cause::Dns,
-                Phase::Connect => Cause::ConnectTimeout,
+                Phase::Connect | Phase::Tls => Cause::ConnectTimeout,
                 Phase::Send | Phase::FirstByte | Phase::Idle => Cause::Timeout,
             };
             unreachable_by(cause, phase, "it took too long")
@@ -375,6 +432,7 @@ fn describe(cause: Option<Cause>, reason: &str) -> Failure {
             let usual = match phase {
                 Phase::Resolve => Cause::Dns,
                 Phase::Connect => Cause::Unreachable,
+                Phase::Tls => Cause::Tls,
                 _ => Cause::Reset,
             };
             unreachable_by(cause.unwrap_or(usual), phase, reason)
@@ -385,7 +443,8 @@ fn describe(cause: Option<Cause>, reason: &str) -> Failure {
 fn unreachable_by(cause: Cause, phase: Phase, reason: &str) -> Failure {
     let what = match phase {
         Phase::Resolve => "the provider's host could not be looked up",
-        Phase::Connect => "the provider could not be reached",
+        Phase::Connect => "the provider could not be reached (connect)",
+        Phase::Tls => "the provider could not be reached (TLS handshake)",
         Phase::Send => "the request could not be sent to the provider",
         Phase::FirstByte => "the provider did not begin to answer",
         Phase::Idle => "the provider's answer broke off",

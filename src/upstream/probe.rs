@@ -13,7 +13,6 @@ use ureq::unversioned::transport::{
     time,
 };
 
-use super::resolver::CachingResolver;
 use super::transport::SocketConnector;
 use super::wait::{Client, Failure, begin};
 use super::{Upstream, failure};
@@ -74,7 +73,7 @@ impl Upstream {
                 .ok_or(ureq::Error::ConnectionFailed)
         };
         let open = Arc::new(open);
-        let resolver = CachingResolver::new(self.embedded.is_some());
+        let resolver = &self.resolver;
         let config = self.agent.config();
         let timeout = NextTimeout { after: PATIENCE.into(), ..NextTimeout::default() };
         let attempt = || {
@@ -90,7 +89,7 @@ impl Upstream {
                 addrs,
                 config,
                 request_level: true,
-                resolver: &resolver,
+                resolver,
                 now: time::Instant::now(),
                 timeout,
                 current_time: Arc::new(time::Instant::now),

@@ -2,11 +2,11 @@
 //! musl's resolver remembers nothing.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,28 +16,54 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::NOWHERE;
-use super::wait::until_ready;
+use super::wait::{stopped, until_ready, with_call};
 
-/// How long an answer counts as fresh. A stale one is still used, while a new one is fetched beside
-/// the request, and as long as none can be had.
+/// How long an answer counts as fresh. A stale one is used as long as none can be had.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// ureq's limit for the addresses of a host.
 const MAX_ADDRESSES: usize = 16;
 
-#[derive(Debug)]
+/// How long a message waits for a new answer where a stale one is known.
+const STALE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How old addresses must be for a failure to connect to make them doubtful.
+const DOUBT_AFTER: Duration = Duration::from_secs(1);
+
+/// Its clones share what they know.
+#[derive(Debug, Clone)]
 pub(super) struct CachingResolver {
     /// The embedded provider has no name to look up.
     embedded: bool,
-    known: Arc<Mutex<HashMap<Target, Known>>>,
+    hosts: Arc<Mutex<HashMap<Target, Host>>>,
+    look_up: LookUp,
 }
 
 type Target = (String, u16);
 
-#[derive(Debug)]
+type LookUp = fn(&Target) -> io::Result<Vec<SocketAddr>>;
+
+#[derive(Debug, Default)]
+struct Host {
+    known: Option<Known>,
+    /// All who wait for one host wait for one lookup.
+    asking: Weak<Lookup>,
+}
+
+#[derive(Debug, Clone)]
 struct Known {
     addresses: Vec<SocketAddr>,
     asked: Instant,
+    /// They could not be connected to.
+    is_doubtful: bool,
+}
+
+/// A lookup on its way.
+#[derive(Debug)]
+struct Lookup {
+    /// Readable, for everybody, when the answer is there.
+    ready: UnixStream,
+    answer: OnceLock<Result<Vec<SocketAddr>, String>>,
 }
 
 impl Resolver for CachingResolver {
@@ -69,65 +95,148 @@ impl Resolver for CachingResolver {
 
 impl CachingResolver {
     pub fn new(embedded: bool) -> CachingResolver {
-        CachingResolver { embedded, known: Arc::default() }
+        let look_up =
+            |target: &Target| (target.0.as_str(), target.1).to_socket_addrs().map(Vec::from_iter);
+        CachingResolver { embedded, hosts: Arc::default(), look_up }
     }
 
-    fn addresses(&self, target: Target) -> Result<Vec<SocketAddr>, ureq::Error> {
-        let (known, is_fresh) = {
-            let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            match all.get_mut(&target) {
-                Some(known) => {
-                    let is_fresh = known.asked.elapsed() < FRESH;
-                    if !is_fresh {
-                        // The others go on with what is known meanwhile.
-                        known.asked = Instant::now();
-                    }
-                    (Some(known.addresses.clone()), is_fresh)
-                }
-                None => (None, false),
-            }
-        };
-        match known {
-            Some(addresses) => {
-                if !is_fresh {
-                    drop(self.ask(target));
-                }
-                Ok(addresses)
-            }
-            None => {
-                let (answer, ready) = self.ask(target)?;
-                let mut fds =
-                    vec![libc::pollfd { fd: ready.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
-                until_ready(&mut fds, None)?;
-                Ok(answer.recv().map_err(|_| ureq::Error::HostNotFound)??)
-            }
+    /// What is known could not be connected to: it is asked for again before it is used.
+    pub fn doubt(&self) {
+        for known in self.lock().values_mut().filter_map(|host| host.known.as_mut()) {
+            known.is_doubtful |= known.asked.elapsed() > DOUBT_AFTER;
         }
     }
 
-    /// Asks on a thread of its own, since getaddrinfo cannot be interrupted. The socket becomes
-    /// readable when the answer is there.
-    fn ask(
-        &self,
-        target: Target,
-    ) -> io::Result<(mpsc::Receiver<io::Result<Vec<SocketAddr>>>, UnixStream)> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let (mut done, ready) = UnixStream::pair()?;
-        let known = Arc::clone(&self.known);
-        thread::Builder::new().name("resolver".to_owned()).stack_size(128 << 10).spawn(
-            move || {
-                let answer = (target.0.as_str(), target.1).to_socket_addrs().map(Vec::from_iter);
-                if let Ok(addresses) = &answer
-                    && !addresses.is_empty()
-                {
-                    let addresses = addresses.clone();
-                    let mut all = known.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(target, Known { addresses, asked: Instant::now() });
+    fn lock(&self) -> MutexGuard<'_, HashMap<Target, Host>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn addresses(&self, target: Target) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let (known, lookup) = {
+            let mut hosts = self.lock();
+            let host = hosts.entry(target.clone()).or_default();
+            match host.known.clone() {
+                Some(known) if !known.is_doubtful && known.asked.elapsed() < FRESH => {
+                    let is_old = known.asked.elapsed() > DOUBT_AFTER;
+                    with_call(|call| call.remembered = is_old);
+                    return Ok(known.addresses);
                 }
-                // Nobody may be waiting any more.
-                let _ = sender.send(answer);
-                let _ = done.write_all(&[1]);
-            },
-        )?;
-        Ok((receiver, ready))
+                known => (known, self.ask(host, target)),
+            }
+        };
+        let until = known.is_some().then(|| Instant::now() + STALE_PATIENCE);
+        let answer = lookup.map_err(ureq::Error::from).and_then(|lookup| {
+            let fd = lookup.ready.as_raw_fd();
+            let mut fds = vec![libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+            until_ready(&mut fds, until)?;
+            match lookup.answer.get() {
+                Some(Ok(addresses)) => Ok(addresses.clone()),
+                Some(Err(reason)) => Err(io::Error::other(reason.clone()).into()),
+                None => Err(ureq::Error::HostNotFound),
+            }
+        });
+        match known {
+            Some(known) if stopped().is_none() => Ok(answer.unwrap_or(known.addresses)),
+            _ => answer,
+        }
+    }
+
+    /// Asks on a thread of its own, since getaddrinfo cannot be interrupted; one for each host.
+    fn ask(&self, host: &mut Host, target: Target) -> io::Result<Arc<Lookup>> {
+        if let Some(lookup) = host.asking.upgrade().filter(|asked| asked.answer.get().is_none()) {
+            return Ok(lookup);
+        }
+        let (ready, done) = UnixStream::pair()?;
+        let lookup = Arc::new(Lookup { ready, answer: OnceLock::new() });
+        let (hosts, asked, look_up) = (Arc::clone(&self.hosts), Arc::clone(&lookup), self.look_up);
+        let work = move || {
+            let answer = look_up(&target);
+            let known = answer.as_ref().ok().filter(|addresses| !addresses.is_empty());
+            if let Some(addresses) = known {
+                let addresses = addresses.clone();
+                let known = Known { addresses, asked: Instant::now(), is_doubtful: false };
+                let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+                hosts.entry(target).or_default().known = Some(known);
+            }
+            let _ = asked.answer.set(answer.map_err(|e| e.to_string()));
+            // Its end is what everybody sees who waits. The next one asks anew.
+            drop((asked, done));
+        };
+        thread::Builder::new().name("resolver".to_owned()).stack_size(128 << 10).spawn(work)?;
+        host.asking = Arc::downgrade(&lookup);
+        Ok(lookup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Barrier, Condvar};
+
+    use super::*;
+
+    fn target() -> Target {
+        ("host.test".to_owned(), 443)
+    }
+
+    fn resolver(look_up: LookUp) -> CachingResolver {
+        CachingResolver { look_up, ..CachingResolver::new(false) }
+    }
+
+    #[test]
+    fn all_who_ask_for_a_host_at_once_share_one_lookup() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        static ANSWER: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+        let resolver = resolver(|_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            let may_answer = ANSWER.0.lock().unwrap();
+            drop(ANSWER.1.wait_while(may_answer, |may_answer| !*may_answer).unwrap());
+            Ok(vec![SocketAddr::from(([127, 0, 0, 2], 443))])
+        });
+        const ASKING: usize = 20;
+        let barrier = Barrier::new(ASKING + 1);
+        thread::scope(|scope| {
+            let asking: Vec<_> = (0..ASKING)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let lookup =
+                            resolver.ask(resolver.lock().entry(target()).or_default(), target());
+                        barrier.wait();
+                        drop(lookup.unwrap());
+                        resolver.addresses(target()).unwrap()
+                    })
+                })
+                .collect();
+            barrier.wait();
+            *ANSWER.0.lock().unwrap() = true;
+            ANSWER.1.notify_all();
+            for asked in asking {
+                assert_eq!(asked.join().unwrap().len(), 1);
+            }
+        });
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_connected_to_is_looked_up_again_and_kept_if_nobody_knows_better() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let resolver = resolver(|_| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![SocketAddr::from(([127, 0, 0, 2], 443))]),
+            1 => Ok(vec![SocketAddr::from(([127, 0, 0, 3], 443))]),
+            _ => Err(io::Error::other("there is no name server")),
+        });
+        let last = || resolver.addresses(target()).unwrap()[0].ip().to_string();
+        let doubt = || {
+            for host in resolver.lock().values_mut() {
+                host.known.as_mut().unwrap().asked -= DOUBT_AFTER * 2;
+            }
+            resolver.doubt();
+        };
+        assert_eq!((last(), last()), ("127.0.0.2".to_owned(), "127.0.0.2".to_owned()));
+        doubt();
+        assert_eq!((last(), last()), ("127.0.0.3".to_owned(), "127.0.0.3".to_owned()));
+        doubt();
+        assert_eq!(last(), "127.0.0.3");
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 3);
     }
 }

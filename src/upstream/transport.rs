@@ -3,23 +3,37 @@
 //! Unversioned API of ureq: its version is pinned.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket as Socket2, Type};
+use socket2::{Domain, Protocol, Socket as Socket2, TcpKeepalive, Type};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
 use super::NOWHERE;
+use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, until_ready, with_call};
 use crate::private;
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long a connection may be silent before the kernel asks whether the other side is still there:
+/// NAT gateways forget such connections after some minutes, while a provider thinks.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How often it asks.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the other side may acknowledge nothing before the connection counts as dead.
+const DEAD_AFTER: Duration = Duration::from_secs(20);
+
+/// What of an answer may come before the request is sent and is no answer yet.
+const INTERIM_LIMIT_BYTES: usize = 8 << 10;
 
 /// Opens sockets: to the addresses the resolver found, or to the embedded provider.
 #[derive(Debug)]
@@ -40,6 +54,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
             return Err(ureq::Error::ConnectionFailed);
         }
         if let Some(through_proxy) = chained {
+            enter_tls(details);
             return Ok(Some(Either::A(through_proxy)));
         }
         enter(Phase::Connect);
@@ -49,11 +64,20 @@ impl<In: Transport> Connector<In> for SocketConnector {
             None => Stream::Tcp(connect_any(&details.addrs)?),
         };
         stream.set_nonblocking()?;
+        let socket = Arc::new(Socket::new(stream));
+        with_call(|call| call.socket = Some(Arc::clone(&socket)));
+        enter_tls(details);
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
         );
-        Ok(Some(Either::B(SocketTransport { stream, buffers })))
+        Ok(Some(Either::B(SocketTransport { socket, buffers })))
+    }
+}
+
+fn enter_tls(details: &ConnectionDetails) {
+    if details.needs_tls() {
+        enter(Phase::Tls);
     }
 }
 
@@ -115,6 +139,9 @@ fn start_connect(address: SocketAddr) -> io::Result<Socket2> {
     let socket = Socket2::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
     match socket.connect(&address.into()) {
         Ok(()) => Ok(socket),
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
@@ -126,51 +153,15 @@ fn poll_fd(fd: RawFd, events: libc::c_short) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
-/// A connected socket that never blocks.
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn set_nonblocking(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(true),
-            Stream::Unix(stream) => stream.set_nonblocking(true),
-        }
-    }
-
-    fn fd(&self) -> RawFd {
-        match self {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            Stream::Unix(stream) => stream.as_raw_fd(),
-        }
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => (&mut &*stream).read(buffer),
-            Stream::Unix(stream) => (&mut &*stream).read(buffer),
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => (&mut &*stream).write(bytes),
-            Stream::Unix(stream) => (&mut &*stream).write(bytes),
-        }
-    }
-}
-
 /// The transport over a socket.
 pub(super) struct SocketTransport {
-    stream: Stream,
+    socket: Arc<Socket>,
     buffers: LazyBuffers,
 }
 
 impl fmt::Debug for SocketTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketTransport").field("fd", &self.stream.fd()).finish()
+        f.debug_struct("SocketTransport").field("fd", &self.socket.fd()).finish()
     }
 }
 
@@ -181,17 +172,10 @@ impl Transport for SocketTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let until = deadline(&timeout);
-        let mut output = &self.buffers.output()[..amount];
-        while !output.is_empty() {
-            match self.stream.write(output) {
-                Ok(0) => return Err(io::Error::from(ErrorKind::WriteZero).into()),
-                Ok(n) => output = &output[n..],
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    wait(&self.stream, libc::POLLOUT, until, &timeout)?;
-                }
-                Err(e) => return Err(e.into()),
-            }
+        let mut is_sent = self.socket.send(&self.buffers.output()[..amount])?;
+        while !is_sent {
+            wait(&self.socket, libc::POLLOUT, until, &timeout)?;
+            is_sent = self.socket.send(&[])?;
         }
         Ok(())
     }
@@ -199,11 +183,14 @@ impl Transport for SocketTransport {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let until = deadline(&timeout);
         let n = loop {
-            match self.stream.read(self.buffers.input_append_buf()) {
+            match self.socket.read(self.buffers.input_append_buf()) {
                 Ok(n) => break n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    wait(&self.stream, libc::POLLIN, until, &timeout)?;
+                    if with_call(|call| call.takes_what_is_there) == Some(true) {
+                        return Err(e.into());
+                    }
+                    wait(&self.socket, libc::POLLIN, until, &timeout)?;
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -213,14 +200,18 @@ impl Transport for SocketTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        if with_call(|call| call.only_fresh) == Some(true) {
+        // A connection that was opened for this very call is the fresh one that it needs.
+        if with_call(|call| call.only_fresh && !call.connected) == Some(true) {
+            return false;
+        }
+        if self.socket.is_over() {
             return false;
         }
         let mut byte = 0u8;
         // SAFETY: the buffer is one byte, and the descriptor is open while `self` lives.
         let n = unsafe {
             libc::recv(
-                self.stream.fd(),
+                self.socket.fd(),
                 (&raw mut byte).cast(),
                 1,
                 libc::MSG_PEEK | libc::MSG_DONTWAIT,
@@ -236,12 +227,12 @@ fn deadline(timeout: &NextTimeout) -> Option<Instant> {
 }
 
 fn wait(
-    stream: &Stream,
+    socket: &Socket,
     events: libc::c_short,
     until: Option<Instant>,
     timeout: &NextTimeout,
 ) -> Result<(), ureq::Error> {
-    until_ready(&mut vec![poll_fd(stream.fd(), events)], until)?;
+    until_ready(&mut vec![poll_fd(socket.fd(), events)], until)?;
     if until.is_some_and(|until| Instant::now() >= until) {
         return Err(ureq::Error::Timeout(timeout.reason));
     }
@@ -250,32 +241,88 @@ fn wait(
 
 /// Puts the marks of the phases around a finished connection, with TLS and all.
 #[derive(Debug)]
-pub(super) struct PhaseConnector;
+pub(super) struct PhaseConnector {
+    /// The connections to a proxy come through here too, before they lead to the provider.
+    pub is_proxied: bool,
+}
 
 impl<In: Transport> Connector<In> for PhaseConnector {
-    type Out = PhaseTransport<In>;
+    type Out = Either<In, PhaseTransport<In>>;
 
     fn connect(
         &self,
-        _: &ConnectionDetails,
+        details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        Ok(chained.map(PhaseTransport))
+        let Some(transport) = chained else { return Ok(None) };
+        if self.is_proxied && details.config.proxy().is_none() {
+            enter(Phase::Connect);
+            return Ok(Some(Either::A(transport)));
+        }
+        let socket = with_call(|call| call.socket.take()).flatten();
+        let socket = socket.ok_or(ureq::Error::ConnectionFailed)?;
+        socket.look_after();
+        Ok(Some(Either::B(PhaseTransport { transport, socket, has_early_input: false })))
     }
 }
 
-/// Knows the phase from what ureq does.
+/// Knows the phase from what ureq does, and looks for an answer while the request is being sent.
 #[derive(Debug)]
-pub(super) struct PhaseTransport<T>(T);
+pub(super) struct PhaseTransport<T> {
+    transport: T,
+    /// What `transport` writes to in the end.
+    socket: Arc<Socket>,
+    /// Some of the answer has come that ureq has not been told of.
+    has_early_input: bool,
+}
+
+impl<T: Transport> PhaseTransport<T> {
+    /// Takes what has come of an answer, and sends no more if it has begun or cannot be expected.
+    fn look_for_answer(&mut self, timeout: NextTimeout) {
+        if self.transport.buffers().input().len() > INTERIM_LIMIT_BYTES {
+            return self.socket.end_sending(None);
+        }
+        with_call(|call| call.takes_what_is_there = true);
+        let taken = self.transport.await_input(timeout);
+        with_call(|call| call.takes_what_is_there = false);
+        match taken {
+            Ok(true) => {
+                self.has_early_input = true;
+                if has_answer(self.transport.buffers().input()) {
+                    self.socket.end_sending(None);
+                }
+            }
+            Ok(false) => self.socket.end_sending(Some(ErrorKind::UnexpectedEof.into())),
+            Err(ureq::Error::Io(e)) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => self.socket.end_sending(Some(e.into_io())),
+        }
+    }
+}
 
 impl<T: Transport> Transport for PhaseTransport<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        self.transport.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.socket.is_over() {
+            return Ok(());
+        }
         enter(Phase::Send);
-        self.0.transmit_output(amount, timeout)
+        self.transport.transmit_output(amount, timeout)?;
+        while self.socket.has_unsent() {
+            let events = libc::POLLIN | libc::POLLOUT;
+            let mut fds = vec![poll_fd(self.socket.fd(), events)];
+            until_ready(&mut fds, None)?;
+            if fds[0].revents & !libc::POLLOUT != 0 {
+                self.look_for_answer(timeout);
+            }
+            if fds[0].revents & libc::POLLOUT != 0 {
+                self.socket.send(&[])?;
+                enter(Phase::Send);
+            }
+        }
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -284,20 +331,75 @@ impl<T: Transport> Transport for PhaseTransport<T> {
             // send their head at once and think afterwards.
             Some(Phase::FirstByte) | None => {}
             Some(Phase::Idle) => enter(Phase::Idle),
+            // An answer may have come before the other side stopped reading.
+            Some(_) if self.socket.has_failed() => {}
             Some(_) => enter(Phase::FirstByte),
         }
-        let more = self.0.await_input(timeout)?;
-        if more {
-            with_call(|call| call.answered = true);
+        let has_some = std::mem::take(&mut self.has_early_input);
+        let more = if has_some { Ok(true) } else { self.transport.await_input(timeout) };
+        match &more {
+            Ok(true) => {
+                with_call(|call| call.answered = true);
+                if self.socket.take_failure().is_some() {
+                    enter(Phase::FirstByte);
+                }
+            }
+            Ok(false) => {}
+            Err(ureq::Error::Io(e)) => {
+                let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset];
+                with_call(|call| call.cut |= kinds.contains(&e.kind()));
+            }
+            Err(_) => {}
         }
-        Ok(more)
+        match more {
+            Ok(true) => Ok(true),
+            other => self.socket.take_failure().map_or(other, |failure| Err(failure.into())),
+        }
     }
 
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        self.transport.is_open()
     }
 
     fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.transport.is_tls()
+    }
+}
+
+/// Whether an answer has begun, beyond interim ones: a status that is not `1xx`.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-15.2>
+fn has_answer(mut input: &[u8]) -> bool {
+    const BEFORE_STATUS: usize = "HTTP/1.1 ".len();
+    loop {
+        match input.get(BEFORE_STATUS) {
+            None => return false,
+            Some(b'1') if input.starts_with(b"HTTP/1.") => {}
+            Some(_) => return true,
+        }
+        match input.windows(4).position(|end| end == b"\r\n\r\n") {
+            Some(end) => input = &input[end + 4..],
+            None => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interim_answers_are_not_the_answer() {
+        for (input, wanted) in [
+            ("", false),
+            ("HTTP/1.1 ", false),
+            ("HTTP/1.1 103 Early Hints\r\nlink: x\r\n", false),
+            ("HTTP/1.1 100 Continue\r\n\r\n", false),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 4", true),
+            ("HTTP/1.1 413 Content Too Large\r\n", true),
+            ("<html>no HTTP", true),
+        ] {
+            assert_eq!(has_answer(input.as_bytes()), wanted, "{input}");
+        }
     }
 }

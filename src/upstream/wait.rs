@@ -9,11 +9,16 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::socket::Socket;
 use crate::config::Timeouts;
 use crate::error::Error;
+
+/// How long a connection may be made without a sign of life to the client: until its request is on its
+/// way, a failure is worth an HTTP status, which the SDKs try again.
+const QUIET_WHILE_CONNECTING: Duration = Duration::from_secs(10);
 
 /// Whoever is waiting for the upstream's answer.
 pub trait Client {
@@ -46,8 +51,19 @@ pub(super) struct Call {
     timeouts: Timeouts,
     phase: Phase,
     phase_began: Instant,
+    began: Instant,
+    /// Nothing is waited for beyond it, whatever the phase.
+    until: Option<Instant>,
     /// A connection was opened for this call, so it did not come from the pool.
     pub connected: bool,
+    /// The host's addresses are remembered ones.
+    pub remembered: bool,
+    /// The connection below, on its way from the socket to the top of the transports.
+    pub socket: Option<Arc<Socket>>,
+    /// Reading takes what has come, and does not wait.
+    pub takes_what_is_there: bool,
+    /// The connection was closed without the goodbye that belongs to it.
+    pub cut: bool,
     /// Pooled connections count as closed.
     pub only_fresh: bool,
     /// A byte of the answer has come.
@@ -61,8 +77,10 @@ pub(super) struct Call {
 pub(super) enum Phase {
     /// Looking up the name of the host.
     Resolve,
-    /// TCP, proxy and TLS.
+    /// TCP, and what an HTTP proxy has to do.
     Connect,
+    /// The handshake of TLS.
+    Tls,
     /// Writing the request.
     Send,
     /// From the request's last byte to the first byte of the answer's body.
@@ -124,7 +142,13 @@ pub(super) fn begin(
         timeouts,
         phase: Phase::Resolve,
         phase_began: Instant::now(),
+        began: Instant::now(),
+        until: None,
         connected: false,
+        remembered: false,
+        socket: None,
+        takes_what_is_there: false,
+        cut: false,
         only_fresh,
         answered: false,
         stopped: None,
@@ -137,12 +161,18 @@ pub(super) fn with_call<T>(f: impl FnOnce(&mut Call) -> T) -> Option<T> {
     CALL.with_borrow_mut(|call| call.as_mut().map(f))
 }
 
-/// Enters a phase; its time begins now.
+/// Enters a phase; its time begins now, but for those of one connection, which share theirs.
 pub(super) fn enter(phase: Phase) {
     with_call(|call| {
+        if !(is_connecting(phase) && is_connecting(call.phase)) {
+            call.phase_began = Instant::now();
+        }
         call.phase = phase;
-        call.phase_began = Instant::now();
     });
+}
+
+fn is_connecting(phase: Phase) -> bool {
+    matches!(phase, Phase::Resolve | Phase::Connect | Phase::Tls)
 }
 
 /// Why the last wait gave up, if it did.
@@ -161,13 +191,24 @@ impl Call {
         self.timeouts.idle = patience;
     }
 
+    /// All that is still to come has to come within `patience`.
+    pub fn end_within(&mut self, patience: Duration) {
+        self.until = Some(Instant::now() + patience);
+    }
+
     fn deadline(&self) -> Instant {
         let limit = match self.phase {
-            Phase::Resolve | Phase::Connect => self.timeouts.connect,
+            Phase::Resolve | Phase::Connect | Phase::Tls => self.timeouts.connect,
             Phase::FirstByte => self.timeouts.first_byte,
             Phase::Send | Phase::Idle => self.timeouts.idle,
         };
-        self.phase_began + limit
+        let deadline = self.phase_began + limit;
+        self.until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// The earliest time for a sign of life.
+    fn quiet_until(&self) -> Instant {
+        if is_connecting(self.phase) { self.began + QUIET_WHILE_CONNECTING } else { self.began }
     }
 }
 
@@ -178,11 +219,13 @@ impl Call {
 pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -> io::Result<()> {
     let sockets = fds.len();
     loop {
-        let state = with_call(|call| (call.deadline(), call.phase, call.client.clone()));
+        let state = with_call(|call| {
+            (call.deadline(), call.phase, call.client.clone(), call.quiet_until())
+        });
         let (client_fd, wake_at) = match &state {
-            Some((_, _, Some(client))) => {
+            Some((_, _, Some(client), quiet_until)) => {
                 let client = client.borrow();
-                (client.socket(), Some(client.wake_at()))
+                (client.socket(), Some(client.wake_at().max(*quiet_until)))
             }
             _ => (None, None),
         };
@@ -210,7 +253,7 @@ pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -
         if until.is_some_and(|until| now >= until) {
             return Ok(());
         }
-        let Some((deadline, phase, client)) = state else { continue };
+        let Some((deadline, phase, client, _)) = state else { continue };
         if now >= deadline {
             return Err(stop(Stop::Silent(phase)));
         }
@@ -246,5 +289,39 @@ fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
     match io::Error::last_os_error() {
         e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
         e => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Client for Nobody {
+        fn socket(&self) -> Option<RawFd> {
+            None
+        }
+
+        fn wake_at(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn wake(&mut self) {}
+    }
+
+    #[test]
+    fn looking_up_connecting_and_the_handshake_share_one_time_limit() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let timeouts = Timeouts { connect: LIMIT, first_byte: LIMIT, idle: LIMIT };
+        let _call = begin(Rc::new(RefCell::new(Nobody)), timeouts, false);
+        let deadline = || with_call(|call| call.deadline()).expect("there is a call");
+        let first = deadline();
+        for phase in [Phase::Connect, Phase::Tls] {
+            enter(phase);
+            assert_eq!(deadline(), first, "{phase:?}");
+        }
+        enter(Phase::Send);
+        assert!(deadline() > first);
     }
 }

@@ -30,6 +30,7 @@ mod response;
 mod route;
 mod serve;
 mod serve_defaults;
+mod serve_early;
 mod serve_process;
 mod serve_providers;
 mod serve_tls;

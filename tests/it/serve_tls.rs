@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use rustls::pki_types::pem::PemObject;
@@ -17,44 +17,60 @@ const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certifica
 const SERVER: &[u8] = include_bytes!("certificates/server.pem");
 const SERVER_KEY: &[u8] = include_bytes!("certificates/server.key");
 
-/// Answers every request on every connection with a stream, and tells of each handshake.
-fn start() -> (SocketAddr, mpsc::Receiver<()>) {
+type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+/// Calls `serve` with every connection, on a thread of its own.
+fn listen(serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
     let chain = CertificateDer::pem_slice_iter(SERVER).map(|c| c.expect("a certificate")).collect();
     let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).expect("a key");
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
     let config = Arc::new(config.expect("the key is the certificate's"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
-    let (handshakes, seen) = mpsc::channel();
+    let serve = Arc::new(serve);
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            let (config, handshakes) = (Arc::clone(&config), handshakes.clone());
-            thread::spawn(move || serve(socket, config, &handshakes));
+            // Else the last of what is written could still wait when the socket is closed.
+            socket.set_nodelay(true).expect("it is TCP");
+            let connection = ServerConnection::new(Arc::clone(&config));
+            let connection = connection.expect("the configuration is good");
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || serve(StreamOwned::new(connection, socket)));
+        }
+    });
+    address
+}
+
+fn proxy_to(address: SocketAddr) -> Setup {
+    let base_url = format!("https://localhost:{}", address.port());
+    Setup::at(&base_url).variable("SSL_CERT_FILE", AUTHORITY)
+}
+
+/// Answers every request on every connection with a stream, and tells of each handshake.
+fn start() -> (SocketAddr, mpsc::Receiver<()>) {
+    let (handshakes, seen) = mpsc::channel();
+    let address = listen(move |mut stream| {
+        let mut told = false;
+        while read_request(&mut stream).is_some() {
+            if !std::mem::replace(&mut told, true) {
+                let _ = handshakes.send(());
+            }
+            let answer = format!("{CHUNKED}{:x}\r\n{EVENTS}\r\n0\r\n\r\n", EVENTS.len());
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
         }
     });
     (address, seen)
 }
 
-fn serve(socket: TcpStream, config: Arc<ServerConfig>, handshakes: &mpsc::Sender<()>) {
-    let connection = ServerConnection::new(config).expect("the configuration is good");
-    let mut stream = StreamOwned::new(connection, socket);
-    let mut told = false;
-    while read_request(&mut stream).is_some() {
-        if !std::mem::replace(&mut told, true) {
-            let _ = handshakes.send(());
-        }
-        let events = "data: {\"choices\":[{\"delta\":{\"content\":\"over TLS\"}}]}\n\n\
-             data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
-             {:x}\r\n{events}\r\n0\r\n\r\n",
-            events.len()
-        );
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
+const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+const CLOSED_AT_THE_END: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+
+const EVENTS: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"over TLS\"}}]}\n\n\
+    data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 /// Reads a request; `None` when the connection is over.
 fn read_request(stream: &mut impl Read) -> Option<()> {
@@ -80,9 +96,7 @@ fn read_request(stream: &mut impl Read) -> Option<()> {
 #[test]
 fn a_provider_behind_tls_is_reached_and_its_connection_kept() {
     let (address, handshakes) = start();
-    let proxy = Setup::at(&format!("https://localhost:{}", address.port()))
-        .variable("SSL_CERT_FILE", AUTHORITY)
-        .start();
+    let proxy = proxy_to(address).start();
     for _ in 0..5 {
         let mut client = Client::connect(&proxy);
         client.send_stream("hello");
@@ -101,4 +115,116 @@ fn an_unknown_authority_is_not_trusted() {
     let proxy = Setup::at(&format!("https://localhost:{}", address.port())).start();
     let told = Client::fetch_message(&proxy, "hello").error(529, "overloaded_error");
     assert!(told.contains("certificate"), "{told}");
+}
+
+#[test]
+fn a_stream_that_is_cut_without_a_goodbye_is_no_finished_one() {
+    let half = &EVENTS[..EVENTS.find("\n\n").expect("an end") + 2];
+    let whole = format!("{CHUNKED}{:x}\r\n{EVENTS}\r\n0\r\n\r\n", EVENTS.len());
+    for (answer, wanted) in [
+        (whole, "message_stop"),
+        (format!("{CLOSED_AT_THE_END}{EVENTS}"), "message_stop"),
+        (format!("{CLOSED_AT_THE_END}{half}"), "error"),
+        (format!("{CHUNKED}{:x}\r\n{half}\r\n", half.len()), "error"),
+    ] {
+        let sent = answer.clone();
+        let address = listen(move |mut stream| {
+            if read_request(&mut stream).is_some() {
+                stream.write_all(sent.as_bytes()).expect("it is taken");
+            }
+        });
+        let proxy = proxy_to(address).start();
+        let mut client = Client::connect(&proxy);
+        client.send_stream("hello");
+        client.begin();
+        let events = client.events();
+        assert_eq!(events.last().map(|event| &*event.name), Some(wanted), "{answer}");
+    }
+}
+
+#[test]
+fn a_record_that_is_none_breaks_the_stream_off() {
+    let half = &EVENTS[..EVENTS.find("\n\n").expect("an end") + 2];
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let address = listen(move |mut stream| {
+        if read_request(&mut stream).is_some() {
+            let answer = format!("{CHUNKED}{:x}\r\n{half}\r\n", half.len());
+            stream.write_all(answer.as_bytes()).expect("it is taken");
+            let waited = wait.lock().expect("one waits").recv_timeout(PATIENCE);
+            waited.expect("the client has read");
+            stream
+                .sock
+                .write_all(b"\x17\x03\x03\x00\x14it is not encrypted.")
+                .expect("it is taken");
+        }
+    });
+    let proxy = proxy_to(address).start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    client.begin();
+    assert_eq!(client.text(), "over TLS");
+    go_on.send(()).expect("the provider waits");
+    let (kind, told) = client.fail();
+    assert_eq!(kind, "api_error", "{told}");
+}
+
+#[test]
+fn a_whole_message_needs_its_length_or_a_goodbye() {
+    const MESSAGE: &str = r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#;
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let length = format!("{HEAD}Content-Length: {}\r\n\r\n{MESSAGE}", MESSAGE.len());
+    let chunked = format!(
+        "{HEAD}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{MESSAGE}\r\n0\r\n\r\n",
+        MESSAGE.len()
+    );
+    let closed = format!("{HEAD}\r\n{MESSAGE}");
+    for (answer, says_goodbye, is_whole) in [
+        (length, false, true),
+        (chunked, false, true),
+        (closed.clone(), true, true),
+        (closed, false, false),
+    ] {
+        let sent = answer.clone();
+        let address = listen(move |mut stream| {
+            if read_request(&mut stream).is_some() {
+                stream.write_all(sent.as_bytes()).expect("it is taken");
+                if says_goodbye {
+                    stream.conn.send_close_notify();
+                    stream.flush().expect("it is taken");
+                }
+            }
+        });
+        let told = Client::fetch_message(&proxy_to(address).start(), "hello");
+        if is_whole {
+            assert_eq!(told.message(), "hello", "{answer}");
+        } else {
+            told.error(502, "api_error");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_while_the_request_is_sent_is_told_behind_tls_too() {
+    for length in [300_000, 8_000_000] {
+        for closes in [true, false] {
+            let (held, holder) = mpsc::channel();
+            let address = listen(move |mut stream| {
+                // The handshake, and the beginning of the request.
+                let _ = stream.read(&mut [0; 100]).expect("a request");
+                let body = r#"{"error":{"message":"the limit is 100 KB"}}"#;
+                let head = "HTTP/1.1 413 Content Too Large\r\nContent-Length";
+                let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).expect("it is taken");
+                if !closes {
+                    held.send(stream).expect("somebody waits for it");
+                }
+            });
+            let proxy = proxy_to(address).start();
+            let told = Client::fetch_message(&proxy, &"a ".repeat(length / 2));
+            let told = told.error(413, "request_too_large");
+            assert_eq!(told, "custom: the limit is 100 KB", "{length}, closed: {closes}");
+            drop(holder);
+        }
+    }
 }
