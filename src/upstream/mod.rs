@@ -118,7 +118,6 @@ impl Upstream {
         let max_idle = (max_in_flight / config.providers.len().max(1)).max(1);
         let embedded = embedded.filter(|_| provider.row.key == Key::Embedded);
         arm_shutdown().map_err(|e| format!("the upstream client cannot be set up: {e}"))?;
-        let is_proxied = provider.http_proxy.is_some();
         let proxy = |of: &Option<HttpProxy>| {
             let proxy = of.as_ref().map(|proxy| {
                 Proxy::new(proxy.url.expose()).map_err(|_| {
@@ -149,11 +148,17 @@ impl Upstream {
             .build();
         let resolver = CachingResolver::new(embedded.is_some());
         let base_url = if embedded.is_some() { "http://embedded/v1" } else { &provider.base_url };
+        let urls = [Some(base_url), provider.native_url.as_deref()].into_iter().flatten();
+        let authorities = urls.filter_map(|url| {
+            let (_, rest) = url.split_once("://")?;
+            rest.split('/').next().map(str::to_owned)
+        });
+        let authorities = authorities.collect();
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { embedded: embedded.clone() })
                 .chain(RustlsConnector::default())
-                .chain(PhaseConnector { is_proxied });
+                .chain(PhaseConnector { authorities });
         Ok(Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
             resolver,

@@ -242,8 +242,9 @@ fn wait(
 /// Puts the marks of the phases around a finished connection, with TLS and all.
 #[derive(Debug)]
 pub(super) struct PhaseConnector {
-    /// The connections to a proxy come through here too, before they lead to the provider.
-    pub is_proxied: bool,
+    /// Where the provider is asked, as host and port. The connections to an HTTP proxy come through here
+    /// too, before they lead to the provider.
+    pub authorities: Vec<String>,
 }
 
 impl<In: Transport> Connector<In> for PhaseConnector {
@@ -255,7 +256,8 @@ impl<In: Transport> Connector<In> for PhaseConnector {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
         let Some(transport) = chained else { return Ok(None) };
-        if self.is_proxied && details.config.proxy().is_none() {
+        let authority = details.uri.authority().map_or("", |authority| authority.as_str());
+        if !self.authorities.iter().any(|known| known == authority) {
             enter(Phase::Connect);
             return Ok(Some(Either::A(transport)));
         }
