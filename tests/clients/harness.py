@@ -39,6 +39,7 @@ class Proxy:
     def __init__(self, *arguments, **environment):
         self.arguments, self.environment = arguments, environment
         self.log = collections.deque(maxlen=500)
+        self._heard = threading.Condition()
         self.url = None
 
     def __enter__(self):
@@ -68,11 +69,22 @@ class Proxy:
     def _read_log(self, listening):
         """Drains stderr to its end, since a full pipe would block the proxy."""
         for line in self._process.stderr:
-            self.log.append(line)
+            with self._heard:
+                self.log.append(line)
+                self._heard.notify_all()
             found = re.search(r"listening on (http://[\w.:\[\]]+)", line)
             if found:
                 listening.put(found[1])
         listening.put(None)
+
+    def line(self, *words, limit=START_LIMIT):
+        """The first line of the log that has all of `words`, once it is there; else an empty one."""
+
+        def find():
+            return next((line for line in self.log if all(word in line for word in words)), "")
+
+        with self._heard:
+            return self._heard.wait_for(find, limit)
 
     def alive(self):
         return self._process.poll() is None
