@@ -254,10 +254,17 @@ def messages_in(log):
     return [line for line in lines if "request_id" in line and "status" in line]
 
 
+def logged(suite, name, proxy, words):
+    """What the line of the log says that has all of `words`, which is a check."""
+    line = proxy.line(*words)
+    suite.check(f"{name}: a line of the log", line, f"no line has {words}: {''.join(proxy.log)}")
+    return json.loads(line)["msg"] if line else "-"
+
+
 def sentence(text, words):
-    """The part of `text` around the first of `words`."""
+    """The part of `text` around the first of `words`, up to the client's next rule."""
     at = max(0, min((text.find(word) for word in words if word in text), default=0) - 20)
-    return text[at : at + 200]
+    return text[at:].split(" ──", 1)[0]
 
 
 def check_words(suite, place, text, words):
@@ -314,13 +321,7 @@ def fault_case(fault):
                 after = shown.split("❯ Hello there", 1)[-1]
                 hidden = "" if fault.screen else "(the client hides all words) "
                 row.screen = hidden + sentence(after, screen)
-                log = "".join(proxy.log)
-                words = [fill(word) for word in fault.log]
-                lines = [json.loads(line) for line in proxy.log if line.startswith("{")]
-                told = [json.dumps(line, ensure_ascii=False) for line in lines]
-                best = next((one for one in told if all(word in one for word in words)), None)
-                suite.check(f"{fault.name}: a line of the log", best, f"{words} in {log}")
-                row.log = json.loads(best or "{}").get("msg", "-")
+                row.log = logged(suite, fault.name, proxy, [fill(word) for word in fault.log])
                 status, words = status_of(proxy, key), [fill(word) for word in fault.status]
                 check_words(suite, f"{fault.name}: /status", status, words)
                 row.status = sentence(status, words)
@@ -358,11 +359,8 @@ def retired_key(suite):
                 terminal.say(f"Hello {number}")
                 terminal.wait("● A whole answer.", gone="esc to interrupt")
             suite.contains("retired key: it was tried", provider.asked, "Bearer retired-key")
-            log = "".join(proxy.log)
-            line = next((one for one in proxy.log if "key" in one and "Invalid API Key" in one), "")
-            suite.check("retired key: a line of the log", line, log)
             row.screen = "● A whole answer."
-            row.log = json.loads(line or "{}").get("msg", "-")
+            row.log = logged(suite, "retired key", proxy, ["another key of groq", "GROQ_API_KEY"])
             status = status_of(proxy)
             check_words(suite, "retired key: /status", status, ["resting_keys", "Invalid API Key"])
             row.status = sentence(status, ["resting_keys"])
@@ -445,11 +443,7 @@ def no_room(suite):
                 shown = flatten(terminal.wait("529", "Overloaded", "retrying in"))
                 row.screen = "(the client hides all words) " + sentence(
                     shown.split("❯ Hello there", 1)[-1], ["529", "Overloaded", "retrying"])
-                words = ["529", "CCPROXY_MAX_IN_FLIGHT"]
-                log = "".join(proxy.log)
-                line = next((one for one in proxy.log if all(word in one for word in words)), "")
-                suite.check("no room: a line of the log", line, log)
-                row.log = json.loads(line or "{}").get("msg", "-")
+                row.log = logged(suite, "no room", proxy, ["529", "CCPROXY_MAX_IN_FLIGHT"])
                 status = status_of(proxy)
                 check_words(suite, "no room: /status", status, ["in_flight"])
                 row.status = sentence(status, ["in_flight"])
