@@ -43,6 +43,7 @@ pub mod greeting;
 pub mod health;
 mod http;
 pub mod http_proxy;
+mod json;
 mod lessons;
 pub mod logging;
 pub mod metrics;

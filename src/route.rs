@@ -95,7 +95,7 @@ impl Asked {
 fn has_image(content: &Content<'_>) -> bool {
     content.0.iter().any(|block| match block {
         Block::Image(_) => true,
-        Block::ToolResult { content, .. } => has_image(content),
+        Block::ToolResult(result) => has_image(&result.content),
         _ => false,
     })
 }

@@ -12,6 +12,6 @@ pub use event::{
     ModelList, NoInput, StopReason, Usage,
 };
 pub use request::{
-    Block, Content, DocumentSource, ImageSource, InputMessage, MessagesRequest, OutputFormat, Role,
-    Tool, ToolChoice, ToolChoiceKind, parse,
+    Block, Content, Document, DocumentSource, ImageSource, InputMessage, MessagesRequest, Other,
+    OutputFormat, Role, Thought, Tool, ToolChoice, ToolChoiceKind, ToolResult, ToolUse, parse,
 };

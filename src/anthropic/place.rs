@@ -2,14 +2,23 @@
 //!
 //! serde_json tells line and column of a fault; whoever wrote the request thinks in fields.
 
+/// The longest path that is told, and the longest of its keys.
+const MAX_STEPS: usize = 32;
+const MAX_KEY_BYTES: usize = 40;
+
 /// The path of the value that byte `offset` belongs to. Only looks at brackets, commas and strings,
 /// so it copes with a text that is broken at or after `offset`.
 pub fn path_at(json: &[u8], offset: usize) -> String {
     let mut path: Vec<Step> = Vec::new();
+    // Brackets below the steps that are told.
+    let mut deeper = 0_usize;
     let mut at = 0;
     let end = offset.min(json.len());
     while at < end {
         match json[at] {
+            b'{' | b'[' if path.len() == MAX_STEPS => deeper += 1,
+            b'}' | b']' if deeper > 0 => deeper -= 1,
+            b',' if deeper > 0 => {}
             b'{' => path.push(Step::Key(String::new())),
             b'[' => path.push(Step::Index(0)),
             b'}' | b']' => {
@@ -25,10 +34,12 @@ pub fn path_at(json: &[u8], offset: usize) -> String {
                 at = string_end(json, start);
                 // A string is a key if no key has been seen since the last comma.
                 if at < json.len()
+                    && deeper == 0
                     && let Some(Step::Key(key)) = path.last_mut()
                     && key.is_empty()
                 {
-                    *key = String::from_utf8_lossy(&json[start..at]).into_owned();
+                    let shown = at.min(start + MAX_KEY_BYTES);
+                    *key = String::from_utf8_lossy(&json[start..shown]).into_owned();
                 }
             }
             _ => {}

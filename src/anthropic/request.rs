@@ -6,13 +6,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::place::path_at;
 use crate::error::Error;
+use crate::json;
+
+/// Anthropic's own limit of a request.
+const MAX_MESSAGES: usize = 100_000;
+/// More than any client offers, and few enough to cost little whatever they hold.
+const MAX_TOOLS: usize = 2000;
+const MAX_STOP_SEQUENCES: usize = 1000;
+/// The longest value that a complaint repeats.
+const MAX_SHOWN_BYTES: usize = 40;
 
 /// Reads a request.
 ///
@@ -23,6 +34,12 @@ pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
     if request.messages.is_empty() {
         return Err(Error::request("messages", "at least one message is required"));
     }
+    // As the API does: what a provider says to such a value is not to be learned from.
+    for (name, value) in [("temperature", request.temperature), ("top_p", request.top_p)] {
+        if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
+            return Err(Error::request(name, format!("{value} is not from 0 to 1")));
+        }
+    }
     Ok(request)
 }
 
@@ -31,6 +48,10 @@ fn fault(body: &[u8], error: &serde_json::Error) -> Error {
     let text = error.to_string();
     let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
     if !error.is_data() {
+        if reason == "recursion limit exceeded" {
+            let reason = format!("the body is nested more than {} deep", json::MAX_DEPTH);
+            return Error::request("", reason);
+        }
         return Error::request(
             "",
             format!(
@@ -57,27 +78,53 @@ fn fault(body: &[u8], error: &serde_json::Error) -> Error {
             at.push_str(field);
             Error::request(at, "field required")
         }
-        None => Error::request(at, reason),
+        None => Error::request(at, without_value(reason)),
     }
+}
+
+/// What serde says, without the value that it quotes, unless that is a word: it may be a prompt, and
+/// is the client's own in any case.
+fn without_value(reason: &str) -> Cow<'_, str> {
+    let Some((found, expected)) = reason.rsplit_once(", expected ") else {
+        return Cow::Borrowed(reason);
+    };
+    if let Some(value) = found.strip_prefix("unknown variant `") {
+        let value = value.trim_end_matches('`');
+        return match shown(value) {
+            Some(_) => Cow::Borrowed(reason),
+            None => Cow::Owned(format!("unknown value, expected {expected}")),
+        };
+    }
+    let quote = found.find('"').unwrap_or(found.len());
+    Cow::Owned(format!("{}, expected {expected}", found[..quote].trim_end()))
+}
+
+/// A value as a complaint may repeat it: one that looks like a word of the API.
+fn shown(value: &str) -> Option<&str> {
+    let is_of_a_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (value.len() <= MAX_SHOWN_BYTES && value.bytes().all(is_of_a_word)).then_some(value)
 }
 
 /// The body of a request, as far as ccproxy uses it.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct MessagesRequest<'a> {
     #[serde(borrow)]
     pub model: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "up_to::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<InputMessage<'a>>,
     /// Absent in `count_tokens`.
     pub max_tokens: Option<u64>,
     pub system: Option<Content<'a>>,
     #[serde(default)]
     pub stream: Option<bool>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "some_up_to::<_, _, MAX_TOOLS>")]
     pub tools: Option<Vec<Tool<'a>>>,
     pub tool_choice: Option<ToolChoice<'a>>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub top_k: Option<u64>,
+    #[serde(borrow, default, deserialize_with = "stop_sequences")]
     pub stop_sequences: Option<Vec<Cow<'a, str>>>,
     pub thinking: Option<Thinking<'a>>,
     pub output_config: Option<OutputConfig<'a>>,
@@ -97,6 +144,7 @@ impl<'a> MessagesRequest<'a> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a message")]
 pub struct InputMessage<'a> {
     pub role: Role,
     #[serde(borrow)]
@@ -112,49 +160,68 @@ pub enum Role {
     System,
 }
 
-/// `content`, `system` and the content of a tool result: a string or an array of blocks.
+/// `content`, `system` and what blocks hold: a string or an array of blocks.
 #[derive(Debug, Default)]
 pub struct Content<'a>(pub Vec<Block<'a>>);
 
-/// A content block.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "WireBlock<'_>")]
-#[serde(bound(deserialize = "'de: 'a"))]
+/// A content block. Only those of the smallest kinds stand in it as they are: a message may have very
+/// many.
+#[derive(Debug)]
 pub enum Block<'a> {
     Text(Cow<'a, str>),
-    Image(ImageSource<'a>),
-    Document {
-        title: Option<Cow<'a, str>>,
-        context: Option<Cow<'a, str>>,
-        source: DocumentSource<'a>,
-    },
-    ToolUse {
-        id: Cow<'a, str>,
-        name: Cow<'a, str>,
-        input: Option<&'a RawValue>,
-    },
-    ToolResult {
-        tool_use_id: Cow<'a, str>,
-        content: Content<'a>,
-        is_error: bool,
-    },
+    Image(Box<ImageSource<'a>>),
+    Document(Box<Document<'a>>),
+    ToolUse(Box<ToolUse<'a>>),
+    ToolResult(Box<ToolResult<'a>>),
     /// Names a tool that the client has loaded.
     ToolReference {
         tool_name: Cow<'a, str>,
     },
-    Thinking {
-        thinking: Cow<'a, str>,
-        /// Empty if there is none, as is `data`.
-        signature: Cow<'a, str>,
-    },
+    Thinking(Box<Thought<'a>>),
     RedactedThinking {
+        /// Empty if there is none.
         data: Cow<'a, str>,
     },
-    /// A kind that chat completions have no word for, with the text that could be found in it.
-    Other {
+    /// A kind that chat completions have no word for, and that says nothing in text.
+    Unknown {
         kind: Cow<'a, str>,
-        content: Content<'a>,
     },
+    /// Such a kind with the text that could be found in it.
+    Other(Box<Other<'a>>),
+}
+
+#[derive(Debug)]
+pub struct Other<'a> {
+    pub kind: Cow<'a, str>,
+    pub content: Content<'a>,
+}
+
+#[derive(Debug)]
+pub struct Document<'a> {
+    pub title: Option<Cow<'a, str>>,
+    pub context: Option<Cow<'a, str>>,
+    pub source: DocumentSource<'a>,
+}
+
+#[derive(Debug)]
+pub struct ToolUse<'a> {
+    pub id: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+    pub input: Option<&'a RawValue>,
+}
+
+#[derive(Debug)]
+pub struct ToolResult<'a> {
+    pub tool_use_id: Cow<'a, str>,
+    pub content: Content<'a>,
+    pub is_error: bool,
+}
+
+#[derive(Debug)]
+pub struct Thought<'a> {
+    pub thinking: Cow<'a, str>,
+    /// Empty if there is none.
+    pub signature: Cow<'a, str>,
 }
 
 /// Where an image comes from.
@@ -173,139 +240,189 @@ pub enum DocumentSource<'a> {
     Url(Cow<'a, str>),
 }
 
+/// Where blocks stand, which says how deep they go on: the API lets a message hold results, a result
+/// search results and documents, and those text and pictures.
+trait Level {
+    /// Where the blocks stand that a block of this level holds.
+    type Inside: Level;
+    /// Whether blocks may stand here at all.
+    const HOLDS: bool = true;
+    /// Whether an object may stand for the blocks, as in the results of server tools.
+    const TAKES_OBJECTS: bool = true;
+}
+
+struct InMessage;
+struct InBlock;
+struct InInner;
+struct TooDeep;
+
+impl Level for InMessage {
+    type Inside = InBlock;
+    const TAKES_OBJECTS: bool = false;
+}
+
+impl Level for InBlock {
+    type Inside = InInner;
+}
+
+impl Level for InInner {
+    type Inside = TooDeep;
+}
+
+impl Level for TooDeep {
+    type Inside = TooDeep;
+    const HOLDS: bool = false;
+}
+
+/// The content of something that stands at the level `L`.
+struct Blocks<'a, L>(Content<'a>, PhantomData<L>);
+
 /// All fields that any block has, before its `type` says which of them count.
 #[derive(Deserialize)]
-struct WireBlock<'a> {
+#[serde(expecting = "a content block", bound(deserialize = "'de: 'a, L: Level"))]
+struct WireBlock<'a, L: Level> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(default)]
+    source: Option<WireSource<'a, L::Inside>>,
+    #[serde(default, deserialize_with = "text")]
     title: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     context: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "json::flat")]
     input: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     tool_use_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    content: Option<WireContent<'a>>,
+    #[serde(default)]
+    content: Option<Blocks<'a, L::Inside>>,
     is_error: Option<bool>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     tool_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     thinking: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     signature: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     data: Option<Cow<'a, str>>,
+}
+
+/// `source` of an image or a document; that of a search result is a string, and not looked at.
+enum WireSource<'a, L: Level> {
+    Text,
+    Fields(SourceFields<'a, L>),
 }
 
 #[derive(Deserialize)]
-struct WireSource<'a> {
+#[serde(bound(deserialize = "'de: 'a, L: Level"))]
+struct SourceFields<'a, L: Level> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     media_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     data: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(default, deserialize_with = "text")]
     url: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    content: Option<Content<'a>>,
+    #[serde(default)]
+    content: Option<Blocks<'a, L>>,
 }
 
-/// `content` of a block: blocks, or the object that results of server tools carry.
-enum WireContent<'a> {
-    Blocks(Content<'a>),
-    Object,
-}
-
-impl<'a> TryFrom<WireBlock<'a>> for Block<'a> {
+impl<'a, L: Level> TryFrom<WireBlock<'a, L>> for Block<'a> {
     type Error = String;
 
-    fn try_from(wire: WireBlock<'a>) -> Result<Block<'a>, String> {
-        let content = match wire.content {
-            Some(WireContent::Blocks(content)) => content,
-            Some(WireContent::Object) | None => Content::default(),
-        };
+    fn try_from(wire: WireBlock<'a, L>) -> Result<Block<'a>, String> {
+        let content = wire.content.map(|blocks| blocks.0).unwrap_or_default();
         Ok(match &*wire.kind {
             "text" => Block::Text(required(wire.text, "text")?),
-            "image" => Block::Image(source(wire.source)?.try_into()?),
-            "document" => Block::Document {
+            "image" => Block::Image(Box::new(fields(wire.source)?.try_into()?)),
+            "document" => Block::Document(Box::new(Document {
                 title: wire.title,
                 context: wire.context,
-                source: source(wire.source)?.try_into()?,
-            },
-            "tool_use" => Block::ToolUse {
+                source: fields(wire.source)?.try_into()?,
+            })),
+            "tool_use" => Block::ToolUse(Box::new(ToolUse {
                 id: required(wire.id, "id")?,
                 name: required(wire.name, "name")?,
                 input: wire.input,
-            },
-            "tool_result" => Block::ToolResult {
+            })),
+            "tool_result" => Block::ToolResult(Box::new(ToolResult {
                 tool_use_id: required(wire.tool_use_id, "tool_use_id")?,
                 content,
                 is_error: wire.is_error.unwrap_or(false),
-            },
+            })),
             "tool_reference" => {
                 Block::ToolReference { tool_name: required(wire.tool_name, "tool_name")? }
             }
-            "thinking" => Block::Thinking {
+            "thinking" => Block::Thinking(Box::new(Thought {
                 thinking: required(wire.thinking, "thinking")?,
                 signature: wire.signature.unwrap_or_default(),
-            },
+            })),
             "redacted_thinking" => Block::RedactedThinking { data: wire.data.unwrap_or_default() },
-            _ => Block::Other { kind: wire.kind, content },
+            _ if content.0.is_empty() => Block::Unknown { kind: wire.kind },
+            _ => Block::Other(Box::new(Other { kind: wire.kind, content })),
         })
     }
 }
 
-impl<'a> TryFrom<WireSource<'a>> for ImageSource<'a> {
+impl<'a, L: Level> TryFrom<SourceFields<'a, L>> for ImageSource<'a> {
     type Error = String;
 
-    fn try_from(wire: WireSource<'a>) -> Result<ImageSource<'a>, String> {
+    fn try_from(wire: SourceFields<'a, L>) -> Result<ImageSource<'a>, String> {
         match &*wire.kind {
             "base64" => Ok(ImageSource::Base64 {
                 media_type: required(wire.media_type, "source.media_type")?,
                 data: required(wire.data, "source.data")?,
             }),
             "url" => Ok(ImageSource::Url(required(wire.url, "source.url")?)),
-            other => {
-                Err(format!("image source {other:?} is not supported; use \"base64\" or \"url\""))
-            }
+            other => Err(unsupported("image", other, "use \"base64\" or \"url\"")),
         }
     }
 }
 
-impl<'a> TryFrom<WireSource<'a>> for DocumentSource<'a> {
+impl<'a, L: Level> TryFrom<SourceFields<'a, L>> for DocumentSource<'a> {
     type Error = String;
 
-    fn try_from(wire: WireSource<'a>) -> Result<DocumentSource<'a>, String> {
+    fn try_from(wire: SourceFields<'a, L>) -> Result<DocumentSource<'a>, String> {
         match &*wire.kind {
             "base64" => Ok(DocumentSource::Base64 {
                 media_type: required(wire.media_type, "source.media_type")?,
                 data: required(wire.data, "source.data")?,
             }),
             "text" => Ok(DocumentSource::Text(required(wire.data, "source.data")?)),
-            "content" => Ok(DocumentSource::Content(wire.content.unwrap_or_default())),
+            "content" => {
+                Ok(DocumentSource::Content(wire.content.map(|blocks| blocks.0).unwrap_or_default()))
+            }
             "url" => Ok(DocumentSource::Url(required(wire.url, "source.url")?)),
-            other => Err(format!(
-                "document source {other:?} is not supported; use \"base64\", \"text\", \"content\" or \"url\""
+            other => Err(unsupported(
+                "document",
+                other,
+                "use \"base64\", \"text\", \"content\" or \"url\"",
             )),
         }
     }
 }
 
-/// Parsed only where a block has one of its own: a search result's `source` is a string.
-fn source<'a>(raw: Option<&'a RawValue>) -> Result<WireSource<'a>, String> {
-    serde_json::from_str(raw.ok_or("source: field required")?.get())
-        .map_err(|e| format!("source: {e}"))
+fn unsupported(what: &str, kind: &str, accepted: &str) -> String {
+    match shown(kind) {
+        Some(kind) => format!("{what} source {kind:?} is not supported; {accepted}"),
+        None => format!("this {what} source is not supported; {accepted}"),
+    }
+}
+
+fn fields<'a, L: Level>(
+    source: Option<WireSource<'a, L>>,
+) -> Result<SourceFields<'a, L>, &'static str> {
+    match source {
+        Some(WireSource::Fields(fields)) => Ok(fields),
+        Some(WireSource::Text) => Err("source: a string, expected an object"),
+        None => Err("source: field required"),
+    }
 }
 
 fn required<'a>(field: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>, String> {
@@ -314,25 +431,27 @@ fn required<'a>(field: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>,
 
 /// A tool definition. Server tools have no `input_schema`.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a tool")]
 pub struct Tool<'a> {
     /// Of a server tool, such as `web_search_20250305`; tools of the client may leave it out.
-    #[serde(rename = "type", borrow, default)]
+    #[serde(rename = "type", borrow, default, deserialize_with = "text")]
     pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub description: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "json::flat")]
     pub input_schema: Option<&'a RawValue>,
     #[serde(default)]
     pub defer_loading: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct ToolChoice<'a> {
     #[serde(rename = "type")]
     pub kind: ToolChoiceKind,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub name: Option<Cow<'a, str>>,
     #[serde(default)]
     pub disable_parallel_tool_use: Option<bool>,
@@ -355,6 +474,7 @@ pub enum ToolChoiceKind {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Thinking<'a> {
     /// `adaptive`, `enabled` or `disabled`.
     #[serde(rename = "type", borrow)]
@@ -363,79 +483,145 @@ pub struct Thinking<'a> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct OutputConfig<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub effort: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub format: Option<OutputFormat<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct OutputFormat<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "json::flat")]
     pub schema: Option<&'a RawValue>,
+}
+
+/// A text that is borrowed where it has no escapes, which `Option<Cow<str>>` alone never is.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// For `#[serde(deserialize_with)]`, as are the following.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
+}
+
+fn stop_sequences<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Cow<'de, str>>>, D::Error> {
+    let sequences = some_up_to::<_, Text, MAX_STOP_SEQUENCES>(deserializer)?;
+    Ok(sequences.map(|all| all.into_iter().map(|text| text.0).collect()))
+}
+
+fn up_to<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    UpTo::<T, MAX>::deserialize(deserializer).map(|list| list.0)
+}
+
+fn some_up_to<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    Ok(Option::<UpTo<T, MAX>>::deserialize(deserializer)?.map(|list| list.0))
+}
+
+/// A list of at most `MAX`.
+struct UpTo<T, const MAX: usize>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for UpTo<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+            type Value = UpTo<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if list.len() == MAX {
+                        return Err(de::Error::custom(format!("no more than {MAX} are taken")));
+                    }
+                    list.push(item);
+                }
+                Ok(UpTo(list))
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content<'a>, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+        Blocks::<InMessage>::deserialize(deserializer).map(|blocks| blocks.0)
+    }
+}
+
+impl<'de: 'a, 'a, L: Level> Deserialize<'de> for Blocks<'a, L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Blocks<'a, L>, D::Error> {
+        deserializer.deserialize_any(BlocksVisitor(PhantomData))
     }
 }
 
 /// Accepts both forms; `#[serde(untagged)]` could only say "data did not match any variant".
-struct ContentVisitor;
+struct BlocksVisitor<L>(PhantomData<L>);
 
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
+impl<'de, L: Level> Visitor<'de> for BlocksVisitor<L> {
+    type Value = Blocks<'de, L>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a string or an array of content blocks")
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Content<'de>, E> {
-        Ok(Content(vec![Block::Text(Cow::Borrowed(text))]))
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Blocks(Content(vec![Block::Text(Cow::Borrowed(text))]), PhantomData))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Content<'de>, E> {
-        Ok(Content(vec![Block::Text(Cow::Owned(text.to_owned()))]))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Blocks(Content(vec![Block::Text(Cow::Owned(text.to_owned()))]), PhantomData))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content<'de>, A::Error> {
-        let mut blocks = Vec::new();
-        while let Some(block) = seq.next_element()? {
-            blocks.push(block);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        if !L::HOLDS {
+            return Err(de::Error::custom("content blocks do not nest deeper than three levels"));
         }
-        Ok(Content(blocks))
+        let mut blocks = Vec::new();
+        while let Some(block) = seq.next_element::<WireBlock<L>>()? {
+            blocks.push(Block::try_from(block).map_err(de::Error::custom)?);
+        }
+        Ok(Blocks(Content(blocks), PhantomData))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if !L::TAKES_OBJECTS {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        while map.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
+        Ok(Blocks(Content::default(), PhantomData))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for WireContent<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WireContent<'a>, D::Error> {
-        struct AnyContent;
-        impl<'de> Visitor<'de> for AnyContent {
-            type Value = WireContent<'de>;
+impl<'de: 'a, 'a, L: Level> Deserialize<'de> for WireSource<'a, L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WireSource<'a, L>, D::Error> {
+        struct Source<L>(PhantomData<L>);
+        impl<'de, L: Level> Visitor<'de> for Source<L> {
+            type Value = WireSource<'de, L>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                ContentVisitor.expecting(f)
+                f.write_str("an object")
             }
 
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                ContentVisitor.visit_borrowed_str(text).map(WireContent::Blocks)
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(WireSource::Text)
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                ContentVisitor.visit_str(text).map(WireContent::Blocks)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                ContentVisitor.visit_seq(seq).map(WireContent::Blocks)
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
-                Ok(WireContent::Object)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                SourceFields::deserialize(MapAccessDeserializer::new(map)).map(WireSource::Fields)
             }
         }
-        deserializer.deserialize_any(AnyContent)
+        deserializer.deserialize_any(Source(PhantomData))
     }
 }

@@ -7,12 +7,13 @@
 //! and moving them would spoil the upstream's prompt cache on every turn.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::carry::{self, Carried};
 use super::{ids, tools};
 use crate::anthropic::{
     Block, Content as InputContent, DocumentSource, ImageSource, MessagesRequest, Role as From,
+    ToolResult,
 };
 use crate::openai::{
     Content, DataUrl, ExtraContent, Joined, Message, Part, PlacedReasoning, Role, ToolCall,
@@ -43,7 +44,7 @@ pub fn translate<'a>(
     let mut conversation = Conversation {
         provider,
         images,
-        messages: Vec::with_capacity(request.messages.len() + 1),
+        messages: Vec::new(),
         uses: HashMap::new(),
         open_calls: Vec::new(),
     };
@@ -100,8 +101,8 @@ pub fn translate<'a>(
 fn says_something(content: &InputContent<'_>) -> bool {
     content.0.iter().any(|block| match block {
         Block::Text(text) => !text.is_empty(),
-        Block::ToolUse { .. } => true,
-        Block::Other { content, .. } => says_something(content),
+        Block::ToolUse(_) => true,
+        Block::Other(other) => says_something(&other.content),
         _ => false,
     })
 }
@@ -125,14 +126,8 @@ struct Conversation<'a, 'p> {
 /// What the user's side said between two answers.
 #[derive(Default)]
 struct Turn<'a> {
-    results: Vec<ToolResult<'a>>,
+    results: Vec<&'a ToolResult<'a>>,
     said: Vec<Said<'a>>,
-}
-
-struct ToolResult<'a> {
-    id: &'a str,
-    content: &'a InputContent<'a>,
-    is_error: bool,
 }
 
 enum Said<'a> {
@@ -148,9 +143,7 @@ impl<'a> Turn<'a> {
     fn user(&mut self, content: &'a InputContent<'a>) {
         for block in &content.0 {
             match block {
-                Block::ToolResult { tool_use_id, content, is_error } => {
-                    self.results.push(ToolResult { id: tool_use_id, content, is_error: *is_error });
-                }
+                Block::ToolResult(result) => self.results.push(result),
                 Block::Text(text) if text.is_empty() => {}
                 block => self.said.push(Said::Block(block)),
             }
@@ -183,29 +176,27 @@ impl<'a> Conversation<'a, '_> {
         };
         for block in blocks {
             match block {
-                Block::Text(piece) if !piece.is_empty() => text.push(piece.clone()),
-                Block::Thinking { thinking, signature } => {
-                    thoughts.push(thinking.clone());
-                    carried(signature, text.len(), calls.len());
+                Block::Text(piece) if !piece.is_empty() => text.push(Cow::Borrowed(&**piece)),
+                Block::Thinking(thought) => {
+                    thoughts.push(Cow::Borrowed(&*thought.thinking));
+                    carried(&thought.signature, text.len(), calls.len());
                 }
                 Block::RedactedThinking { data } => carried(data, text.len(), calls.len()),
-                Block::ToolUse { id, name, input } => {
+                Block::ToolUse(call) => {
+                    let id = &*call.id;
                     let use_number = self.uses.entry(id).or_insert(0);
                     let upstream = ids::upstream_id(id, *use_number, self.provider.tool_id);
                     *use_number += 1;
                     self.open_calls.push((id, upstream.clone()));
-                    let arguments = arguments(input.map_or("{}", |input| input.get()));
-                    let mut call = ToolCall::new(
-                        upstream,
-                        tools::upstream_name(name, self.provider),
-                        arguments,
-                    );
+                    let arguments = arguments(call.input.map_or("{}", |input| input.get()));
+                    let name = tools::upstream_name(&call.name, self.provider);
+                    let mut call = ToolCall::new(upstream, name, arguments);
                     if self.provider.echo == Echo::ThoughtSignature {
                         call.extra_content = thought_signature(id, calls.is_empty());
                     }
                     calls.push(call);
                 }
-                Block::Other { content, .. } => texts(content, &mut text),
+                Block::Other(other) => texts(&other.content, &mut text),
                 _ => {}
             }
         }
@@ -214,8 +205,9 @@ impl<'a> Conversation<'a, '_> {
         }
         let echo = self.provider.echo;
         // Beside calls some services miss it even where there is none.
-        let is_known = !Joined(thoughts.clone()).is_empty();
-        let thoughts = Some(Joined(thoughts));
+        let thoughts = Joined(thoughts);
+        let is_known = !thoughts.is_empty();
+        let thoughts = Some(thoughts);
         let (reasoning_content, reasoning_text) = match echo {
             Echo::Reasoning if is_known => (None, thoughts),
             Echo::SameField if is_known && in_reasoning => (None, thoughts),
@@ -247,27 +239,29 @@ impl<'a> Conversation<'a, '_> {
             parts: vec![],
         };
         let calls = std::mem::take(&mut self.open_calls);
+        let called: HashSet<&str> = calls.iter().map(|(id, _)| *id).collect();
+        let mut results: HashMap<&str, Vec<&ToolResult>> = HashMap::new();
+        for result in turn.results.iter().filter(|result| called.contains(&*result.tool_use_id)) {
+            results.entry(&result.tool_use_id).or_default().push(result);
+        }
         for (id, upstream) in &calls {
             // The same id twice in one answer: its results belong to the first.
-            let is_first =
-                calls.iter().find(|(other, _)| other == id).map(|call| &call.1) == Some(upstream);
-            let results = turn.results.iter().filter(|result| is_first && result.id == *id);
+            let results = results.remove(id).unwrap_or_default();
             let mut text = Vec::new();
-            let mut any = false;
-            for result in results {
-                any = true;
+            for result in &results {
                 user.tool_result(result, &mut text);
             }
-            if Joined(text.clone()).is_empty() {
-                text = vec![Cow::Borrowed(if any { NO_OUTPUT } else { NO_RESULT })];
+            let mut text = Joined(text);
+            if text.is_empty() {
+                text = Joined::from(if results.is_empty() { NO_RESULT } else { NO_OUTPUT });
             }
             self.messages.push(Message {
                 tool_call_id: Some(upstream.clone()),
-                ..Message::text(Role::Tool, Joined(text))
+                ..Message::text(Role::Tool, text)
             });
         }
         // Results of calls that are not there (the client has cut the conversation) are still read.
-        for result in turn.results.iter().filter(|r| !calls.iter().any(|(id, _)| *id == r.id)) {
+        for result in turn.results.iter().filter(|r| !called.contains(&*r.tool_use_id)) {
             let mut text = vec![Cow::Borrowed("Result of an earlier tool call:")];
             user.tool_result(result, &mut text);
             for text in text {
@@ -318,14 +312,20 @@ impl<'a> UserMessage<'a> {
         self.images && (self.image_urls || matches!(source, ImageSource::Base64 { .. }))
     }
 
+    fn takes(&self, source: &DocumentSource<'_>) -> bool {
+        self.files && matches!(source, DocumentSource::Base64 { .. })
+    }
+
     fn block(&mut self, block: &'a Block<'a>) {
         match block {
             Block::Image(source) if self.shows(source) => self.parts.push(image_part(source)),
-            Block::Document {
-                title, source: DocumentSource::Base64 { media_type, data }, ..
-            } if self.files => {
-                let name = title.clone().unwrap_or(Cow::Borrowed("document.pdf"));
-                self.parts.push(Part::file(name, DataUrl::Base64 { media_type, data }));
+            Block::Document(document) if self.takes(&document.source) => {
+                let DocumentSource::Base64 { media_type, data } = &document.source else {
+                    unreachable!("takes() wants it so");
+                };
+                let name = document.title.as_deref().unwrap_or("document.pdf");
+                let data = DataUrl::Base64 { media_type, data };
+                self.parts.push(Part::file(Cow::Borrowed(name), data));
             }
             block => {
                 let mut pieces = Vec::new();
@@ -338,7 +338,7 @@ impl<'a> UserMessage<'a> {
     }
 
     /// Appends the text of a result to `out`, and takes its pictures: a tool message has text only.
-    fn tool_result(&mut self, result: &ToolResult<'a>, out: &mut Vec<Cow<'a, str>>) {
+    fn tool_result(&mut self, result: &'a ToolResult<'a>, out: &mut Vec<Cow<'a, str>>) {
         if result.is_error {
             out.push(Cow::Borrowed("Error:"));
         }
@@ -348,7 +348,7 @@ impl<'a> UserMessage<'a> {
                     out.push(Cow::Borrowed("(the image is in the next message)"));
                     self.parts.push(image_part(source));
                 }
-                Block::Document { source: DocumentSource::Base64 { .. }, .. } if self.files => {
+                Block::Document(document) if self.takes(&document.source) => {
                     out.push(Cow::Borrowed("(the document is in the next message)"));
                     self.block(block);
                 }
@@ -393,20 +393,20 @@ fn texts<'a>(content: &'a InputContent<'a>, out: &mut Vec<Cow<'a, str>>) {
 fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
     match block {
         Block::Text(text) if text.is_empty() => {}
-        Block::Text(text) => out.push(text.clone()),
-        Block::Image(ImageSource::Url(url)) => {
-            out.push(Cow::Owned(format!("[image at {url}: not shown]")));
-        }
-        Block::Image(_) => {
-            out.push(Cow::Borrowed("[image: not shown, this model reads text only]"))
-        }
-        Block::Document { title, context, source } => {
-            if let Some(title) = title {
+        Block::Text(text) => out.push(Cow::Borrowed(&**text)),
+        Block::Image(source) => out.push(match &**source {
+            ImageSource::Url(url) => Cow::Owned(format!("[image at {url}: not shown]")),
+            ImageSource::Base64 { .. } => {
+                Cow::Borrowed("[image: not shown, this model reads text only]")
+            }
+        }),
+        Block::Document(document) => {
+            if let Some(title) = &document.title {
                 out.push(Cow::Owned(format!("[document: {title}]")));
             }
-            out.extend(context.clone());
-            match source {
-                DocumentSource::Text(text) => out.push(text.clone()),
+            out.extend(document.context.as_deref().map(Cow::Borrowed));
+            match &document.source {
+                DocumentSource::Text(text) => out.push(Cow::Borrowed(&**text)),
                 DocumentSource::Content(content) => texts(content, out),
                 DocumentSource::Url(url) => {
                     out.push(Cow::Owned(format!("[document at {url}: not fetched]")));
@@ -420,21 +420,28 @@ fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
         Block::ToolReference { tool_name } => {
             out.push(Cow::Owned(format!("Tool {tool_name} is loaded and can be called now.")));
         }
-        Block::Other { kind, content } => {
+        Block::Unknown { kind } => unknown(kind, out),
+        Block::Other(other) => {
             let before = out.len();
-            texts(content, out);
+            texts(&other.content, out);
             if out.len() == before {
-                out.push(Cow::Owned(format!(
-                    "[{kind}: not shown, this provider has no such block]"
-                )));
+                unknown(&other.kind, out);
             }
         }
-        Block::ToolUse { name, input, .. } => {
-            let input = input.map_or("{}", |input| input.get());
-            out.push(Cow::Owned(format!("[call of {name}: {input}]")));
+        Block::ToolUse(call) => {
+            let input = call.input.map_or("{}", |input| input.get());
+            out.push(Cow::Owned(format!("[call of {}: {input}]", call.name)));
         }
-        Block::ToolResult { content, .. } => texts(content, out),
-        Block::Thinking { .. } | Block::RedactedThinking { .. } => {}
+        Block::ToolResult(result) => texts(&result.content, out),
+        Block::Thinking(_) | Block::RedactedThinking { .. } => {}
+    }
+}
+
+/// Names a block that cannot be told in words, and many of a kind once.
+fn unknown<'a>(kind: &str, out: &mut Vec<Cow<'a, str>>) {
+    let note = format!("[{kind}: not shown, this provider has no such block]");
+    if out.last().is_none_or(|last| *last != note) {
+        out.push(Cow::Owned(note));
     }
 }
 

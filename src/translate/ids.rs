@@ -12,12 +12,12 @@ use super::hash::hash;
 use crate::provider::ToolId;
 
 /// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation.
-pub fn upstream_id<'a>(id: &Cow<'a, str>, use_number: usize, rule: ToolId) -> Cow<'a, str> {
+pub fn upstream_id(id: &str, use_number: usize, rule: ToolId) -> Cow<'_, str> {
     let first = use_number == 0;
     match rule {
-        ToolId::Opaque if first && is_plain(id) => id.clone(),
+        ToolId::Opaque if first && is_plain(id) => Cow::Borrowed(id),
         ToolId::Opaque => Cow::Owned(format!("call_{:016x}", hash(id, use_number))),
-        ToolId::NineAlphanumerics if first && is_nine(id) => id.clone(),
+        ToolId::NineAlphanumerics if first && is_nine(id) => Cow::Borrowed(id),
         ToolId::NineAlphanumerics => Cow::Owned(base36(hash(id, use_number))),
     }
 }

@@ -61,7 +61,7 @@ pub fn offer<'a>(
         }
         let upstream = upstream_name(name, provider);
         if upstream != *name {
-            names.0.push((upstream.clone().into_owned(), name.clone().into_owned()));
+            names.0.push((upstream.clone().into_owned(), name.to_string()));
         }
         tools.push(Tool::new(Function {
             name: upstream,
@@ -141,7 +141,7 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
     }
     let blocks = request.messages.iter().flat_map(|message| &message.content.0);
     let results = blocks.filter_map(|block| match block {
-        Block::ToolResult { content, .. } => Some(&content.0),
+        Block::ToolResult(result) => Some(&result.content.0),
         _ => None,
     });
     let references = results.flatten().filter_map(|block| match block {
@@ -153,7 +153,7 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
 
 /// The name a tool has upstream: its own if the provider takes it, else a shortened one with a hash,
 /// the same every time.
-pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, str> {
+pub fn upstream_name<'a>(name: &'a str, provider: &Provider) -> Cow<'a, str> {
     let rule = provider.tool_name;
     let takes_dash = rule != ToolName::WithoutDash;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && takes_dash);
@@ -165,7 +165,7 @@ pub fn upstream_name<'a>(name: &Cow<'a, str>, provider: &Provider) -> Cow<'a, st
         !needs_letter || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
     if (least..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && begins(name) {
-        return name.clone();
+        return Cow::Borrowed(name);
     }
     let mut short = String::from(if begins(name) { "" } else { "_" });
     let plain = name.chars().map(|c| if c.is_ascii() && allowed(c as u8) { c } else { '_' });

@@ -339,7 +339,7 @@ fn a_refusal_names_the_place() {
     );
     check_refused(&format!(r#"{{"model":"m","messages":[{user}]}}"#), "max_tokens: field required");
     for (fields, message) in [
-        (r#""messages":"hi""#, r#"messages: invalid type: string "hi", expected a sequence"#),
+        (r#""messages":"hi""#, "messages: invalid type: string, expected a sequence"),
         (r#""messages":[{"content":"hi"}]"#, "messages.0.role: field required"),
         (r#""messages":[{"role":"user"}]"#, "messages.0.content: field required"),
         (
@@ -380,7 +380,94 @@ fn a_refusal_names_the_place() {
         ),
         (
             r#""messages":[{"role":"user","content":"hi"}],"stop_sequences":"STOP""#,
-            r#"stop_sequences: invalid type: string "STOP", expected a sequence"#,
+            "stop_sequences: invalid type: string, expected a sequence",
+        ),
+        (
+            r#""messages":[{"role":"user","content":"hi"}],"temperature":1.5"#,
+            "temperature: 1.5 is not from 0 to 1",
+        ),
+        (
+            r#""messages":[{"role":"user","content":"hi"}],"top_p":-1"#,
+            "top_p: -1 is not from 0 to 1",
+        ),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"image","source":"s"}]}]"#,
+            "messages.0.content.0: source: a string, expected an object",
+        ),
+    ] {
+        check_refused(&format!(r#"{{"model":"m","max_tokens":1,{fields}}}"#), message);
+    }
+}
+
+/// A request with one thing wrong, and with this text there, as it is shown to the client and logged.
+fn complaint(fields: &str, text: &str) -> String {
+    let text = serde_json::to_string(text).expect("a text serializes");
+    let body = format!(r#"{{"model":"m","max_tokens":1,{}}}"#, fields.replace("$", &text));
+    translate(body.as_bytes(), *CUSTOM, CHAT).expect_err(fields).to_string()
+}
+
+#[test]
+fn a_refusal_repeats_nothing_that_the_client_has_written() {
+    for fields in [
+        r#""messages":$"#,
+        r#""messages":[$]"#,
+        r#""messages":[{"role":$,"content":"hi"}]"#,
+        r#""messages":[{"role":"user","content":[$]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"image","source":$}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"image","source":{"type":$}}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"document","source":{"type":$}}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","is_error":$}]}]"#,
+        r#""messages":[{"role":"user","content":"hi"}],"max_tokens":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"temperature":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"top_k":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"stream":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"stop_sequences":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"tools":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"tools":[$]"#,
+        r#""messages":[{"role":"user","content":"hi"}],"tool_choice":{"type":$}"#,
+        r#""messages":[{"role":"user","content":"hi"}],"thinking":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"output_config":$"#,
+        r#""messages":[{"role":"user","content":"hi"}],"max_tokens":$}"#,
+        r#""messages":[{"role":"user","content":"hi","odd":$,}]"#,
+    ] {
+        for secret in [
+            "the plan is secret",
+            "the plan is secret, expected nothing",
+            "a \"secret\" `plan`",
+            &"the plan is secret ".repeat(10_000),
+        ] {
+            let said = complaint(fields, secret);
+            assert!(!said.contains("secret") && said.len() < 300, "{fields}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_what_there_is_too_much_of() {
+    let user = r#"{"role":"user","content":"hi"}"#;
+    let list =
+        |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count - 1));
+    let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
+    for (fields, message) in [
+        (
+            format!(r#""messages":{}"#, list(user, 100_001)),
+            "messages.100000: no more than 100000 are taken",
+        ),
+        (
+            format!(r#""messages":[{user}],"tools":{}"#, list("{}", 2001)),
+            "tools.2000: no more than 2000 are taken",
+        ),
+        (
+            format!(r#""messages":[{user}],"stop_sequences":{}"#, list("\"a\"", 1001)),
+            "stop_sequences.1000: no more than 1000 are taken",
+        ),
+        (
+            format!(r#""messages":[{user}],"tools":[{{"name":"a","input_schema":{deep}}}]"#),
+            "tools.0: it holds JSON that is nested more than 128 deep",
+        ),
+        (
+            r#""messages":[{"role":"user","content":[5]}]"#.to_owned(),
+            "messages.0.content.0: invalid type: integer `5`, expected a content block",
         ),
     ] {
         check_refused(&format!(r#"{{"model":"m","max_tokens":1,{fields}}}"#), message);

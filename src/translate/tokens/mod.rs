@@ -82,26 +82,31 @@ impl Count {
 
     fn block(&mut self, block: &Block<'_>) {
         match block {
-            Block::Text(text) | Block::Thinking { thinking: text, .. } => self.text(Some(text)),
-            Block::Image(ImageSource::Base64 { data, .. }) => self.tokens += image::tokens(data),
-            Block::Image(ImageSource::Url(_)) => self.tokens += image::MAX_TOKENS,
-            Block::Document { title, context, source } => {
-                self.text(title.as_deref());
-                self.text(context.as_deref());
-                self.document(source);
+            Block::Text(text) => self.text(Some(text)),
+            Block::Thinking(thought) => self.text(Some(&thought.thinking)),
+            Block::Image(source) => {
+                self.tokens += match &**source {
+                    ImageSource::Base64 { data, .. } => image::tokens(data),
+                    ImageSource::Url(_) => image::MAX_TOKENS,
+                }
             }
-            Block::ToolUse { name, input, .. } => {
-                self.tokens += FRAME_TOKENS;
-                self.text(Some(name));
-                self.text(input.map(|input| input.get()));
+            Block::Document(document) => {
+                self.text(document.title.as_deref());
+                self.text(document.context.as_deref());
+                self.document(&document.source);
             }
-            Block::ToolResult { content, .. } => {
+            Block::ToolUse(call) => {
                 self.tokens += FRAME_TOKENS;
-                self.content(content);
+                self.text(Some(&call.name));
+                self.text(call.input.map(|input| input.get()));
+            }
+            Block::ToolResult(result) => {
+                self.tokens += FRAME_TOKENS;
+                self.content(&result.content);
             }
             Block::ToolReference { tool_name } => self.text(Some(tool_name)),
-            Block::RedactedThinking { .. } => {}
-            Block::Other { content, .. } => self.content(content),
+            Block::RedactedThinking { .. } | Block::Unknown { .. } => {}
+            Block::Other(other) => self.content(&other.content),
         }
     }
 

@@ -1,0 +1,118 @@
+//! What JSON of others may cost, whoever sends it: how deep it nests and how many values it holds.
+//!
+//! serde_json stops at 128 levels, but each parser that begins anew counts from nothing, and a
+//! `RawValue` has no limit. So what is kept unparsed is measured here, without recursion.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The deepest nesting that is taken, which is serde_json's own limit.
+pub const MAX_DEPTH: usize = 128;
+
+/// The most values of a tree that is built for its words, and how deep it nests: of an error, or of a
+/// piece of reasoning. Each value costs many times its bytes, and each level some stack.
+const MAX_TREE_VALUES: usize = 2000;
+const MAX_TREE_DEPTH: usize = 32;
+
+/// Whether `json` nests deeper than [`MAX_DEPTH`].
+pub fn is_too_deep(json: &str) -> bool {
+    // Few brackets cannot nest deep, and counting them is many times faster than following them.
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    json.as_bytes().iter().filter(|byte| opens(byte)).count() > MAX_DEPTH
+        && measure(json).0 > MAX_DEPTH
+}
+
+/// A tree of `json`, or `None` if it is not JSON, or more than a tree is built for.
+pub fn tree(json: &str) -> Option<Value> {
+    let (depth, values) = measure(json);
+    let is_small = depth <= MAX_TREE_DEPTH && values <= MAX_TREE_VALUES;
+    is_small.then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+/// What is wrong with JSON, without the value that serde quotes: it may be a secret or a prompt.
+pub fn complaint(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if error.is_data() => {
+            let end = found.find(['"', '`']).unwrap_or(found.len());
+            format!("{}, expected {expected}", found[..end].trim_end())
+        }
+        _ => text,
+    }
+}
+
+/// How deep `json` nests, and how many values it holds at most. Of a text that is not JSON both are
+/// some number.
+fn measure(json: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                values += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
+            _ => {}
+        }
+    }
+    (deepest, values)
+}
+
+/// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
+pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    match raw {
+        Some(raw) if is_too_deep(raw.get()) => Err(D::Error::custom(format!(
+            "it holds JSON that is nested more than {MAX_DEPTH} deep"
+        ))),
+        raw => Ok(raw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_and_values_are_counted_outside_of_strings() {
+        for (json, depth, values) in [
+            ("1", 0, 1),
+            ("[]", 1, 2),
+            (r#"{"a":[1,2,{"b":"[[[,,,"}]}"#, 3, 6),
+            (r#"["\"[[",[[]]]"#, 3, 5),
+            ("]]]][", 1, 2),
+        ] {
+            assert_eq!(measure(json), (depth, values), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_repeats_no_value() {
+        let complaint = |json| complaint(&serde_json::from_str::<Vec<u8>>(json).unwrap_err());
+        let wanted = "invalid type: string, expected a sequence at line 1 column 20";
+        assert_eq!(complaint(r#""a secret, expected""#), wanted);
+        assert_eq!(
+            complaint(r#"{"a":1}"#),
+            "invalid type: map, expected a sequence at line 1 column 0"
+        );
+        assert_eq!(complaint("[1"), "EOF while parsing a list at line 1 column 2");
+    }
+
+    #[test]
+    fn what_is_too_much_is_no_tree() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_too_deep(&nested(MAX_DEPTH)) && is_too_deep(&nested(MAX_DEPTH + 1)));
+        assert!(!is_too_deep(&"[],".repeat(1000)));
+        assert!(tree("{\"a\":[1]}").is_some() && tree(&nested(MAX_TREE_DEPTH + 1)).is_none());
+        assert!(tree(&format!("[{}1]", "1,".repeat(MAX_TREE_VALUES))).is_none());
+    }
+}
