@@ -13,7 +13,7 @@ pub const MAX_DEPTH: usize = 128;
 
 /// The most values of a tree that is built for its words, and how deep it nests: of an error, or of a
 /// piece of reasoning. Each value costs many times its bytes, and each level some stack.
-const MAX_TREE_VALUES: usize = 2000;
+const MAX_TREE_VALUES: usize = 4000;
 const MAX_TREE_DEPTH: usize = 32;
 
 /// Whether `json` nests deeper than [`MAX_DEPTH`].
@@ -26,9 +26,21 @@ pub fn is_too_deep(json: &str) -> bool {
 
 /// A tree of `json`, or `None` if it is not JSON, or more than a tree is built for.
 pub fn tree(json: &str) -> Option<Value> {
-    let (depth, values) = measure(json);
-    let is_small = depth <= MAX_TREE_DEPTH && values <= MAX_TREE_VALUES;
+    let is_small = beginning(json).len() == json.len();
     is_small.then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+/// As much of `json` as a tree is built for.
+pub fn beginning(json: &str) -> &str {
+    let mut end = json.len();
+    walk(json, |at, depth, values| {
+        let is_small = depth <= MAX_TREE_DEPTH && values <= MAX_TREE_VALUES;
+        if !is_small {
+            end = at;
+        }
+        is_small
+    });
+    &json[..end]
 }
 
 /// What is wrong with JSON, without the value that serde quotes: it may be a secret or a prompt.
@@ -46,25 +58,36 @@ pub fn complaint(error: &serde_json::Error) -> String {
 /// How deep `json` nests, and how many values it holds at most. Of a text that is not JSON both are
 /// some number.
 fn measure(json: &str) -> (usize, usize) {
-    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
+    let mut measured = (0, 1);
+    walk(json, |_, depth, values| {
+        measured = (measured.0.max(depth), values);
+        true
+    });
+    measured
+}
+
+/// Calls `each` with the place of every bracket that opens and every comma, the depth there, and how
+/// many values there are at most, until it says that this is enough.
+fn walk(json: &str, mut each: impl FnMut(usize, usize, usize) -> bool) {
+    let (mut depth, mut values) = (0_usize, 1);
     let (mut in_string, mut is_escaped) = (false, false);
-    for byte in json.bytes() {
+    for (at, byte) in json.bytes().enumerate() {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' if in_string => is_escaped = true,
             b'"' => in_string = !in_string,
             _ if in_string => {}
-            b'{' | b'[' => {
-                depth += 1;
+            b'{' | b'[' | b',' => {
+                depth += usize::from(byte != b',');
                 values += 1;
-                deepest = deepest.max(depth);
+                if !each(at, depth, values) {
+                    return;
+                }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' => values += 1,
             _ => {}
         }
     }
-    (deepest, values)
 }
 
 /// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.

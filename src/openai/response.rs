@@ -6,21 +6,36 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+
+/// The most tool calls of one chunk, and items of one response. Whatever they hold, so many are no
+/// burden, and no model means more.
+pub const MAX_ITEMS: usize = 1000;
+
+/// A method of a visitor: something else stands where a value belongs, which then is absent.
+macro_rules! absent {
+    ($method:ident($($argument:ty)?)) => {
+        fn $method<E: de::Error>(self $(, _: $argument)?) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+    };
+}
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
+    /// Only one is ever asked for.
     #[serde(borrow, default)]
-    pub choices: Option<Vec<Choice<'a>>>,
+    pub choices: First<Choice<'a>>,
     #[serde(default)]
-    pub usage: Option<UpstreamUsage>,
+    pub usage: Lax<UpstreamUsage>,
     /// Groq puts usage and errors of a stream here.
     #[serde(borrow, default)]
-    pub x_groq: Option<GroqExtra<'a>>,
+    pub x_groq: Lax<GroqExtra<'a>>,
     /// An error inside a stream, or in the body of a 200.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
@@ -29,7 +44,7 @@ pub struct Chunk<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct GroqExtra<'a> {
     #[serde(default)]
-    pub usage: Option<UpstreamUsage>,
+    pub usage: Lax<UpstreamUsage>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
 }
@@ -37,15 +52,15 @@ pub struct GroqExtra<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct Choice<'a> {
     #[serde(borrow, default)]
-    pub delta: Option<ChoiceDelta<'a>>,
+    pub delta: Maybe<ChoiceDelta<'a>>,
     /// In place of `delta` in a whole completion; some services send both.
     #[serde(borrow, default)]
-    pub message: Option<ChoiceDelta<'a>>,
+    pub message: Maybe<ChoiceDelta<'a>>,
     #[serde(borrow, default)]
     pub finish_reason: Text<'a>,
     /// Moonshot: in the last chunk, in the place of the chunk's own.
     #[serde(default)]
-    pub usage: Option<UpstreamUsage>,
+    pub usage: Lax<UpstreamUsage>,
     /// vLLM: the stop string that was met (or a token id).
     #[serde(borrow, default)]
     pub stop_reason: Text<'a>,
@@ -64,15 +79,15 @@ pub struct ChoiceDelta<'a> {
     #[serde(borrow, default)]
     pub reasoning: Text<'a>,
     /// OpenRouter's form of the reasoning, in pieces.
-    #[serde(default)]
-    pub reasoning_details: Lax<Vec<Map<String, Value>>>,
+    #[serde(borrow, default)]
+    pub reasoning_details: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub refusal: Text<'a>,
     #[serde(borrow, default)]
-    pub tool_calls: Option<Vec<ToolDelta<'a>>>,
+    pub tool_calls: List<ToolDelta<'a>>,
     /// The form before tools.
     #[serde(borrow, default)]
-    pub function_call: Option<FunctionDelta<'a>>,
+    pub function_call: Maybe<FunctionDelta<'a>>,
 }
 
 /// A piece of a tool call, or a whole one.
@@ -83,7 +98,7 @@ pub struct ToolDelta<'a> {
     #[serde(borrow, default)]
     pub id: Text<'a>,
     #[serde(borrow, default)]
-    pub function: Option<FunctionDelta<'a>>,
+    pub function: Maybe<FunctionDelta<'a>>,
     #[serde(borrow, default)]
     pub extra_content: Lax<ExtraContent<'a>>,
 }
@@ -92,7 +107,7 @@ pub struct ToolDelta<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct ExtraContent<'a> {
     #[serde(borrow, default)]
-    pub google: GoogleContent<'a>,
+    pub google: Lax<GoogleContent<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,7 +134,7 @@ pub struct UpstreamUsage {
     #[serde(default)]
     pub total_tokens: Number,
     #[serde(default)]
-    pub prompt_tokens_details: Option<PromptDetails>,
+    pub prompt_tokens_details: Lax<PromptDetails>,
     /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.
     #[serde(default)]
     pub prompt_cache_hit_tokens: Number,
@@ -153,29 +168,243 @@ impl<'a> Text<'a> {
     pub fn some(&self) -> Option<&Cow<'a, str>> {
         self.0.as_ref().filter(|text| !text.is_empty())
     }
+
+    /// The same, taken out.
+    pub fn filled(self) -> Option<Cow<'a, str>> {
+        self.0.filter(|text| !text.is_empty())
+    }
 }
 
 /// A number that is not negative, or absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Number(pub Option<u64>);
 
-/// A `T`, or its default where something else stands.
-#[derive(Debug, Clone, Copy, Default)]
+/// A `T` where an object stands, or its default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lax<T>(pub T);
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Lax<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lax<T>, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Lax(serde_json::from_str(raw.get()).unwrap_or_default()))
+/// A `T` where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maybe<T>(pub Option<T>);
+
+/// The first item of an array. The others are not read.
+#[derive(Debug)]
+pub struct First<T>(pub Option<T>);
+
+/// An array of objects, as far as [`MAX_ITEMS`].
+#[derive(Debug)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    /// There are more.
+    pub is_cut: bool,
+}
+
+impl<T> Default for Maybe<T> {
+    fn default() -> Maybe<T> {
+        Maybe(None)
     }
 }
 
+impl<T> Default for First<T> {
+    fn default() -> First<T> {
+        First(None)
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> List<T> {
+        List { items: Vec::new(), is_cut: false }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Maybe<T>, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Maybe<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Maybe(Some(value)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Maybe(None))
+            }
+
+            absent!(visit_str(&str));
+            absent!(visit_bool(bool));
+            absent!(visit_i64(i64));
+            absent!(visit_u64(u64));
+            absent!(visit_f64(f64));
+            absent!(visit_unit());
+        }
+        deserializer.deserialize_any(Object(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Lax<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lax<T>, D::Error> {
+        Maybe::deserialize(deserializer).map(|value| Lax(value.0.unwrap_or_default()))
+    }
+}
+
+/// What an array of objects becomes, item by item: none of it is kept but what is wanted.
+pub trait Collect<'de>: Default {
+    type Item: Deserialize<'de>;
+
+    /// Takes the next item, which may be no object. Returns whether it takes more.
+    fn take(&mut self, item: Option<Self::Item>) -> bool;
+
+    /// There was one more than it takes.
+    fn cut(&mut self) {}
+
+    /// What a text becomes that stands in the place of the array.
+    fn text(_: Cow<'de, str>) -> Self {
+        Self::default()
+    }
+}
+
+/// Reads an array of objects, or nothing where something else stands.
+pub fn collect<'de, C: Collect<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<C, D::Error> {
+    struct Array<C>(PhantomData<C>);
+    impl<'de, C: Collect<'de>> Visitor<'de> for Array<C> {
+        type Value = C;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<C, A::Error> {
+            let mut all = C::default();
+            while let Some(item) = seq.next_element::<Maybe<C::Item>>()? {
+                if !all.take(item.0) {
+                    break;
+                }
+            }
+            while seq.next_element::<IgnoredAny>()?.is_some() {
+                all.cut();
+            }
+            Ok(all)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<C, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(C::default())
+        }
+
+        fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<C, E> {
+            Ok(C::text(Cow::Borrowed(text)))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<C, E> {
+            Ok(C::text(Cow::Owned(text.to_owned())))
+        }
+
+        absent!(visit_bool(bool));
+        absent!(visit_i64(i64));
+        absent!(visit_u64(u64));
+        absent!(visit_f64(f64));
+        absent!(visit_unit());
+    }
+    deserializer.deserialize_any(Array(PhantomData))
+}
+
+impl<'de, T: Deserialize<'de>> Collect<'de> for First<T> {
+    type Item = T;
+
+    fn take(&mut self, item: Option<T>) -> bool {
+        self.0 = item;
+        false
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Collect<'de> for List<T> {
+    type Item = T;
+
+    fn take(&mut self, item: Option<T>) -> bool {
+        self.items.extend(item);
+        self.items.len() < MAX_ITEMS
+    }
+
+    fn cut(&mut self) {
+        self.is_cut = true;
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<First<T>, D::Error> {
+        collect(deserializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
+        collect(deserializer)
+    }
+}
+
+/// A part of content. `thinking` is a text, or an array of texts.
 #[derive(Default, Deserialize)]
-struct WirePart<'a> {
+pub struct WirePart<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
     #[serde(borrow, default)]
-    thinking: Pieces<'a>,
+    thinking: Texts<'a>,
+}
+
+impl<'de> Collect<'de> for Pieces<'de> {
+    type Item = WirePart<'de>;
+
+    fn take(&mut self, part: Option<WirePart<'de>>) -> bool {
+        let part = part.unwrap_or_default();
+        self.0.extend(part.thinking.0.into_iter().map(ContentPiece::Thinking));
+        self.0.extend(part.text.filled().map(ContentPiece::Text));
+        true
+    }
+
+    fn text(text: Cow<'de, str>) -> Pieces<'de> {
+        Pieces(vec![ContentPiece::Text(text)])
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pieces<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pieces<'a>, D::Error> {
+        collect(deserializer)
+    }
+}
+
+/// The texts of a part: these do not hold parts again.
+#[derive(Default)]
+struct Texts<'a>(Vec<Cow<'a, str>>);
+
+#[derive(Default, Deserialize)]
+struct TextPart<'a> {
+    #[serde(borrow, default)]
+    text: Text<'a>,
+}
+
+impl<'de> Collect<'de> for Texts<'de> {
+    type Item = TextPart<'de>;
+
+    fn take(&mut self, part: Option<TextPart<'de>>) -> bool {
+        self.0.extend(part.unwrap_or_default().text.filled());
+        true
+    }
+
+    fn text(text: Cow<'de, str>) -> Texts<'de> {
+        Texts(vec![text])
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Texts<'a>, D::Error> {
+        collect(deserializer)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -193,67 +422,6 @@ impl<'de> Deserialize<'de> for Number {
             Scalar::Number(number) => Number(Some(number)),
             Scalar::Text(_) | Scalar::Other => Number(None),
         })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pieces<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pieces<'a>, D::Error> {
-        struct PiecesVisitor;
-        impl<'de> Visitor<'de> for PiecesVisitor {
-            type Value = Pieces<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Pieces(vec![ContentPiece::Text(Cow::Borrowed(text))]))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Pieces(vec![ContentPiece::Text(Cow::Owned(text.to_owned()))]))
-            }
-
-            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-                Ok(Pieces::default())
-            }
-
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Pieces::default())
-            }
-
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Pieces::default())
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Pieces::default())
-            }
-
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Pieces::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut pieces = Vec::new();
-                while let Some(part) = seq.next_element::<WirePart>()? {
-                    let thoughts = part.thinking.0.into_iter().map(|piece| match piece {
-                        ContentPiece::Text(text) | ContentPiece::Thinking(text) => {
-                            ContentPiece::Thinking(text)
-                        }
-                    });
-                    pieces.extend(thoughts);
-                    pieces.extend(part.text.0.map(ContentPiece::Text));
-                }
-                Ok(Pieces(pieces))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Pieces::default())
-            }
-        }
-        deserializer.deserialize_any(PiecesVisitor)
     }
 }
 

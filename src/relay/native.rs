@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::Usage;
 use crate::error::{Error, Retry};
+use crate::json::complaint;
 use crate::openai::Number;
 use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
 
@@ -272,9 +273,9 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
         usage: Option<SeenUsage>,
     }
     let seen: Whole = serde_json::from_slice(&body)
-        .map_err(|e| Error::protocol(format!("it is no message: {e}")))?;
+        .map_err(|e| Error::protocol(format!("it is no message: {}", complaint(&e))))?;
     if seen.kind != "message" {
-        return Err(Error::protocol(format!("it is no message: {:?}", seen.kind)));
+        return Err(Error::protocol("it is no message, but has another \"type\""));
     }
     let mut usage = Usage::default();
     seen.usage.unwrap_or_default().add_to(&mut usage);

@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::hash::hash;
+use crate::json;
 use crate::openai::ReasoningItem;
 
 /// The signature of a thinking block that carries nothing.
@@ -34,6 +35,9 @@ pub const REASONING: &str = "ccproxy1:reasoning";
 
 const DETAILS: &str = "ccproxy1:reasoning_details:";
 const ITEM: &str = "ccproxy1:reasoning_item:";
+
+/// The most entries that are carried; models have a few.
+const MAX_DETAILS: usize = 200;
 
 /// Stands between an id and what it carries. Ids made by ccproxy have no `-`.
 const IN_ID: &str = "-ccproxy1-";
@@ -74,7 +78,9 @@ impl Cargo {
     pub fn detail(&mut self, piece: Map<String, Value>) {
         let Some(whole) = self.details.iter_mut().rev().find(|whole| continues(whole, &piece))
         else {
-            self.details.push(piece);
+            if self.details.len() < MAX_DETAILS {
+                self.details.push(piece);
+            }
             return;
         };
         for (key, value) in piece {
@@ -122,6 +128,16 @@ impl Cargo {
     }
 }
 
+/// The entries of `reasoning_details`. What is more than a model's is none.
+pub fn details(json: &RawValue) -> Vec<Map<String, Value>> {
+    let Some(Value::Array(details)) = json::tree(json.get()) else { return Vec::new() };
+    let object = |detail| match detail {
+        Value::Object(object) => Some(object),
+        _ => None,
+    };
+    details.into_iter().filter_map(object).collect()
+}
+
 /// What of an entry the client can be shown.
 pub fn shown(detail: &Map<String, Value>) -> &str {
     let text = ["text", "summary"].iter().find_map(|key| detail.get(*key)?.as_str());
@@ -140,17 +156,11 @@ fn is_text(key: &str) -> bool {
 }
 
 /// Whether `piece` is more of `whole`. Without an index only text comes in pieces.
-fn continues(whole: &Map<String, Value>, piece: &Map<String, Value>) -> bool {
-    let field = |key: &str| {
-        let some = |entry: &Map<String, Value>| entry.get(key).filter(|v| !v.is_null()).cloned();
-        (some(whole), some(piece))
-    };
-    let same = |key: &str| {
-        let (a, b) = field(key);
-        a == b
-    };
-    let other_id = matches!(field("id"), (Some(a), Some(b)) if a != b);
-    let indexed = field("index").0.is_some();
+fn continues<'a>(whole: &'a Map<String, Value>, piece: &'a Map<String, Value>) -> bool {
+    let some = |entry: &'a Map<String, Value>, key: &str| entry.get(key).filter(|v| !v.is_null());
+    let same = |key: &str| some(whole, key) == some(piece, key);
+    let other_id = matches!((some(whole, "id"), some(piece, "id")), (Some(a), Some(b)) if a != b);
+    let indexed = some(whole, "index").is_some();
     same("type") && same("index") && !other_id && (indexed || !piece.contains_key("data"))
 }
 

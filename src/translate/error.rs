@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::cut_json::parse_beginning;
 use crate::error::{Cause, Error, Retry};
+use crate::json;
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -28,8 +29,8 @@ pub struct Context<'a> {
 /// makes Claude Code compact the conversation.
 pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'_>) -> Error {
     let text = String::from_utf8_lossy(body);
-    let json: Option<Value> =
-        serde_json::from_str(text.trim()).ok().or_else(|| parse_beginning(text.trim()));
+    let trimmed = text.trim();
+    let json = json::tree(trimmed).or_else(|| parse_beginning(json::beginning(trimmed)));
     let said = json.as_ref().and_then(message);
     // 429 and its kin are about rates, also where they speak of tokens.
     // Together says 403: https://github.com/togethercomputer/skills
@@ -60,7 +61,7 @@ pub(super) fn stream_error(error: &RawValue, input_estimate: u64) -> Error {
 /// stream.
 pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     let text = String::from_utf8_lossy(data);
-    let json: Option<Value> = serde_json::from_str(&text).ok();
+    let json = json::tree(&text);
     let said = json.as_ref().and_then(message).unwrap_or_else(|| plain_text(&text));
     let context = Context { provider: "", input_estimate };
     if !is_rate_limit(json.as_ref())

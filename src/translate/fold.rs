@@ -102,7 +102,7 @@ impl Fold {
                     Err(_) if stop_reason == StopReason::MaxTokens => continue,
                     Err(e) => {
                         return Err(Error::protocol(format!(
-                            "the arguments for {name} are not JSON: {e}"
+                            "the arguments of a call are not JSON: {e}"
                         )));
                     }
                 },

@@ -6,7 +6,7 @@ use crate::openai::{ResponsesUsage, UpstreamUsage};
 /// The counts of the upstream in Anthropic's split: its `prompt_tokens` include what came from a
 /// cache or went into one, Anthropic's `input_tokens` do not.
 pub fn translate(upstream: &UpstreamUsage) -> Usage {
-    let details = upstream.prompt_tokens_details.unwrap_or_default();
+    let details = upstream.prompt_tokens_details.0;
     let cached = details.cached_tokens.0.or(upstream.prompt_cache_hit_tokens.0);
     let prompt = upstream.prompt_tokens.0;
     // xAI counts reasoning in the total alone: https://github.com/evalstate/fast-agent/pull/276

@@ -6,6 +6,7 @@ mod config;
 mod config_secrets;
 mod config_shown;
 mod config_typos;
+mod depth;
 mod docs;
 mod door_access;
 mod door_bodies;

@@ -1,9 +1,10 @@
 //! An event of a stream, or a whole response. As lenient as a chunk.
 
 use serde::Deserialize;
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use crate::openai::response::{Lax, Number, PromptDetails, Text};
+use crate::openai::response::{Collect, Lax, List, Number, PromptDetails, Text, collect};
 
 /// The fields of all events.
 #[derive(Debug, Default, Deserialize)]
@@ -32,7 +33,7 @@ pub struct Response<'a> {
     #[serde(borrow, default)]
     pub status: Text<'a>,
     #[serde(borrow, default)]
-    pub output: Lax<Vec<Lax<OutputItem<'a>>>>,
+    pub output: List<OutputItem<'a>>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -62,9 +63,9 @@ pub struct OutputItem<'a> {
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub content: Lax<Vec<Lax<OutputPart<'a>>>>,
+    pub content: Parts<'a>,
     #[serde(borrow, default)]
-    pub summary: Lax<Vec<Lax<OutputPart<'a>>>>,
+    pub summary: Parts<'a>,
     #[serde(borrow, default)]
     pub encrypted_content: Text<'a>,
 }
@@ -76,6 +77,26 @@ pub struct OutputPart<'a> {
     pub text: Text<'a>,
     #[serde(borrow, default)]
     pub refusal: Text<'a>,
+}
+
+/// The parts that say something.
+#[derive(Debug, Default)]
+pub struct Parts<'a>(pub Vec<OutputPart<'a>>);
+
+impl<'de> Collect<'de> for Parts<'de> {
+    type Item = OutputPart<'de>;
+
+    fn take(&mut self, part: Option<OutputPart<'de>>) -> bool {
+        let says = |part: &OutputPart| part.text.some().or(part.refusal.some()).is_some();
+        self.0.extend(part.filter(says));
+        true
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parts<'a>, D::Error> {
+        collect(deserializer)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{EFFORTS, Lesson, PARAMS, Param, has};
+use crate::json;
 use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Role, ToolChoice};
 use crate::provider::{MaxTokensField, ToolChoiceLimit};
 use crate::translate::error::{is_overflow, message};
@@ -86,7 +87,7 @@ impl Refusal {
     /// `None` if nothing can be learned from it: the conversation is too long for the model.
     pub fn new(body: &[u8]) -> Option<Refusal> {
         let text = String::from_utf8_lossy(body);
-        let json: Option<Value> = serde_json::from_str(text.trim()).ok();
+        let json = json::tree(text.trim());
         let said = json.as_ref().and_then(message).unwrap_or_else(|| text.into_owned());
         if is_overflow(&said, json.as_ref()) {
             return None;

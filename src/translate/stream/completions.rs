@@ -3,6 +3,7 @@
 use super::items::CallPiece;
 use super::{Sink, Translator};
 use crate::error::Error;
+use crate::json::complaint;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
 use crate::translate::arguments::json_text;
 use crate::translate::carry::{self, SIGNATURE};
@@ -18,17 +19,18 @@ impl Translator {
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
         let chunk: Chunk = serde_json::from_slice(json).map_err(|e| {
-            Error::protocol(format!("a chunk is not what chat completions send: {e}"))
+            let reason = complaint(&e);
+            Error::protocol(format!("a chunk is not what chat completions send: {reason}"))
         })?;
-        let groq = chunk.x_groq.unwrap_or_default();
+        let groq = chunk.x_groq.0;
         if let Some(error) = chunk.error.or(groq.error) {
             return Err(stream_error(error, self.input_estimate));
         }
-        let choice = chunk.choices.unwrap_or_default().into_iter().next();
-        let of_choice = choice.as_ref().and_then(|choice| choice.usage);
-        let counts = chunk.usage.or(groq.usage).or(of_choice);
-        if let Some(counts) = counts.filter(|counts| counts.prompt_tokens.0.is_some()) {
-            self.usage = Some(usage::translate(&counts));
+        let choice = chunk.choices.0;
+        let of_choice = choice.as_ref().map(|choice| choice.usage.0).unwrap_or_default();
+        let counts = [chunk.usage.0, groq.usage.0, of_choice];
+        if let Some(counts) = counts.iter().find(|counts| counts.prompt_tokens.0.is_some()) {
+            self.usage = Some(usage::translate(counts));
         }
         if let Some(choice) = choice {
             self.start(sink);
@@ -40,7 +42,7 @@ impl Translator {
 
     /// Sorts the content of a choice into items.
     fn choice(&mut self, choice: Choice<'_>) {
-        let delta = choice.delta.or(choice.message).unwrap_or_default();
+        let delta = choice.delta.0.or(choice.message.0).unwrap_or_default();
         let fields = [(&delta.reasoning_content, SIGNATURE), (&delta.reasoning, carry::REASONING)];
         for (thought, signature) in fields {
             if let Some(thought) = thought.some() {
@@ -51,7 +53,8 @@ impl Translator {
                 break;
             }
         }
-        for detail in delta.reasoning_details.0 {
+        let details = delta.reasoning_details.map(carry::details).unwrap_or_default();
+        for detail in details {
             if !self.has_reasoning {
                 self.say(Voice::Thinking, carry::shown(&detail));
             }
@@ -69,10 +72,13 @@ impl Translator {
             self.refused = true;
             self.say(Voice::Text, refusal);
         }
-        for call in delta.tool_calls.unwrap_or_default() {
-            self.tool_call(&CallPiece::from(&call));
+        if delta.tool_calls.is_cut {
+            self.items.overflow();
         }
-        if let Some(function) = delta.function_call {
+        for call in &delta.tool_calls.items {
+            self.tool_call(&CallPiece::from(call));
+        }
+        if let Some(function) = delta.function_call.0 {
             self.tool_call(&CallPiece::default().with_function(&function));
         }
         if let Some(reason) = choice.finish_reason.some() {
@@ -100,14 +106,14 @@ impl<'a> CallPiece<'a> {
 
 impl<'a> From<&'a ToolDelta<'a>> for CallPiece<'a> {
     fn from(delta: &'a ToolDelta<'a>) -> CallPiece<'a> {
-        let signature = &delta.extra_content.0.google.thought_signature;
+        let signature = &delta.extra_content.0.google.0.thought_signature;
         let piece = CallPiece {
             index: delta.index.0,
             id: delta.id.some().map(|id| &**id),
             thought_signature: signature.some().map(|signature| &**signature),
             ..CallPiece::default()
         };
-        match &delta.function {
+        match &delta.function.0 {
             Some(function) => piece.with_function(function),
             None => piece,
         }

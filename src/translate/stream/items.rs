@@ -17,6 +17,10 @@ use crate::translate::stops::{HeldText, Stops};
 use crate::translate::think::Voice;
 use crate::translate::tools::ToolNames;
 
+/// The most blocks of a message. Each costs many times what a provider needs to begin it, and no model
+/// means so many.
+pub(super) const MAX_BLOCKS: usize = 1000;
+
 /// What has come and has not gone out.
 #[derive(Debug)]
 pub(super) struct Items {
@@ -25,6 +29,8 @@ pub(super) struct Items {
     /// The index of the first item.
     index: usize,
     stops: Stops,
+    /// How many have begun.
+    begun: usize,
     calls: usize,
     /// The ids of the calls: the upstream's, and the client's.
     call_ids: Vec<(String, String)>,
@@ -79,6 +85,7 @@ impl Items {
             queue: VecDeque::new(),
             index: 0,
             stops,
+            begun: 0,
             calls: 0,
             call_ids: Vec::new(),
             signature: SIGNATURE,
@@ -147,7 +154,7 @@ impl Items {
         match (voice, self.queue.back_mut().map(|item| &mut item.content)) {
             (Voice::Text, Some(Content::Text(last))) => last.push(text, &mut self.stops),
             (Voice::Thinking, Some(Content::Thinking(last))) => last.text.push_str(text),
-            // A stop sequence keeps a new one from beginning.
+            // A stop sequence, or too many before it, keep a new one from beginning.
             _ => {}
         }
     }
@@ -155,11 +162,22 @@ impl Items {
     /// Begins an item, unless a stop sequence has ended the answer before it.
     pub fn begin(&mut self, content: Content) -> bool {
         self.finish_text();
-        let goes_on = self.stops.found().is_none();
+        let goes_on = self.stops.found().is_none() && self.begun < MAX_BLOCKS;
         if goes_on {
             self.queue.push_back(Item { open: false, content });
         }
+        self.begun += usize::from(self.stops.found().is_none());
         goes_on
+    }
+
+    /// There were more than a message has.
+    pub fn overflow(&mut self) {
+        self.begun = MAX_BLOCKS + 1;
+    }
+
+    /// Whether more have begun than a message has; those are left out.
+    pub fn has_too_many(&self) -> bool {
+        self.begun > MAX_BLOCKS
     }
 
     /// The last item is over: what was held back of a text goes out.

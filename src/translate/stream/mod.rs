@@ -16,7 +16,7 @@ mod completions;
 mod items;
 mod responses;
 
-use self::items::{CallPiece, Items};
+use self::items::{CallPiece, Items, MAX_BLOCKS};
 use super::error::stream_failure;
 use super::stop_reason::{is_failure, stop_reason};
 use super::stops::Stops;
@@ -222,6 +222,7 @@ impl Translator {
             items.append(voice, text);
         });
         self.items.finish_text();
+        self.check_size()?;
         let finish_reason =
             if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
         self.start(sink);
@@ -253,6 +254,13 @@ impl Translator {
         self.items.clear();
         sink.event(&Event::Error { error: &error.detail() });
         self.state = State::Ended;
+    }
+
+    fn check_size(&self) -> Result<(), Error> {
+        if !self.items.has_too_many() {
+            return Ok(());
+        }
+        Err(Error::protocol(format!("it has more than {MAX_BLOCKS} blocks")))
     }
 
     /// Whether a stop sequence has ended the message: the calls before it must be whole, since the
@@ -305,6 +313,7 @@ impl Translator {
 
     /// Sends what can be sent, and ends the message if a stop sequence does.
     fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        self.check_size()?;
         if self.is_over() {
             return self.finish(sink);
         }

@@ -6,12 +6,14 @@
 //! <https://platform.openai.com/docs/api-reference/responses-streaming>
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::items::{CallPiece, Content, Thinking};
 use super::{Sink, Translator};
 use crate::error::Error;
+use crate::json::complaint;
 use crate::openai::{
-    Lax, OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
+    OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
 use crate::translate::arguments::json_text;
 use crate::translate::error::{stream_error, stream_failure};
@@ -23,7 +25,7 @@ use crate::translate::usage;
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// The places of items that have come, in pieces at least.
-    told: Vec<(Option<u64>, Told)>,
+    told: HashMap<Option<u64>, Told>,
     /// The part that is being said.
     part: Option<Part>,
 }
@@ -44,15 +46,15 @@ struct Part {
 
 impl Output {
     fn told(&self, output_index: Option<u64>) -> Option<Told> {
-        let found = self.told.iter().find(|(index, _)| *index == output_index);
-        found.map(|(_, told)| *told)
+        self.told.get(&output_index).copied()
     }
 
     /// Notes what has come. Items without a place cannot be told apart, so none of them is over.
     fn tell(&mut self, output_index: Option<u64>, told: Told) {
-        self.told.retain(|(index, _)| *index != output_index);
         if told == Told::InPieces || output_index.is_some() {
-            self.told.push((output_index, told));
+            self.told.insert(output_index, told);
+        } else {
+            self.told.remove(&output_index);
         }
     }
 }
@@ -65,12 +67,13 @@ impl Translator {
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
         let protocol = |e: serde_json::Error| {
-            Error::protocol(format!("an event is not what the Responses API sends: {e}"))
+            let reason = complaint(&e);
+            Error::protocol(format!("an event is not what the Responses API sends: {reason}"))
         };
         let event: ResponsesEvent = serde_json::from_slice(json).map_err(protocol)?;
         let Some(kind) = event.kind.some() else {
             let response: Response = serde_json::from_slice(json).map_err(protocol)?;
-            let has_output = !response.output.0.is_empty();
+            let has_output = !response.output.items.is_empty();
             let status = response.status.some().cloned();
             return match status {
                 Some(status) => self.response(response, &status, sink),
@@ -129,8 +132,11 @@ impl Translator {
             self.usage = Some(usage::of_response(&counts));
         }
         if self.output.told.is_empty() {
-            for (at, item) in response.output.0.iter().enumerate() {
-                self.output_item(Some(at as u64), &item.0);
+            if response.output.is_cut {
+                self.items.overflow();
+            }
+            for (at, item) in response.output.items.iter().enumerate() {
+                self.output_item(Some(at as u64), item);
             }
         }
         self.finish_reason = match status {
@@ -170,7 +176,7 @@ impl Translator {
             |voice, index: usize| Part { voice, output_index: at, index: Some(index as u64) };
         match item.kind.some().map(|kind| &**kind) {
             Some("message") if is_new => {
-                for (i, Lax(OutputPart { text, refusal })) in item.content.0.iter().enumerate() {
+                for (i, OutputPart { text, refusal }) in item.content.0.iter().enumerate() {
                     self.refused |= refusal.some().is_some();
                     for text in [text, refusal].into_iter().filter_map(Text::some) {
                         self.say_piece(part(Voice::Text, i), text);
@@ -179,7 +185,7 @@ impl Translator {
             }
             Some("reasoning") => {
                 let parts = item.summary.0.iter().chain(&item.content.0);
-                for (i, thought) in parts.filter_map(|part| part.0.text.some()).enumerate() {
+                for (i, thought) in parts.filter_map(|part| part.text.some()).enumerate() {
                     if is_new {
                         self.say_piece(part(Voice::Thinking, i), thought);
                     }
@@ -234,7 +240,7 @@ impl Translator {
             .take()
             .is_some_and(|part| part.voice == Voice::Thinking && part.output_index == at);
         let Some(encrypted_content) = item.encrypted_content.some() else { return };
-        let summary = item.summary.0.iter().filter_map(|part| part.0.text.some());
+        let summary = item.summary.0.iter().filter_map(|part| part.text.some());
         let reasoning = ReasoningItem {
             id: item.id.some().cloned(),
             summary: summary.map(|text| SummaryPart::SummaryText { text: text.clone() }).collect(),
