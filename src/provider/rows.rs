@@ -424,7 +424,7 @@ pub static PROVIDERS: &[Provider] = &[
         key_prefixes: &["fw_"],
         base_url: "https://api.fireworks.ai/inference/v1",
         key_vars: &["FIREWORKS_API_KEY"],
-        // A million tokens in, 131,072 out (2026-11-28): https://github.com/sst/models.dev/pull/5763
+        // A million tokens in: https://github.com/pollinations/pollinations/pull/14103 (2026-11-28)
         model: "accounts/fireworks/models/glm-5p3",
         max_tokens: 131_072,
         // Usage comes unasked: https://docs.fireworks.ai/tools-sdks/migrate-to-fireworks
@@ -434,9 +434,10 @@ pub static PROVIDERS: &[Provider] = &[
                 &["accounts/fireworks/models/gpt-oss", "accounts/fireworks/models/minimax"],
                 LOW_TO_HIGH,
             ),
-            // "none" is refused: https://github.com/sst/models.dev/pull/5763
+            // "none" is refused: https://github.com/earendil-works/pi/issues/8932; the others:
+            // https://github.com/anomalyco/models.dev/pull/6237
             Efforts::of(&["accounts/fireworks/models/glm-5p3"], &["low", "medium", "high", "max"]),
-            // https://github.com/sst/models.dev/pull/6741
+            // https://github.com/anomalyco/models.dev/pull/6741
             Efforts::of(
                 &["accounts/fireworks/models/deepseek-v4p1"],
                 &["none", "low", "high", "max"],
@@ -466,12 +467,12 @@ pub static PROVIDERS: &[Provider] = &[
         base_url: "https://api.z.ai/api/paas/v4",
         base_path: "/api/paas/v4",
         key_vars: &["ZAI_API_KEY"],
-        // A million tokens in, 131,072 out (2026-11-28): https://github.com/hotovo/aider-desk/issues/960
+        // A million tokens in, 131,072 out (2026-11-28): https://openrouter.ai/~z-ai/glm-latest
         model: "glm-5.3",
         max_tokens: 131_072,
         stream_usage: false,
         efforts: &[
-            // Both: https://github.com/theopenco/llmgateway/pull/3605
+            // 5.3: https://github.com/maximhq/bifrost/pull/6162; 5.4 is taken to be like it.
             Efforts::of(&["glm-5.3", "glm-5.4"], LOW_HIGH_MAX),
             // https://docs.z.ai/guides/llm/glm-5.2
             Efforts::of(&["glm-5.2"], &["high", "max"]),
