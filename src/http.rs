@@ -28,6 +28,18 @@ pub fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
     }
 }
 
+/// Appends what lets the page at `origin` read the answer, with these headers of it.
+pub fn push_origin(out: &mut Vec<u8>, origin: &str, headers: &[&str]) {
+    push_header(out, "Access-Control-Allow-Origin", origin);
+    let mut exposed = String::from("request-id, retry-after, retry-after-ms, x-should-retry");
+    for name in headers {
+        exposed.push_str(", ");
+        exposed.push_str(name);
+    }
+    push_header(out, "Access-Control-Expose-Headers", &exposed);
+    push_header(out, "Vary", "Origin");
+}
+
 /// The reason phrases of the statuses that ccproxy sends.
 fn reason(status: u16) -> &'static str {
     match status {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use ccproxy::cli::{self, Command, Form};
-use ccproxy::config::{Config, Environment, Healthcheck, Problems, Source};
+use ccproxy::config::{Config, Environment, Healthcheck, Problems, Source, Watched};
 use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Exchanges;
 use ccproxy::greeting::Greeting;
@@ -45,15 +45,15 @@ fn main() {
         Command::CheckConfig(form) => return check_config(&arguments.flags, form),
         Command::Serve => {}
     }
-    let config = configure(&arguments.flags)
+    let (config, watched) = configure(&arguments.flags)
         .unwrap_or_else(|problems| fail(EXIT_CONFIG, &problems.to_string()));
-    exit(serve(config, &arguments.flags));
+    exit(serve(config, watched, &arguments.flags));
 }
 
 /// Shows the configuration, or what is wrong with it.
 fn check_config(flags: &[(&'static str, String)], form: Form) {
     // Also what only shows when it is used: certificates, the proxy's address.
-    let checked = configure(flags).and_then(|config| match upstreams(&config, 1, None) {
+    let checked = configure(flags).and_then(|(config, _)| match upstreams(&config, 1, None) {
         Ok(_) => Ok(config),
         Err(problem) => Err(Problems(vec![problem])),
     });
@@ -91,8 +91,8 @@ fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool
     healthy
 }
 
-/// Reads settings from flags, environment and `.env`.
-fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
+/// Reads settings from flags, environment and `.env`; beside them, what they said.
+fn configure(flags: &[(&'static str, String)]) -> Result<(Config, Watched), Problems> {
     // In a container, also in one that somebody else built, this is the first process, and nobody
     // reaches the container's loopback.
     let default_host = if std::process::id() == 1 { "::" } else { "localhost" };
@@ -106,7 +106,9 @@ fn configure(flags: &[(&'static str, String)]) -> Result<Config, Problems> {
             None => None,
         };
         let file = file.as_ref().map(|(path, text)| (&**path, &**text));
-        Config::new(flags, env, default_host, file)
+        let config = Config::new(flags, env, default_host, file)?;
+        let watched = Watched::new(&config, flags, env, file);
+        Ok((config, watched))
     })
 }
 
@@ -160,7 +162,7 @@ enum Event {
 }
 
 /// Serves until a signal ends it; returns the exit code.
-fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
+fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)]) -> i32 {
     // A level that a file in this directory sets does not hide that the file does.
     let of_file = matches!(config.log_level_source(), Source::Variable { line: Some(_), .. });
     let level = config.log_level;
@@ -193,7 +195,7 @@ fn serve(config: Config, flags: &[(&'static str, String)]) -> i32 {
     for event in &events.1 {
         match event {
             Event::End => break,
-            Event::Reload => reload(&door, flags),
+            Event::Reload => reload(&door, flags, &mut watched),
             Event::Hopeless(reason) => {
                 log::error!(
                     "giving up, so that whoever watches this process starts it again: {reason}"
@@ -307,17 +309,36 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
 }
 
 /// Takes over what may change while serving: the client keys and the log level. A configuration that
-/// is not valid changes nothing.
-fn reload(door: &Door, flags: &[(&'static str, String)]) {
-    match configure(flags) {
-        Ok(config) => {
-            log::set_max_level(config.log_level);
-            hide_keys(&config);
-            let keys = config.client_keys.len();
-            door.replace_keys(config.client_keys);
-            log::info!("read the configuration again: {keys} client keys");
+/// is not valid changes nothing, and one that would let in everybody has to say so. `watched` is what
+/// the settings said before.
+fn reload(door: &Door, flags: &[(&'static str, String)], watched: &mut Watched) {
+    let (config, now) = match configure(flags) {
+        Ok(read) => read,
+        Err(problems) => {
+            return log::error!("the configuration stays as it was: {problems}");
         }
-        Err(problems) => log::error!("the configuration stays as it was: {problems}"),
+    };
+    hide_keys(&config);
+    log::set_max_level(config.log_level);
+    let (live, late) = watched.changed(&now);
+    let keys = config.client_keys.len();
+    if keys == 0 && door.has_keys() && !config.is_open {
+        let place =
+            if Path::new(".env").exists() { "nor does .env" } else { "and there is no .env" };
+        log::error!(
+            "the client keys stay as they were: the environment sets CCPROXY_API_KEY to no key, \
+             {place}, and without one everybody could spend the provider's key; \
+             if that is meant, set CCPROXY_OPEN=on"
+        );
+    } else {
+        door.replace_keys(config.client_keys);
+        let names = if live.is_empty() { "nothing".to_owned() } else { live.join(", ") };
+        log::info!("read the configuration again: {keys} client keys; changed: {names}");
+    }
+    if late.is_empty() {
+        *watched = now;
+    } else {
+        log::warn!("changed, and taken by a restart alone: {}", late.join(", "));
     }
 }
 

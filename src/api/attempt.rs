@@ -301,7 +301,7 @@ impl Attempt<'_> {
             Ok(_) => permit.succeeded(),
             Err(Failed::Refused(refused)) => {
                 metrics.upstream_error(refused.error.kind());
-                permit.ended(self.outcome(&refused.error));
+                permit.failed(&refused.error, self.outcome(&refused.error));
             }
             Err(Failed::Other(Failure::Error(error))) => {
                 metrics.upstream_error(error.kind());

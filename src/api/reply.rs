@@ -11,7 +11,7 @@ use tiny_http::Request;
 use crate::anthropic::Event;
 use crate::error::{Error, Retry};
 use crate::exchange::{CLIENT_GONE, Exchange};
-use crate::http::{push_header, push_retry, push_status};
+use crate::http::{push_header, push_origin, push_retry, push_status};
 use crate::relay::EventWriter;
 
 /// The longest value of a note. The door reads an answer's head in 16 KiB.
@@ -111,14 +111,8 @@ impl Reply {
         push_header(&mut out, "Cache-Control", "no-store");
         push_header(&mut out, "X-Content-Type-Options", "nosniff");
         if let Some(origin) = &self.origin {
-            push_header(&mut out, "Access-Control-Allow-Origin", origin);
-            let mut exposed = String::from("request-id");
-            for (name, _) in &self.notes {
-                exposed.push_str(", ");
-                exposed.push_str(name);
-            }
-            push_header(&mut out, "Access-Control-Expose-Headers", &exposed);
-            push_header(&mut out, "Vary", "Origin");
+            let notes: Vec<&str> = self.notes.iter().map(|(name, _)| *name).collect();
+            push_origin(&mut out, origin, &notes);
         }
         for (name, value) in &self.notes {
             push_header(&mut out, name, &header_value(value));

@@ -7,6 +7,7 @@
 mod base_url;
 mod environment;
 mod file;
+mod hosts;
 mod network;
 mod provider;
 mod reader;
@@ -16,6 +17,7 @@ mod settings;
 mod shown;
 mod unknown;
 mod value;
+mod watched;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -25,6 +27,7 @@ use crate::probe;
 use crate::route::Routes;
 pub use environment::Environment;
 use file::File;
+pub use hosts::is_own as is_own_host;
 pub use network::Network;
 pub use provider::{Native, ProviderConfig};
 use reader::Reader;
@@ -32,6 +35,7 @@ pub use secret::Secret;
 use settings::*;
 pub use settings::{Group, SETTINGS, Setting};
 pub use shown::{Shown, Source};
+pub use watched::Watched;
 
 /// Everything the server needs to know, checked.
 #[derive(Debug)]
@@ -42,6 +46,10 @@ pub struct Config {
     pub host: Host,
     pub port: u16,
     pub client_keys: Vec<Secret>,
+    /// A reload may leave no client keys.
+    pub is_open: bool,
+    /// Names that the `Host` may have beside the loopback's, in lower case.
+    pub allowed_hosts: Vec<String>,
     pub cors_allowed_origins: Vec<String>,
     pub log_level: log::LevelFilter,
     /// `None` leaves it to where the log goes.
@@ -171,6 +179,8 @@ impl Config {
             host,
             port,
             client_keys: reader.client_keys(),
+            is_open: reader.switch(&OPEN, false),
+            allowed_hosts: reader.hosts(),
             cors_allowed_origins: reader.origins(),
             log_level: reader.log_level(),
             log_format: reader.log_format(),

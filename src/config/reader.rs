@@ -9,7 +9,7 @@ use super::file::File;
 use super::provider::Entry;
 use super::settings::*;
 use super::shown::{Given, Source};
-use super::{Host, LogFormat, Network, ProviderProbe, Secret, network, unknown, value};
+use super::{Host, LogFormat, Network, ProviderProbe, Secret, hosts, network, unknown, value};
 
 pub(super) struct Reader<'a, 'f> {
     flags: &'a [(&'static str, String)],
@@ -286,6 +286,22 @@ impl<'a, 'f> Reader<'a, 'f> {
             match network::origin(&origin) {
                 Ok(origin) => valid.push(origin),
                 Err(reason) => self.problem(format!("{name}: {origin:?} {reason}")),
+            }
+        }
+        valid
+    }
+
+    /// Names of this server without ports, in lower case.
+    pub fn hosts(&mut self) -> Vec<String> {
+        let Some((name, entries)) = self.list(&ALLOWED_HOSTS) else { return Vec::new() };
+        let mut valid = Vec::new();
+        for entry in entries {
+            match hosts::name_of(&entry) {
+                _ if entry == "*" => valid.push(entry),
+                Some(host) => valid.push(host),
+                None => self.problem(format!(
+                    "{name}: {entry:?} is not the name of a host; use ccproxy.example, an address, or *"
+                )),
             }
         }
         valid

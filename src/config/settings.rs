@@ -70,6 +70,8 @@ pub static SETTINGS: &[Setting] = &[
     HOST,
     PORT,
     CLIENT_KEYS,
+    OPEN,
+    ALLOWED_HOSTS,
     CORS_ALLOWED_ORIGINS,
     RATE_LIMIT,
     TRUSTED_PROXIES,
@@ -192,6 +194,20 @@ pub(super) const CLIENT_KEYS: Setting = Setting {
     variables: &["CCPROXY_API_KEY"],
     default: "",
     doc: "keys that clients must send, separated by commas; empty lets everybody in",
+};
+pub(super) const OPEN: Setting = Setting {
+    group: Group::Clients,
+    flag: "",
+    variables: &["CCPROXY_OPEN"],
+    default: "off",
+    doc: "on: a reload that leaves no client keys lets everybody in; off: the old keys stay",
+};
+pub(super) const ALLOWED_HOSTS: Setting = Setting {
+    group: Group::Clients,
+    flag: "allowed-hosts",
+    variables: &["CCPROXY_ALLOWED_HOSTS"],
+    default: "",
+    doc: "further names, separated by commas, or *, that the Host header may have where only this machine is listened to",
 };
 pub(super) const CORS_ALLOWED_ORIGINS: Setting = Setting {
     group: Group::Clients,

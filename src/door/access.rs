@@ -2,48 +2,65 @@
 //!
 //! A page in the user's browser must not spend the user's money: it can send requests to a loopback,
 //! so a foreign `Origin` is refused, and so is every body that a form or a script could send without
-//! asking first, which is all but `application/json`.
+//! asking first, which is all but `application/json`. Where only this machine reaches the server, so is
+//! a foreign `Host`.
+//!
+//! Nothing here asks for the time or waits: what is decided follows from a head, its sender and `now`.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::head::Head;
 use super::route::Route;
-use crate::config::{Config, Network, Secret};
+use super::turns::{Turns, Who};
+use crate::config::{Config, Host, Network, Secret, is_own_host};
 use crate::error::{Error, Retry};
 use crate::exchange::Call;
+use crate::health::HealthPath;
 use crate::record::Caller;
 
-/// Callers whose buckets are kept before full ones are forgotten.
-const MAX_BUCKETS: usize = 10_000;
+/// Wrong keys that an address may send in a minute before it is told to wait. A right one is let in
+/// all the same: a colleague behind the same address must not be locked out.
+const GUESSES_PER_MINUTE: u64 = 10;
 
 /// The rules of the configuration.
 #[derive(Debug)]
 pub struct Access {
     origins: Vec<String>,
+    /// Further names that the `Host` may have, where only a loopback is listened on.
+    hosts: Option<Vec<String>>,
     keys: RwLock<Vec<Secret>>,
     trusted_proxies: Vec<Network>,
     per_minute: Option<u64>,
-    buckets: Mutex<HashMap<String, Bucket>>,
+    turns: Mutex<Turns>,
+    guesses: Mutex<Turns>,
 }
 
-/// What is left of a caller's minute.
-#[derive(Debug)]
-struct Bucket {
-    left: f64,
-    at: Instant,
+/// What a caller may see of the health paths that tell more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It may use the API: it sent a client key, or nobody needs one.
+    Known,
+    Stranger,
+    /// A stranger that tries keys: its connection is closed.
+    Guesser,
 }
 
 impl Access {
     pub fn new(config: &Config) -> Access {
+        let is_loopback = match config.host {
+            Host::Localhost => true,
+            Host::Address(address) => address.to_canonical().is_loopback(),
+        };
         Access {
             origins: config.cors_allowed_origins.clone(),
+            hosts: is_loopback.then(|| config.allowed_hosts.clone()),
             keys: RwLock::new(config.client_keys.clone()),
             trusted_proxies: config.trusted_proxies.clone(),
             per_minute: config.rate_limit,
-            buckets: Mutex::default(),
+            turns: Mutex::new(Turns::new(config.rate_limit.unwrap_or(1))),
+            guesses: Mutex::new(Turns::new(GUESSES_PER_MINUTE)),
         }
     }
 
@@ -52,23 +69,67 @@ impl Access {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    /// Checks a request by its head. Returns the page that may read the answer.
-    pub fn check(&self, head: &Head, route: &Route, peer: IpAddr) -> Result<Option<String>, Error> {
-        let origin = match head.origin {
-            Some(origin)
-                if !self.origins.iter().any(|o| o == "*" || o.eq_ignore_ascii_case(origin)) =>
-            {
-                return refused(
-                    403,
-                    format!(
-                        "origin {origin:?} may not call this API; name it in CORS_ALLOWED_ORIGINS to let it"
-                    ),
-                );
-            }
-            origin => origin.map(str::to_owned),
+    /// Whether the server asks for keys.
+    pub fn has_keys(&self) -> bool {
+        !self.is_open()
+    }
+
+    /// The page that sent the request, if it may read the answer.
+    pub fn origin(&self, head: &Head) -> Option<String> {
+        let is_named = |o: &str| self.origins.iter().any(|n| n == "*" || n.eq_ignore_ascii_case(o));
+        head.origin.filter(|origin| is_named(origin)).map(str::to_owned)
+    }
+
+    /// Checks the `Host`, of everything but the health answers that probes ask for and that tell
+    /// nothing.
+    ///
+    /// # Errors
+    /// 403 for a foreign one.
+    pub fn check_host(&self, head: &Head, route: &Route) -> Result<(), Error> {
+        let is_plain = match route {
+            Route::Health(path) => !matches!(path, HealthPath::Status | HealthPath::Metrics),
+            Route::Hello => true,
+            _ => false,
         };
-        let Route::Call(call) = route else { return Ok(origin) };
-        let caller = self.caller(head, peer)?;
+        let Some(allowed) = self.hosts.as_deref().filter(|_| !is_plain) else { return Ok(()) };
+        let of_target = head
+            .target
+            .split_once("://")
+            .map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        let named = [head.host.unwrap_or_default(), of_target];
+        match named.into_iter().find(|name| !is_own_host(name, allowed)) {
+            None => Ok(()),
+            Some(foreign) => refused(
+                403,
+                format!(
+                    "host {foreign:?} is not a name of this computer; name it in \
+                     CCPROXY_ALLOWED_HOSTS to let in who asks for it"
+                ),
+            ),
+        }
+    }
+
+    /// Checks a request by its head.
+    ///
+    /// # Errors
+    /// Why it is turned away.
+    pub fn check(
+        &self,
+        head: &Head,
+        route: &Route,
+        peer: IpAddr,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if let Some(origin) = head.origin.filter(|_| self.origin(head).is_none()) {
+            return refused(
+                403,
+                format!(
+                    "origin {origin:?} may not call this API; name it in CORS_ALLOWED_ORIGINS to let it"
+                ),
+            );
+        }
+        let Route::Call(call) = route else { return Ok(()) };
+        let caller = self.caller(head, peer, now)?;
         if matches!(call, Call::Messages | Call::CountTokens) {
             let content_type = head.content_type.unwrap_or_default();
             let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -88,14 +149,29 @@ impl Access {
             }
         }
         if *call == Call::Messages {
-            self.take_turn(caller)?;
+            self.take_turn(caller, now)?;
         }
-        Ok(origin)
+        Ok(())
     }
 
-    /// Whether the caller is no stranger: it sent a client key, or nobody needs one.
-    pub fn knows(&self, head: &Head) -> bool {
-        self.is_open() || self.key_of(head).is_some()
+    /// What the caller may see.
+    pub fn sight(&self, head: &Head, peer: IpAddr, now: Instant) -> Sight {
+        if self.is_open() || self.key_of(head).is_some() {
+            Sight::Known
+        } else if self.guess(head, peer, now).is_err() {
+            Sight::Guesser
+        } else {
+            Sight::Stranger
+        }
+    }
+
+    /// Counts a key that was sent and is none.
+    fn guess(&self, head: &Head, peer: IpAddr, now: Instant) -> Result<(), u64> {
+        if head.api_key.is_none() && head.authorization.is_none() {
+            return Ok(());
+        }
+        let who = Who::from(self.client_address(head, peer));
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).take(who, now)
     }
 
     /// Whether everybody is let in, by the keys of this moment.
@@ -133,15 +209,29 @@ impl Access {
     }
 
     /// Who calls: by key where keys are wanted, else by address.
-    fn caller(&self, head: &Head, peer: IpAddr) -> Result<String, Error> {
+    fn caller(&self, head: &Head, peer: IpAddr, now: Instant) -> Result<Who, Error> {
         if self.is_open() {
-            return Ok(self.client_address(head, peer).to_string());
+            return Ok(self.client_address(head, peer).into());
         }
-        match self.key_of(head) {
-            Some(i) => Ok(format!("key {i}")),
-            None => {
+        if let Some(key) = self.key_of(head) {
+            return Ok(Who::Key(key));
+        }
+        match self.guess(head, peer, now) {
+            Ok(()) => {
                 refused(401, "the key in x-api-key or Authorization is not one of CCPROXY_API_KEY")
             }
+            Err(seconds) => Err(Error::ClientLimit {
+                reason: format!(
+                    "more than {GUESSES_PER_MINUTE} wrong keys a minute came from this address; \
+                     the key in x-api-key or Authorization is not one of CCPROXY_API_KEY"
+                ),
+                // To ask again helps nobody before the key is put right.
+                retry: Retry {
+                    after: Some(seconds.to_string()),
+                    should_retry: Some(false),
+                    ..Retry::default()
+                },
+            }),
         }
     }
 
@@ -165,27 +255,12 @@ impl Access {
     }
 
     /// One message of the caller's minute.
-    fn take_turn(&self, caller: String) -> Result<(), Error> {
+    fn take_turn(&self, caller: Who, now: Instant) -> Result<(), Error> {
         let Some(per_minute) = self.per_minute else { return Ok(()) };
-        let now = Instant::now();
-        let full = per_minute as f64;
-        let refilled = |bucket: &Bucket| {
-            (bucket.left + now.duration_since(bucket.at).as_secs_f64() * full / 60.0).min(full)
-        };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MAX_BUCKETS {
-            buckets.retain(|_, bucket| refilled(bucket) < full);
-        }
-        let bucket = buckets.entry(caller).or_insert(Bucket { left: full, at: now });
-        let left = refilled(bucket);
-        *bucket = Bucket { left: if left >= 1.0 { left - 1.0 } else { left }, at: now };
-        if left >= 1.0 {
-            return Ok(());
-        }
-        let wait = ((1.0 - left) * 60.0 / full).ceil().max(1.0);
-        Err(Error::ClientLimit {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.take(caller, now).map_err(|seconds| Error::ClientLimit {
             reason: format!("more than {per_minute} messages a minute; CCPROXY_RATE_LIMIT says so"),
-            retry: Retry { after: Some(format!("{wait}")), ..Retry::default() },
+            retry: Retry { after: Some(seconds.to_string()), ..Retry::default() },
         })
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 
 use crate::error::Error;
-use crate::http::{push_header, push_retry, push_status};
+use crate::http::{push_header, push_origin, push_retry, push_status};
 use crate::unique::unique;
 
 /// How an answer has to look on this connection.
@@ -39,12 +39,16 @@ pub fn send_error(
     manner: Manner,
     error: &Error,
     allow: Option<&str>,
+    origin: Option<&str>,
     request_id: &str,
 ) -> io::Result<()> {
     let mut head = begin(error.status(), request_id);
     push_header(&mut head, "Content-Type", "application/json");
     if let Some(allow) = allow {
         push_header(&mut head, "Allow", allow);
+    }
+    if let Some(origin) = origin {
+        push_origin(&mut head, origin, &[]);
     }
     push_retry(&mut head, &error.retry());
     finish(socket, manner, head, Some(&error.body(request_id)))

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Door;
+use super::access::Sight;
 use super::answer::{self, Manner};
 use super::body::{self, BodyError};
 use super::handover::Interrupted;
@@ -47,7 +48,7 @@ pub fn serve(door: &Door, entry: &Entry) {
                 let manner = Manner { head_only: false, close: true };
                 let (error, id) = (refusal.into(), unique("req_"));
                 door.health.refusals.refused(Refusal::Http, &error, &id, Caller::unknown(peer));
-                let _ = answer::send_error(&connection.socket, manner, &error, None, &id);
+                let _ = answer::send_error(&connection.socket, manner, &error, None, None, &id);
                 linger(connection);
                 return;
             }
@@ -127,47 +128,66 @@ fn answer(
         Ok(head) => head,
         Err(refusal) => {
             let manner = Manner { head_only: false, close: true };
-            let whose = Whose { door, connection, caller: Caller::unknown(peer) };
+            let whose = Whose { door, connection, caller: Caller::unknown(peer), origin: None };
             return refuse(whose, Refusal::Http, &refusal.into(), None, manner, false);
         }
     };
-    let route = route::find(head.method, head.target);
+    let route = match route::find(head.method, head.target) {
+        // A browser asks in the form of a load balancer.
+        Route::Health(_) | Route::Hello if head.preflights && head.method == "OPTIONS" => {
+            Route::Preflight
+        }
+        route => route,
+    };
+    let now = Instant::now();
     let close = head.close || door.health.is_draining();
     let manner = Manner { head_only: head.method == "HEAD", close };
     connection.busy();
+    let origin = door.access.origin(&head);
+    if let Err(error) = door.access.check_host(&head, &route) {
+        let unread = !drop_body(&head, rest);
+        let whose = Whose { door, connection, caller: door.access.who(&head, peer), origin };
+        return refuse(whose, Refusal::Host, &error, None, manner, unread);
+    }
 
     if let Route::Health(path) = &route {
+        let tells_more = matches!(path, HealthPath::Status | HealthPath::Metrics);
+        let sight = if tells_more { door.access.sight(&head, peer, now) } else { Sight::Stranger };
         let asked = Asked {
             accept: head.accept.unwrap_or_default(),
             scrapes: head.scrapes,
             query: head.target.split_once('?').map_or("", |(_, query)| query),
-            is_known: door.access.knows(&head),
+            is_known: sight == Sight::Known,
         };
         let answer = door.health.answer(path, asked, || door.load());
         let unread = !drop_body(&head, rest);
-        let manner = Manner { close: close || unread, ..manner };
+        let manner = Manner { close: close || unread || sight == Sight::Guesser, ..manner };
         let mut headers =
             vec![("Content-Type", answer.content_type), ("Allow", "GET, HEAD, OPTIONS")];
-        if *path == HealthPath::Health {
-            headers.push(("Vary", "Accept"));
+        match (&origin, *path == HealthPath::Health) {
+            (Some(_), true) => headers.push(("Vary", "Accept, Origin")),
+            (Some(_), false) => headers.push(("Vary", "Origin")),
+            (None, true) => headers.push(("Vary", "Accept")),
+            (None, false) => {}
         }
+        headers.extend(origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
         if answer.status == 503 {
             headers.push(("Retry-After", "5"));
         }
         let sent = answer::send(socket, manner, answer.status, &headers, &answer.body);
         return after(connection, sent, manner, unread);
     }
-    let whose = Whose { door, connection, caller: door.access.who(&head, peer) };
-    let origin = match door.access.check(&head, &route, peer) {
-        Ok(origin) => origin,
-        Err(error) => {
-            let unread = !drop_body(&head, rest);
-            let refusal = Refusal::of_status(error.status());
-            return refuse(whose, refusal, &error, None, manner, unread);
-        }
-    };
+    let whose = Whose { door, connection, caller: door.access.who(&head, peer), origin };
+    if let Err(error) = door.access.check(&head, &route, peer, now) {
+        let unread = !drop_body(&head, rest);
+        // Who tries keys needs a connection for each.
+        let guesses = error.retry().should_retry == Some(false);
+        let manner = Manner { close: manner.close || guesses, ..manner };
+        let refusal = Refusal::of_status(error.status());
+        return refuse(whose, refusal, &error, None, manner, unread);
+    }
     match route {
-        Route::Call(call) => hand_over(whose, &head, call, origin, rest, manner),
+        Route::Call(call) => hand_over(whose, &head, call, rest, manner),
         Route::Hello | Route::Preflight => {
             let unread = !drop_body(&head, rest);
             let manner = Manner { close: manner.close || unread, ..manner };
@@ -175,7 +195,7 @@ fn answer(
                 answer::send(socket, manner, 200, &[("Content-Type", "application/json")], b"{}")
             } else {
                 let mut headers = PREFLIGHT.to_vec();
-                headers.extend(origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
+                headers.extend(whose.origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
                 answer::send(socket, manner, 204, &headers, b"")
             };
             after(connection, sent, manner, unread)
@@ -211,7 +231,6 @@ fn hand_over(
     whose: Whose<'_>,
     head: &Head,
     call: Call,
-    origin: Option<String>,
     rest: &mut Vec<u8>,
     manner: Manner,
 ) -> After {
@@ -259,7 +278,7 @@ fn hand_over(
         body,
         client: Arc::clone(&connection.socket),
         caller: whose.caller.clone(),
-        origin,
+        origin: whose.origin.clone(),
         anthropic_version: head.anthropic_version.map(str::to_owned),
         anthropic_beta: (!head.anthropic_beta.is_empty()).then(|| head.anthropic_beta.join(",")),
         #[cfg(debug_assertions)]
@@ -315,6 +334,8 @@ struct Whose<'a> {
     door: &'a Door,
     connection: &'a Connection,
     caller: Caller,
+    /// The page that may read the answer.
+    origin: Option<String>,
 }
 
 /// Sends an error, which counts and is told as a refusal for that reason. `unread` tells that the
@@ -327,11 +348,18 @@ fn refuse(
     manner: Manner,
     unread: bool,
 ) -> After {
-    let Whose { door, connection, caller } = whose;
+    let Whose { door, connection, caller, origin } = whose;
     let request_id = unique("req_");
     door.health.refusals.refused(refusal, error, &request_id, caller);
     let manner = Manner { close: manner.close || unread, ..manner };
-    let sent = answer::send_error(&connection.socket, manner, error, allow, &request_id);
+    let sent = answer::send_error(
+        &connection.socket,
+        manner,
+        error,
+        allow,
+        origin.as_deref(),
+        &request_id,
+    );
     after(connection, sent, manner, unread || manner.close)
 }
 

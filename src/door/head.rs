@@ -20,7 +20,10 @@ pub struct Head<'a> {
     /// The client wants no further request on this connection.
     pub close: bool,
     pub expects_continue: bool,
+    pub host: Option<&'a str>,
     pub origin: Option<&'a str>,
+    /// A browser asks whether a page may send such a request.
+    pub preflights: bool,
     pub content_type: Option<&'a str>,
     pub content_encoding: Option<&'a str>,
     pub api_key: Option<&'a str>,
@@ -120,7 +123,9 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         body: BodyLength::None,
         close: old,
         expects_continue: false,
+        host: None,
         origin: None,
+        preflights: false,
         content_type: None,
         content_encoding: None,
         api_key: None,
@@ -148,6 +153,9 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.body = transfer_encoding(value, head.body, old)?;
         } else if is("host") {
             hosts += 1;
+            head.host = Some(value);
+        } else if is("access-control-request-method") {
+            head.preflights = true;
         } else if is("connection") {
             let says = |word: &str| value.split(',').any(|w| w.trim().eq_ignore_ascii_case(word));
             head.close |= says("close");

@@ -24,6 +24,7 @@ mod listener;
 mod registry;
 mod route;
 mod slot;
+mod turns;
 mod watchdog;
 
 use std::io;
@@ -148,6 +149,11 @@ impl Door {
         &self.addresses
     }
 
+    /// Whether clients have to send a key.
+    pub fn has_keys(&self) -> bool {
+        self.access.has_keys()
+    }
+
     /// From now on these client keys are let in.
     pub fn replace_keys(&self, keys: Vec<Secret>) {
         self.access.replace_keys(keys);
@@ -256,7 +262,7 @@ impl Door {
         let caller = Caller::unknown(connection::peer_of(socket));
         self.health.refusals.refused(Refusal::Connections, &error, &id, caller);
         if socket.set_nonblocking(true).is_ok() {
-            let _ = answer::send_error(socket, manner, &error, None, &id);
+            let _ = answer::send_error(socket, manner, &error, None, None, &id);
         }
     }
 }

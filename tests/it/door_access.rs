@@ -1,4 +1,5 @@
-//! Who may call, by key, how often, and from where; and what changes while the server runs.
+//! Who may call, by key, how often, from where and by which name; and what changes while the server
+//! runs.
 
 use libc::SIGHUP;
 
@@ -179,4 +180,244 @@ fn addresses_in_several_lines_are_one_list() {
             ("192.0.2.9|192.0.2.2", 429),
         ],
     );
+}
+
+// Names: a page can have its own name lead to a loopback.
+
+/// Sends a request whose head is given but for its end.
+fn exchange(proxy: &Proxy, head: &str) -> Answer {
+    let mut client = Client::connect(proxy);
+    client.wire.send(format!("{head}Connection: close\r\n\r\n").as_bytes());
+    client.answer()
+}
+
+const POST: &str = "POST /v1/messages HTTP/1.1\r\nContent-Type: application/json\r\n";
+
+#[test]
+fn a_foreign_host_is_refused_on_a_loopback() {
+    let proxy = Setup::echo().start();
+    for host in ["evil.example", "evil.example:3456", "localhost.evil.example", "10.0.0.1", "[::2]"]
+    {
+        for line in [
+            "GET /v1/models HTTP/1.1\r\n",
+            "GET /status HTTP/1.1\r\n",
+            "GET /metrics HTTP/1.1\r\n",
+            "OPTIONS /v1/messages HTTP/1.1\r\n",
+            "GET /v1/nothing HTTP/1.0\r\n",
+            POST,
+            "POST /v1/messages/count_tokens HTTP/1.1\r\nContent-Type: application/json\r\n",
+        ] {
+            let answer = exchange(&proxy, &format!("{line}Host: {host}\r\n"));
+            let told = answer.error(403, "permission_error");
+            assert!(told.contains(host) && told.contains("CCPROXY_ALLOWED_HOSTS"), "{told}");
+        }
+        // Probes name a server as they like, and learn nothing by it.
+        for path in ["/", "/health", "/livez", "/readyz?verbose", "/startupz", "/ping"] {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
+            assert_eq!(exchange(&proxy, &head).status, 200, "{path} of {host}");
+        }
+    }
+    let absolute = "GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\n";
+    exchange(&proxy, absolute).error(403, "permission_error");
+}
+
+#[test]
+fn the_loopbacks_own_names_are_taken_and_so_is_none() {
+    let proxy = Setup::echo().variable("CCPROXY_ALLOWED_HOSTS", "CCProxy.lan, 192.0.2.7").start();
+    for host in [
+        "Host: localhost:3456\r\n",
+        "Host: LOCALHOST\r\n",
+        "Host: 127.0.0.1:1\r\n",
+        "Host: 127.1.2.3\r\n",
+        "Host: [::1]:3456\r\n",
+        "Host: ccproxy.localhost\r\n",
+        "Host: ccproxy.lan:3456\r\n",
+        "Host: 192.0.2.7\r\n",
+        // No page's: a browser always sends one.
+        "Host:\r\n",
+        "",
+    ] {
+        for version in ["1.1", "1.0"] {
+            let answer = exchange(&proxy, &format!("GET /v1/models HTTP/{version}\r\n{host}"));
+            assert_eq!(answer.status, 200, "{host:?}: {}", answer.text());
+        }
+    }
+}
+
+#[test]
+fn who_lets_others_in_is_called_by_any_name() {
+    let any = Setup::echo().variable("CCPROXY_ALLOWED_HOSTS", "*").start();
+    let public = Setup::echo().variable("SERVER_HOST", "0.0.0.0").start();
+    for proxy in [any, public] {
+        let head = "GET /v1/models HTTP/1.1\r\nHost: ccproxy.example\r\n";
+        assert_eq!(exchange(&proxy, head).status, 200);
+    }
+}
+
+// Guesses.
+
+#[test]
+fn wrong_keys_are_slowed_and_a_right_one_is_not() {
+    let proxy = Setup::echo().variable("CCPROXY_API_KEY", "key-one").start();
+    let wrong = &[JSON[0], ("X-Api-Key", "sk-guess")];
+    let body = message("hello", false);
+    let mut client = Client::connect(&proxy);
+    for _ in 0..10 {
+        client.ask("POST", "/v1/messages", wrong, &body).error(401, "authentication_error");
+    }
+    let refused = client.ask("POST", "/v1/messages", wrong, &body);
+    let told = refused.error(429, "rate_limit_error");
+    assert!(told.contains("wrong keys") && !told.contains("sk-guess"), "{told}");
+    let after: Option<u64> = refused.header("retry-after").and_then(|value| value.parse().ok());
+    assert!(after.is_some_and(|seconds| (1..=60).contains(&seconds)), "{after:?}");
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    client.wire.wait_closed();
+    // Other doors lead to the same lock.
+    for (method, path) in [("POST", "/v1/messages/count_tokens"), ("GET", "/v1/models")] {
+        assert_eq!(Client::fetch(&proxy, method, path, wrong, &body).status, 429, "{path}");
+    }
+    for path in ["/status", "/metrics"] {
+        let plain = Client::fetch(&proxy, "GET", path, wrong, b"");
+        assert_eq!((plain.status, plain.header("connection")), (200, Some("close")), "{path}");
+    }
+    assert_eq!(ask(&proxy, ("X-Api-Key", "key-one")).message(), "You said: hello");
+    // Who sends none guesses nothing.
+    Client::fetch_message(&proxy, "hello").error(401, "authentication_error");
+    assert!(!proxy.log().contains("sk-guess"), "{}", proxy.log());
+}
+
+#[test]
+fn wrong_keys_of_one_address_cost_no_other() {
+    let proxy = Setup::echo()
+        .variable("CCPROXY_API_KEY", "key-one")
+        .variable("CCPROXY_TRUSTED_PROXIES", "127.0.0.1")
+        .start();
+    let guess = |from: &str| {
+        let headers = &[JSON[0], ("X-Api-Key", "wrong"), ("X-Forwarded-For", from)];
+        Client::fetch(&proxy, "POST", "/v1/messages", headers, &message("hello", false)).status
+    };
+    for n in 0..10 {
+        assert_eq!(guess(&format!("2001:db8::{n}")), 401);
+    }
+    assert_eq!(guess("2001:db8::ffff"), 429, "the same network");
+    assert_eq!((guess("2001:db8:1::1"), guess("192.0.2.1")), (401, 401));
+}
+
+#[test]
+fn addresses_of_one_network_share_a_limit() {
+    check_addresses(
+        "127.0.0.1",
+        &[
+            ("2001:db8::1", 200),
+            ("2001:db8::2", 429),
+            ("2001:db8::ffff:0:0:1", 429),
+            ("2001:db8:0:1::1", 200),
+        ],
+    );
+}
+
+// Pages.
+
+#[test]
+fn a_page_can_read_why_it_was_refused() {
+    const PAGE: (&str, &str) = ("Origin", "https://app.example");
+    let proxy = Setup::echo()
+        .variable("CCPROXY_API_KEY", "key-one,key-two")
+        .variable("CCPROXY_RATE_LIMIT", "1")
+        .variable("CCPROXY_BODY_LIMIT", "1024")
+        .variable("CORS_ALLOWED_ORIGINS", "https://app.example")
+        .start();
+    let body = message("hello", false);
+    let key = ("X-Api-Key", "key-one");
+    let check = |status: u16, line: [&str; 2], headers: &[(&str, &str)], body: &[u8]| {
+        let answer = Client::fetch(&proxy, line[0], line[1], headers, body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE.1), "{status}");
+        assert_eq!(answer.header("vary"), Some("Origin"), "{status}");
+        let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
+        assert!(exposed.contains("retry-after") && exposed.contains("request-id"), "{exposed}");
+    };
+    let post = ["POST", "/v1/messages"];
+    check(401, post, &[JSON[0], PAGE], &body);
+    check(200, post, &[JSON[0], PAGE, key], &body);
+    check(429, post, &[JSON[0], PAGE, key], &body);
+    check(413, post, &[JSON[0], PAGE, ("X-Api-Key", "key-two")], &[b' '; 2000]);
+    check(404, ["GET", "/v1/nothing"], &[PAGE], b"");
+    check(405, ["DELETE", "/v1/messages"], &[PAGE], b"");
+    let other = &[JSON[0], ("Origin", "https://other.example"), key];
+    let answer = Client::fetch(&proxy, "POST", "/v1/messages", other, &body);
+    answer.error(403, "permission_error");
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+    // Health too, asked before and read.
+    for path in ["/health", "/status"] {
+        let asks = &[PAGE, ("Access-Control-Request-Method", "GET")];
+        let before = Client::fetch(&proxy, "OPTIONS", path, asks, b"");
+        assert_eq!(before.status, 204, "{path}");
+        let read = Client::fetch(&proxy, "GET", path, &[PAGE], b"");
+        for answer in [before, read] {
+            assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE.1), "{path}");
+        }
+    }
+}
+
+// Reload.
+
+#[test]
+fn a_reload_that_loses_the_keys_lets_nobody_in() {
+    for (text, why) in [
+        (Some(""), "nor does .env"),
+        (None, "and there is no .env"),
+        (Some("CCPROXY_API_KEY=\n"), "nor does .env"),
+    ] {
+        let proxy = Setup::echo().dotenv("CCPROXY_API_KEY=old-key\n").start();
+        match text {
+            Some(text) => proxy.write_dotenv(text),
+            None => proxy.remove_dotenv(),
+        }
+        proxy.signal(SIGHUP);
+        let line = proxy.wait_for_line("stay as they were");
+        assert!(line.contains("ERROR") && line.contains("CCPROXY_OPEN=on"), "{line}");
+        assert!(line.contains(why), "{line}");
+        Client::fetch_message(&proxy, "hello").error(401, "authentication_error");
+        assert_eq!(ask(&proxy, ("X-Api-Key", "old-key")).message(), "You said: hello");
+    }
+}
+
+#[test]
+fn a_reload_that_is_not_valid_lets_nobody_in() {
+    for text in ["CCPROXY_API_KEYS=old-key\n", "CCPROXY_API_KEY=,, ,\n"] {
+        let proxy = Setup::echo().dotenv("CCPROXY_API_KEY=old-key\n").start();
+        proxy.write_dotenv(text);
+        proxy.signal(SIGHUP);
+        let line = proxy.wait_for_line("the configuration stays as it was");
+        assert!(line.contains("ERROR") && line.contains("CCPROXY_API_KEY"), "{line}");
+        Client::fetch_message(&proxy, "hello").error(401, "authentication_error");
+        assert_eq!(ask(&proxy, ("X-Api-Key", "old-key")).message(), "You said: hello");
+    }
+}
+
+#[test]
+fn who_says_so_opens_the_door_by_a_reload() {
+    let proxy = Setup::echo().dotenv("CCPROXY_API_KEY=old-key\n").start();
+    proxy.write_dotenv("CCPROXY_OPEN=on\n");
+    proxy.signal(SIGHUP);
+    let line = proxy.wait_for_line("read the configuration again: 0 client keys");
+    assert!(line.contains("changed: CCPROXY_API_KEY, CCPROXY_OPEN"), "{line}");
+    assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");
+}
+
+#[test]
+fn a_reload_tells_what_changed_and_what_needs_a_restart() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).dotenv("CCPROXY_API_KEY=key-one\n").start();
+    proxy.write_dotenv(
+        "CCPROXY_API_KEY=key-two\nLOG_LEVEL=debug\nPORT=1\nCCPROXY_RATE_LIMIT=3\nCUSTOM_MAX_TOKENS=7\n",
+    );
+    proxy.signal(SIGHUP);
+    let taken = proxy.wait_for_line("read the configuration again: 1 client keys");
+    assert!(taken.contains("changed: CCPROXY_API_KEY, LOG_LEVEL"), "{taken}");
+    let late = proxy.wait_for_line("by a restart alone");
+    assert!(late.contains("WARN"), "{late}");
+    assert!(late.ends_with(": CCPROXY_RATE_LIMIT, CUSTOM_MAX_TOKENS, PORT"), "{late}");
+    assert!(!proxy.log().contains("key-two"), "{}", proxy.log());
 }

@@ -143,7 +143,7 @@ fn a_body_in_chunks_has_the_same_limit() {
         let body = message_of(length);
         let mut client = Client::connect(&proxy);
         client.wire.send(
-            b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+            b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
               Transfer-Encoding: chunked\r\n\r\n",
         );
         for piece in body.chunks(500) {
@@ -193,7 +193,7 @@ fn a_body_that_waits_for_100_continue_is_asked_for() {
     let mut client = Client::connect(&proxy);
     let body = message("hello", false);
     let head = format!(
-        "POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+        "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
@@ -303,7 +303,7 @@ fn a_connection_without_a_request_keeps_nobody_from_being_answered() {
     let proxy = Setup::echo().start();
     let mut idle: Vec<Client> = (0..100).map(|_| Client::connect(&proxy)).collect();
     for client in &mut idle {
-        client.wire.send(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Le");
+        client.wire.send(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Le");
     }
     assert_eq!(get(&proxy, "/health").status, 200);
     assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");

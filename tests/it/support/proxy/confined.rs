@@ -47,6 +47,11 @@ impl Proxy {
     pub fn write_dotenv(&self, text: &str) {
         fs::write(self.process.directory.join(".env"), text).expect("the directory is the test's");
     }
+
+    /// Takes the `.env` away.
+    pub fn remove_dotenv(&self) {
+        fs::remove_file(self.process.directory.join(".env")).expect("the test has put one there");
+    }
 }
 
 impl Setup {
