@@ -260,7 +260,10 @@ fn hand_over(
         return refuse(whose, Refusal::Draining, &error, None, manner, false);
     }
     let Some(slot) = Slot::take(&door.admitted, door.limits.max_in_flight) else {
-        let reason = format!("{} messages are being answered already", door.limits.max_in_flight);
+        let reason = format!(
+            "{} messages are being answered already, the most at once; CCPROXY_MAX_IN_FLIGHT sets it",
+            door.limits.max_in_flight
+        );
         let error = Error::Refused { status: 529, reason };
         return refuse(whose, Refusal::InFlight, &error, None, manner, false);
     };

@@ -133,9 +133,10 @@ impl Permit<'_> {
         self.outcome = outcome;
     }
 
-    /// The call failed with `error`, which is kept in words if it tells something of the provider.
+    /// The call failed with `error`, whose words are kept, also where the provider is well and it is a
+    /// setting or the conversation that must be changed.
     pub fn failed(self, error: &Error, outcome: Outcome) {
-        if !matches!(outcome, Outcome::Answered | Outcome::Unknown) {
+        if outcome != Outcome::Unknown {
             self.state.tell(error, Some(self.key));
         }
         self.ended(outcome);

@@ -4,6 +4,7 @@
 //! Where client keys are set, who sends none is a stranger, and is told neither models nor paths: a
 //! path of a base URL may hold a token, and models are named by clients.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::{Health, Load, ProviderHealth, SERVICE, VERSION, json};
 use crate::config::ProviderConfig;
 use crate::logging::Timestamp;
 use crate::provider::Key;
+use crate::record::{LastRefusal, Refusal};
 
 /// What strangers are shown in place of a model.
 const HIDDEN: &str = "hidden";
@@ -71,6 +73,11 @@ struct Details<'a> {
     uptime_seconds: u64,
     in_flight: usize,
     limits: Limits,
+    /// What was turned away at the door since the start, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<ShownRefusal>,
     /// Who gets the next message, by the order of the configuration; the state is this one's.
     answering: &'a str,
     provider_state: ProviderDetails,
@@ -92,6 +99,17 @@ struct Limits {
     max_body_bytes: usize,
     /// Of the control group; `null` where none was found.
     memory_limit_bytes: Option<u64>,
+}
+
+/// The last request that was turned away at the door.
+#[derive(Serialize)]
+struct ShownRefusal {
+    reason: &'static str,
+    /// Method and path.
+    asked: String,
+    words: String,
+    at: String,
+    seconds_ago: u64,
 }
 
 /// One of several providers.
@@ -200,11 +218,26 @@ impl Health {
                 max_body_bytes: load.max_body_bytes,
                 memory_limit_bytes: load.memory_limit_bytes,
             },
+            refused: self.refused(),
+            last_refusal: self.last_refusal(),
             answering: &answering.name,
             provider_state: answering.details(),
             providers: listed.collect(),
             learned: learned.collect(),
         }
+    }
+
+    fn refused(&self) -> BTreeMap<&'static str, u64> {
+        let counts =
+            Refusal::ALL.iter().map(|reason| (reason.as_str(), self.refusals.count(*reason)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn last_refusal(&self) -> Option<ShownRefusal> {
+        let LastRefusal { refusal, asked, words, at } = self.refusals.last()?;
+        let seconds_ago = SystemTime::now().duration_since(at).unwrap_or_default().as_secs();
+        let (reason, at) = (refusal.as_str(), shown_time(at));
+        Some(ShownRefusal { reason, asked, words, at, seconds_ago })
     }
 
     /// The provider that gets the next message, where no route says otherwise.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use log::Level;
 use serde::Serialize;
 
-pub use refusals::{Refusal, Refusals};
+pub use refusals::{LastRefusal, Refusal, Refusals};
 
 use crate::error::Error;
 use crate::logging;
@@ -54,6 +54,11 @@ impl Caller {
     /// The same, with what the client says of itself.
     pub fn saying(self, agent: Option<&str>, session: Option<&str>) -> Caller {
         Caller { agent: agent.map(cut), session: session.map(cut), ..self }
+    }
+
+    /// Method and path, as far as they are kept.
+    pub fn asked(&self) -> &str {
+        &self.asked
     }
 
     pub fn address(&self) -> IpAddr {

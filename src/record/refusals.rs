@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 use serde::Serialize;
@@ -144,9 +144,19 @@ pub struct Refusals {
 
 #[derive(Debug, Default)]
 struct Told {
+    last: Option<LastRefusal>,
     addresses: HashMap<IpAddr, Window>,
     /// Of addresses for which there was no place.
     others: u64,
+}
+
+/// The last refusal that had a line, for `/status`.
+#[derive(Debug, Clone)]
+pub struct LastRefusal {
+    pub refusal: Refusal,
+    pub asked: String,
+    pub words: String,
+    pub at: SystemTime,
 }
 
 /// What one address was refused lately.
@@ -178,6 +188,10 @@ impl Refusals {
         self.counts[refusal as usize].get()
     }
 
+    pub fn last(&self) -> Option<LastRefusal> {
+        self.lock().last.clone()
+    }
+
     /// Counts a refusal whose line is written by somebody else.
     pub fn add(&self, refusal: Refusal) {
         self.counts[refusal as usize].add(1);
@@ -187,6 +201,9 @@ impl Refusals {
     pub fn refused(&self, refusal: Refusal, error: &Error, request_id: &str, caller: Caller) {
         self.add(refusal);
         if self.may_be_told(caller.address(), refusal.level(), Instant::now()) {
+            let (asked, words) = (caller.asked().to_owned(), error.to_string());
+            let last = LastRefusal { refusal, asked, words, at: SystemTime::now() };
+            self.lock().last = Some(last);
             Record::refused(refusal, error, request_id, caller).write(refusal.level());
         }
     }

@@ -193,6 +193,46 @@ fn the_status_tells_why_since_when_and_until_when() {
 }
 
 #[test]
+fn the_status_tells_what_a_provider_refused_though_it_is_well() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let check = |answer: &str, message: &str| {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("hello");
+        let mut connection = upstream.accept();
+        connection.request();
+        let body = json!({ "error": { "message": message } }).to_string();
+        connection.answer(answer, &[("Connection", "close")], &body);
+        assert!(client.answer().status >= 400);
+        let shown = get(&proxy, "/status", &[]).json();
+        let told = shown["provider_state"]["last_error"].as_str().expect("words");
+        assert!(told.contains(message), "{told}");
+    };
+    check("402 Payment Required", "there is no credit left");
+    check("404 Not Found", "no model of this name");
+    check("400 Bad Request", "a parameter is odd");
+}
+
+#[test]
+fn the_status_tells_what_was_turned_away_at_the_door() {
+    let proxy = Setup::echo().variable("CCPROXY_API_KEY", "client-key-1").start();
+    let shown = || get(&proxy, "/status", CLIENT_KEY).json();
+    assert_eq!((shown().get("refused"), shown().get("last_refusal")), (None, None));
+    get(&proxy, "/nowhere/v1/messages", &[]);
+    let first = shown();
+    assert_eq!(first["refused"], json!({ "path": 1 }));
+    assert_eq!(first["last_refusal"]["asked"], "GET /nowhere/v1/messages");
+    get(&proxy, "/v1/models", &[("x-api-key", "wrong")]);
+    let second = shown();
+    assert_eq!(second["refused"], json!({ "key": 1, "path": 1 }));
+    let words = second["last_refusal"]["words"].as_str().expect("words");
+    assert!(words.contains("CCPROXY_API_KEY") && !words.contains("wrong"), "{words}");
+    assert_eq!(second["last_refusal"]["reason"], "key");
+    let stranger = get(&proxy, "/status", &[]);
+    assert_eq!(fields(&stranger).len(), DOCUMENTED.len(), "{}", stranger.text());
+}
+
+#[test]
 fn limits_stand_beside_what_is_in_use() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CCPROXY_MAX_IN_FLIGHT", "7").start();
