@@ -143,11 +143,12 @@ impl Api {
     /// Asks whether the providers are there, between messages.
     fn probe_providers(&self) {
         for (place, upstream) in self.upstreams.iter().enumerate() {
+            let asked = self.state(place).asked();
             let outcome = match upstream.probe(self.config.provider_probe) {
                 Ok(()) => Outcome::Answered,
                 Err(error) => Outcome::of(&error),
             };
-            self.state(place).probed(outcome);
+            self.state(place).probed(outcome, asked);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::Words;
-use crate::error::{Error, Retry};
+use crate::error::{Cause, Error, Retry};
 
 /// Failures in a row that open the breaker, and for how long; doubled up to the longest.
 const OPEN_AFTER: u32 = 5;
@@ -79,8 +79,13 @@ impl Outcome {
 pub struct ProviderState {
     name: String,
     began: Instant,
-    /// Until when each key rests, in milliseconds since `began`. Without keys there is one place.
-    rests: Vec<AtomicU64>,
+    /// Without keys there is one place.
+    rests: Vec<Rest>,
+    /// How often it has been asked: who was asked later knows better.
+    asked: AtomicU64,
+    /// When the call was made that failed last, and the one that was answered last, in that count.
+    failed_at: AtomicU64,
+    answered_at: AtomicU64,
     /// How many calls have been permitted: keys are used in turn.
     calls: AtomicUsize,
     consecutive_failures: AtomicU32,
@@ -94,6 +99,15 @@ pub struct ProviderState {
     words: Mutex<Words>,
 }
 
+/// The rest of a key.
+#[derive(Debug, Default)]
+struct Rest {
+    /// In milliseconds since the state began.
+    until: AtomicU64,
+    /// When the call was made that was refused.
+    asked: AtomicU64,
+}
+
 #[derive(Debug, Default)]
 struct Breaker {
     until: Option<Instant>,
@@ -101,6 +115,28 @@ struct Breaker {
     /// A call is finding out whether the provider is back.
     trial: bool,
     last_error: Option<Error>,
+    /// A probe has found it, not a message.
+    found_by_probe: bool,
+}
+
+impl Breaker {
+    /// Whether a probe that goes well disproves the last error: what an answer was, only an answer can
+    /// take back.
+    fn is_disproved_by_probe(&self) -> bool {
+        let is_about_reaching = |error: &Error| {
+            let cause = error.cause();
+            matches!(
+                cause,
+                Cause::Dns
+                    | Cause::ConnectRefused
+                    | Cause::ConnectTimeout
+                    | Cause::Unreachable
+                    | Cause::Tls
+                    | Cause::Proxy
+            )
+        };
+        self.found_by_probe || self.last_error.as_ref().is_none_or(is_about_reaching)
+    }
 }
 
 /// Permission to call the provider; tells how the call ended when it is dropped.
@@ -111,6 +147,8 @@ pub struct Permit<'a> {
     /// It is to find out whether the provider is back.
     is_trial: bool,
     succeeded: bool,
+    /// When it was taken, in the count of calls.
+    asked: u64,
     /// Which of the provider's keys to use.
     pub key: usize,
 }
@@ -156,12 +194,12 @@ impl Drop for Permit<'_> {
             _ => None,
         };
         match (&outcome, rest) {
-            (_, Some(rest)) => self.state.rest(self.key, rest.min(LONGEST_REST)),
+            (_, Some(rest)) => self.state.rest(self.key, self.asked, rest.min(LONGEST_REST)),
             // What was refused for the client's fault says nothing about the key.
-            _ if self.succeeded => self.state.rests[self.key].store(0, Ordering::Relaxed),
+            _ if self.succeeded => self.state.wake(self.key, self.asked),
             _ => {}
         }
-        self.state.record(outcome, self.is_trial);
+        self.state.record(outcome, self.asked, self.is_trial);
     }
 }
 
@@ -171,7 +209,10 @@ impl ProviderState {
         ProviderState {
             name: name.to_owned(),
             began: Instant::now(),
-            rests: (0..keys.max(1)).map(|_| AtomicU64::new(0)).collect(),
+            rests: (0..keys.max(1)).map(|_| Rest::default()).collect(),
+            asked: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             consecutive_failures: AtomicU32::new(0),
             is_known: AtomicBool::new(false),
@@ -183,15 +224,30 @@ impl ProviderState {
         }
     }
 
-    fn rest(&self, key: usize, duration: Duration) {
+    /// The number of a call that is made now.
+    pub fn asked(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn rest(&self, key: usize, asked: u64, duration: Duration) {
         let until = (self.began.elapsed() + duration).as_millis();
-        self.rests[key].fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let rest = &self.rests[key];
+        rest.asked.fetch_max(asked, Ordering::Relaxed);
+        rest.until.fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The key was taken, by a call that knows of the rest only if it was made later.
+    fn wake(&self, key: usize, asked: u64) {
+        let rest = &self.rests[key];
+        if rest.asked.load(Ordering::Relaxed) < asked {
+            rest.until.store(0, Ordering::Relaxed);
+        }
     }
 
     /// How long each key rests.
     pub fn rests_left(&self) -> impl Iterator<Item = Duration> {
         let now = self.began.elapsed();
-        let until = |rest: &AtomicU64| Duration::from_millis(rest.load(Ordering::Relaxed));
+        let until = |rest: &Rest| Duration::from_millis(rest.until.load(Ordering::Relaxed));
         self.rests.iter().map(move |rest| until(rest).saturating_sub(now))
     }
 
@@ -232,15 +288,16 @@ impl ProviderState {
     /// # Errors
     /// What the provider said last if it does not take the key; else 529 with the time of the next try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
-        let mut permit = Permit {
+        let permit = |is_trial| Permit {
             state: self,
             outcome: Outcome::Unknown,
-            is_trial: false,
+            is_trial,
             succeeded: false,
+            asked: self.asked(),
             key: self.next_key(),
         };
         if !self.is_open.load(Ordering::Relaxed) {
-            return Ok(permit);
+            return Ok(permit(false));
         }
         let mut breaker = self.lock();
         let left = breaker
@@ -248,10 +305,8 @@ impl ProviderState {
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() && !breaker.trial {
             breaker.trial = true;
-            permit.is_trial = true;
-            return Ok(permit);
+            return Ok(permit(true));
         }
-        std::mem::forget(permit);
         match &breaker.last_error {
             Some(error @ Error::Upstream { status: 401..=403, .. }) => Err(error.clone()),
             last => {
@@ -290,13 +345,23 @@ impl ProviderState {
         self.rests_left().min().filter(|left| !left.is_zero())
     }
 
-    /// Takes what a probe between messages has found.
-    pub fn probed(&self, outcome: Outcome) {
+    /// Takes what a probe between messages has found, which was made as the call `asked`.
+    pub fn probed(&self, outcome: Outcome, asked: u64) {
+        if outcome == Outcome::Answered
+            && self.consecutive_failures() > 0
+            && !self.lock().is_disproved_by_probe()
+        {
+            return;
+        }
         if let Outcome::Failed(error) | Outcome::Refused(error) = &outcome {
             self.tell(error, None);
         }
         self.is_probed.store(true, Ordering::Relaxed);
-        self.record(outcome, false);
+        let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
+        self.record(outcome, asked, false);
+        if failed {
+            self.lock().found_by_probe = true;
+        }
     }
 
     /// Where the last word on the provider comes from.
@@ -310,12 +375,21 @@ impl ProviderState {
         }
     }
 
-    fn record(&self, outcome: Outcome, was_trial: bool) {
+    /// Takes how the call `asked` ended. What was made before the last call that ended otherwise tells
+    /// of a time that is over.
+    fn record(&self, outcome: Outcome, asked: u64, was_trial: bool) {
         match outcome {
             Outcome::Answered => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.last_success.store(now.as_secs(), Ordering::Relaxed);
                 self.is_known.store(true, Ordering::Relaxed);
+                self.answered_at.fetch_max(asked, Ordering::Relaxed);
+                if asked < self.failed_at.load(Ordering::Relaxed) {
+                    if was_trial {
+                        self.end_trial();
+                    }
+                    return;
+                }
                 if self.consecutive_failures.swap(0, Ordering::Relaxed) >= DEGRADED_AFTER {
                     log::info!("the provider {} answers again", self.name);
                 }
@@ -329,14 +403,23 @@ impl ProviderState {
                     self.end_trial();
                 }
             }
+            Outcome::Failed(_) | Outcome::Refused(_)
+                if asked < self.answered_at.load(Ordering::Relaxed) =>
+            {
+                if was_trial {
+                    self.end_trial();
+                }
+            }
             Outcome::Failed(error) | Outcome::Refused(error) => {
                 self.is_known.store(true, Ordering::Relaxed);
+                self.failed_at.fetch_max(asked, Ordering::Relaxed);
                 let failures = self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1;
                 if failures == DEGRADED_AFTER {
                     log::warn!("the provider {} is failing: {error}", self.name);
                 }
                 let mut breaker = self.lock();
                 breaker.last_error = Some(error);
+                breaker.found_by_probe = false;
                 let is_open = self.is_open.load(Ordering::Relaxed);
                 if was_trial || (failures >= OPEN_AFTER && !is_open) {
                     breaker.pause =
@@ -471,6 +554,79 @@ mod tests {
         assert!(state.is_resting(), "the client's fault says nothing about the key");
         state.permit().unwrap().succeeded();
         assert!(!state.is_resting() && state.resting_keys() == 2);
+    }
+
+    #[test]
+    fn an_older_success_overrules_no_newer_refusal_of_a_key() {
+        let state = ProviderState::new("groq", 1);
+        let older = state.permit().unwrap();
+        call(&state, Outcome::Limited(Some(Duration::from_secs(60)))).unwrap();
+        older.succeeded();
+        assert!(state.is_resting(), "the stream began before the limit was met");
+        state.permit().unwrap().succeeded();
+        assert!(!state.is_resting());
+    }
+
+    #[test]
+    fn an_older_success_closes_no_breaker_and_an_older_failure_opens_none() {
+        let state = ProviderState::new("groq", 1);
+        let older = state.permit().unwrap();
+        let failing: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
+        for permit in failing {
+            permit.ended(failure(500));
+        }
+        older.succeeded();
+        assert!(state.is_circuit_open() && state.is_failing());
+        assert!(state.last_success().is_some());
+
+        // Calls that were made in an outage and are given up long after it.
+        let state = ProviderState::new("groq", 1);
+        let hung: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
+        call(&state, Outcome::Answered).unwrap();
+        for permit in hung {
+            permit.ended(failure(504));
+        }
+        assert!(!state.is_circuit_open() && !state.is_failing());
+    }
+
+    #[test]
+    fn a_probe_opens_and_closes_only_what_a_probe_can_see() {
+        let unreachable = || {
+            let error = Error::unreachable(Cause::ConnectRefused, "nothing listens");
+            Outcome::of(&error)
+        };
+        let probe = |state: &ProviderState, outcome| state.probed(outcome, state.asked());
+        // Answers have opened it: that something listens disproves nothing.
+        let state = ProviderState::new("groq", 1);
+        for _ in 0..OPEN_AFTER {
+            call(&state, failure(500)).unwrap();
+        }
+        probe(&state, Outcome::Answered);
+        assert!(state.is_circuit_open() && state.is_failing());
+        assert_eq!((state.consecutive_failures(), state.source()), (OPEN_AFTER, "traffic"));
+        // Nothing listened, which a probe finds, and finds to be over.
+        for by_probe in [true, false] {
+            let state = ProviderState::new("groq", 1);
+            for _ in 0..OPEN_AFTER {
+                if by_probe {
+                    probe(&state, unreachable());
+                } else {
+                    call(&state, unreachable()).unwrap();
+                }
+            }
+            assert!(state.is_circuit_open());
+            probe(&state, Outcome::Answered);
+            assert!(!state.is_circuit_open());
+            assert_eq!((state.is_up(), state.source()), (Some(true), "probe"));
+        }
+        // A probe that was on its way while messages failed is no newer than they.
+        let state = ProviderState::new("groq", 1);
+        let asked = state.asked();
+        for _ in 0..OPEN_AFTER {
+            call(&state, unreachable()).unwrap();
+        }
+        state.probed(Outcome::Answered, asked);
+        assert!(state.is_circuit_open());
     }
 
     #[test]
