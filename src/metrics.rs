@@ -9,19 +9,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::error::Cause;
+
 /// What is counted of one provider.
 #[derive(Debug)]
 pub struct ProviderMetrics {
-    /// Messages that it answered, and that failed with it as the last one asked.
+    /// Messages that it answered, that failed, and whose clients left, with it as the last one asked.
     pub succeeded: Counter,
     pub failed: Counter,
+    pub cancelled: Counter,
+    /// Of a message, with those that a cache knew.
     pub input_tokens: Histogram,
     pub output_tokens: Histogram,
+    /// Of the input, what was read from a cache and what was written to one.
+    pub cache_read_tokens: Counter,
+    pub cache_write_tokens: Counter,
     /// Of a message, from its coming to the API to the end of its answer.
     pub duration: Histogram,
-    /// From the request to the provider to the head of its answer.
+    /// Of a stream, from the request to the provider to the first byte of its answer's body, and from
+    /// each piece to the next.
     pub first_chunk: Histogram,
-    pub upstream_errors: [Counter; UPSTREAM_ERRORS.len()],
+    pub next_chunk: Histogram,
+    /// By cause: [`Cause::ALL`].
+    pub upstream_errors: [Counter; Cause::ALL.len()],
     /// Messages that went on to another provider when it failed.
     pub fallbacks: Counter,
     /// Requests that were sent once more, since a refusal told how.
@@ -33,27 +43,70 @@ pub struct ProviderMetrics {
 pub struct Metrics {
     /// Requests to the API, as the door sees them. Locked once for each, when it is over.
     requests: Mutex<BTreeMap<Labels, Histogram>>,
-    pub health: [[Counter; 2]; HEALTH_PATHS.len()],
+    /// By path, and by the status of [`HEALTH_STATUSES`].
+    pub health: [[Counter; HEALTH_STATUSES.len()]; Probed::ALL.len()],
     pub self_probe_failures: Counter,
     /// In microseconds.
     pub self_probe_duration: Counter,
 }
 
-/// The classes of `ccproxy_upstream_errors_total`, by Anthropic's error types.
-pub const UPSTREAM_ERRORS: [&str; 8] = [
-    "api_error",
-    "authentication_error",
-    "invalid_request_error",
-    "not_found_error",
-    "overloaded_error",
-    "permission_error",
-    "rate_limit_error",
-    "timeout_error",
-];
+/// Whether an error for this reason is one of a provider, so of `ccproxy_upstream_errors_total`.
+pub fn is_the_providers(cause: Cause) -> bool {
+    !matches!(
+        cause,
+        Cause::InvalidRequest
+            | Cause::Unauthorized
+            | Cause::Forbidden
+            | Cause::TooLarge
+            | Cause::ClientLimit
+            | Cause::Shed
+            | Cause::Internal
+            | Cause::BreakerOpen
+    )
+}
 
 /// The paths of `ccproxy_health_requests_total`.
-pub const HEALTH_PATHS: [&str; 8] =
-    ["/", "/health", "/status", "/livez", "/readyz", "/startupz", "/ping", "/metrics"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probed {
+    Root,
+    Health,
+    Status,
+    Live,
+    Ready,
+    Started,
+    Ping,
+    Metrics,
+}
+
+impl Probed {
+    /// In the order of the declaration.
+    pub const ALL: [Probed; 8] = [
+        Probed::Root,
+        Probed::Health,
+        Probed::Status,
+        Probed::Live,
+        Probed::Ready,
+        Probed::Started,
+        Probed::Ping,
+        Probed::Metrics,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Probed::Root => "/",
+            Probed::Health => "/health",
+            Probed::Status => "/status",
+            Probed::Live => "/livez",
+            Probed::Ready => "/readyz",
+            Probed::Started => "/startupz",
+            Probed::Ping => "/ping",
+            Probed::Metrics => "/metrics",
+        }
+    }
+}
+
+/// The statuses of health answers.
+pub const HEALTH_STATUSES: [u16; 3] = [200, 404, 503];
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -138,10 +191,14 @@ impl Default for ProviderMetrics {
         ProviderMetrics {
             succeeded: Counter::default(),
             failed: Counter::default(),
+            cancelled: Counter::default(),
             input_tokens: Histogram::new(MODEL_TOKENS),
             output_tokens: Histogram::new(MODEL_TOKENS),
+            cache_read_tokens: Counter::default(),
+            cache_write_tokens: Counter::default(),
             duration: Histogram::new(MODEL_SECONDS),
             first_chunk: Histogram::new(MODEL_SECONDS),
+            next_chunk: Histogram::new(MODEL_SECONDS),
             upstream_errors: Default::default(),
             fallbacks: Counter::default(),
             adjusted: Counter::default(),
@@ -150,10 +207,11 @@ impl Default for ProviderMetrics {
 }
 
 impl ProviderMetrics {
-    /// Counts an error of the provider by its Anthropic type.
-    pub fn upstream_error(&self, kind: &str) {
-        let at = UPSTREAM_ERRORS.iter().position(|known| *known == kind).unwrap_or(0);
-        self.upstream_errors[at].add(1);
+    /// Counts an error of the provider; what is not its own is none.
+    pub fn upstream_error(&self, cause: Cause) {
+        if is_the_providers(cause) {
+            self.upstream_errors[cause as usize].add(1);
+        }
     }
 }
 
@@ -182,10 +240,9 @@ impl Metrics {
     }
 
     /// Counts a health request.
-    pub fn health(&self, path: &str, status: u16) {
-        if let Some(at) = HEALTH_PATHS.iter().position(|known| *known == path) {
-            self.health[at][usize::from(status != 200)].add(1);
-        }
+    pub fn health(&self, path: Probed, status: u16) {
+        let place = HEALTH_STATUSES.iter().position(|known| *known == status);
+        self.health[path as usize][place.unwrap_or(HEALTH_STATUSES.len() - 1)].add(1);
     }
 }
 

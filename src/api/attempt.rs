@@ -6,14 +6,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::ledger::Ledger;
 use super::reply::Reply;
 use super::{Api, Provider};
-use crate::anthropic::{Message, MessagesRequest, Usage};
+use crate::anthropic::{Message, MessagesRequest};
 use crate::config::{Native, Secret};
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::openai::Dialect;
+use crate::relay::native::WholeMessage;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
     Context, Learned, Lesson, Reading, Report, Target, Translated, Translator, for_responses,
@@ -26,12 +28,9 @@ use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
 pub struct Asking<'a> {
     pub api: &'a Api,
     pub exchange: &'a Exchange,
+    pub ledger: &'a Ledger<'a>,
     pub request: &'a MessagesRequest<'a>,
     pub input_estimate: u64,
-    /// Headers that tell the client what was done by the last provider.
-    notes: RefCell<Vec<(&'static str, String)>>,
-    /// Providers that failed, and with which status.
-    pub failed: RefCell<Vec<String>>,
 }
 
 /// The client, by how it wants its answer.
@@ -45,7 +44,7 @@ pub enum Delivered {
     Streamed,
     Message(Box<Message>),
     /// A whole message as the provider sent it.
-    Native(Vec<u8>, Usage),
+    Native(WholeMessage),
 }
 
 impl Receiver {
@@ -69,27 +68,16 @@ impl<'a> Asking<'a> {
     pub fn new(
         api: &'a Api,
         exchange: &'a Exchange,
+        ledger: &'a Ledger<'a>,
         request: &'a MessagesRequest<'a>,
         input_estimate: u64,
     ) -> Asking<'a> {
-        Asking {
-            api,
-            exchange,
-            request,
-            input_estimate,
-            notes: RefCell::default(),
-            failed: RefCell::default(),
-        }
+        Asking { api, exchange, ledger, request, input_estimate }
     }
 
     /// The headers that tell what was done.
     pub fn notes(&self) -> Vec<(&'static str, String)> {
-        let mut notes = self.notes.borrow().clone();
-        let failed = self.failed.borrow();
-        if !failed.is_empty() {
-            notes.push(("x-ccproxy-fallback", failed.join(", ")));
-        }
-        notes
+        self.ledger.record.borrow().notes()
     }
 
     /// A translator for one answer.
@@ -242,29 +230,20 @@ impl Attempt<'_> {
         Some(if is_lasting { Lesson::NotNative } else { Lesson::NotNative.once() })
     }
 
-    /// Tells the client who answers, and what was left out or changed for it.
+    /// Notes what was left out or changed for the provider.
     fn note(&self, report: Option<&Report>, lesson: Option<&Lesson>) {
-        let mut notes = vec![
-            ("x-ccproxy-provider", self.provider.config.name.clone()),
-            ("x-ccproxy-model", self.model.to_owned()),
-        ];
-        if let Some(dropped) = report.map(|r| r.dropped.join(", ")).filter(|d| !d.is_empty()) {
-            notes.push(("x-ccproxy-dropped", dropped));
-        }
         let adjusted = report.map(|report| report.adjusted.clone()).unwrap_or_default();
-        let adjusted: Vec<String> =
-            adjusted.into_iter().chain(lesson.map(|lesson| format!("learned: {lesson}"))).collect();
-        if !adjusted.is_empty() {
-            notes.push(("x-ccproxy-adjusted", adjusted.join(", ")));
-        }
-        *self.asking.notes.borrow_mut() = notes;
+        let learned = lesson.map(|lesson| format!("learned: {lesson}"));
+        let mut record = self.asking.ledger.record.borrow_mut();
+        let dropped = report.iter().flat_map(|report| &report.dropped);
+        record.dropped = dropped.map(|name| (*name).to_owned()).collect();
+        record.adjusted = adjusted.into_iter().chain(learned).collect();
     }
 
     /// Asks, unless the provider has failed so often that it is left alone for a while, and passes the
     /// answer on.
     fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Failed> {
         let asking = self.asking;
-        let metrics = asking.api.metrics(self.place);
         let permit =
             asking.api.state(self.place).permit().map_err(|error| Failed::Other(error.into()))?;
         let translator = match self.receiver {
@@ -272,8 +251,7 @@ impl Attempt<'_> {
                 let mut stream = stream.borrow_mut();
                 stream.writer_mut().notes = asking.notes();
                 let native = outgoing.reading.is_none().then(|| asking.request.model.to_string());
-                let secrets = &self.provider.config.keys;
-                stream.prepare(outgoing.reading.unwrap_or_default(), native, secrets);
+                stream.prepare(outgoing.reading.unwrap_or_default(), native);
                 None
             }
             Receiver::Whole(_) => outgoing.reading.map(|reading| asking.translator(reading)),
@@ -289,22 +267,21 @@ impl Attempt<'_> {
         };
         let asked = Instant::now();
         let answered = self.ask(ask);
-        if answered.is_ok() {
-            metrics.first_chunk.observe_time(asked.elapsed());
+        let has_begun = answered.is_ok();
+        if has_begun {
             permit.begun();
         }
-        let has_begun = answered.is_ok();
         let delivered =
-            answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator)?));
+            answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?));
         let delivered = delivered.map_err(|failed| failed.without(&self.provider.config.keys));
         match &delivered {
             Ok(_) => permit.succeeded(),
             Err(Failed::Refused(refused)) => {
-                metrics.upstream_error(refused.error.kind());
+                asking.ledger.provider_failed(self.place, refused.error.cause());
                 permit.failed(&refused.error, self.outcome(&refused.error));
             }
             Err(Failed::Other(Failure::Error(error))) => {
-                metrics.upstream_error(error.kind());
+                asking.ledger.provider_failed(self.place, error.cause());
                 permit.failed(error, self.outcome(error));
             }
             Err(Failed::Other(Failure::ClientGone)) if has_begun => {
@@ -322,20 +299,20 @@ impl Attempt<'_> {
             Error::Protocol { .. } => Outcome::Failed(error.clone()),
             _ => Outcome::of(error),
         };
-        if self.receiver.has_content() {
-            // It was there, and broke off.
-            Outcome::Answered
-        } else if self.model == self.provider.config.model {
-            outcome
-        } else {
-            outcome.of_another_model()
-        }
+        if self.model == self.provider.config.model { outcome } else { outcome.of_another_model() }
     }
 
     /// Asks; an answer that is an error becomes one.
     fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failed> {
         let config = self.provider.config;
-        let mut answer = self.provider.upstream.send(ask, self.receiver.waits())?;
+        let ledger = self.asking.ledger;
+        let mut answer =
+            ledger.waiting(|| self.provider.upstream.send(ask, self.receiver.waits()))?;
+        {
+            let mut record = ledger.record.borrow_mut();
+            record.upstream_status = Some(answer.status);
+            record.upstream_request_id = answer.request_id.take();
+        }
         if answer.status == 200 {
             return Ok(answer);
         }
@@ -375,10 +352,28 @@ impl Attempt<'_> {
         mut answer: Answer,
         is_native: bool,
         translator: Option<Translator>,
+        asked: Instant,
     ) -> Result<Delivered, Failure> {
         let is_json = answer.content_type.contains("json");
         let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
-        let mut read = |buffer: &mut [u8]| answer.body.read(buffer);
+        let (ledger, metrics) = (self.asking.ledger, self.asking.api.metrics(self.place));
+        let is_stream = matches!(self.receiver, Receiver::Stream(_)) && form == BodyForm::Events;
+        let mut since = asked;
+        let mut has_begun = false;
+        let mut read = |buffer: &mut [u8]| {
+            let read = ledger.waiting(|| answer.body.read(buffer));
+            if is_stream && read.as_ref().is_ok_and(|n| *n > 0) {
+                let chunks = if has_begun { &metrics.next_chunk } else { &metrics.first_chunk };
+                let now = Instant::now();
+                chunks.observe_time(now.duration_since(since));
+                since = now;
+            }
+            if !has_begun && read.as_ref().is_ok_and(|n| *n > 0) {
+                has_begun = true;
+                ledger.first_byte();
+            }
+            read
+        };
         let mut is_cut = false;
         let delivered = match (self.receiver, is_native) {
             (Receiver::Stream(_), true) if is_json => {
@@ -394,8 +389,7 @@ impl Attempt<'_> {
             (Receiver::Whole(_), true) => {
                 let body = relay::read_whole(&mut read, relay::WHOLE_LIMIT_BYTES)?;
                 let model = &self.asking.request.model;
-                let (body, usage) = relay::native::whole(body, model)?;
-                Delivered::Native(body, usage)
+                Delivered::Native(relay::native::whole(body, model)?)
             }
             (Receiver::Whole(_), false) => {
                 let mut translator = translator.expect("made for the answers that are translated");

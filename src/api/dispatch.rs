@@ -3,8 +3,6 @@
 //!
 //! Nothing of an answer that failed has reached the client when the next provider is asked.
 
-use std::cell::Cell;
-
 use super::attempt::{Asking, Attempt, Delivered, Failed, Receiver};
 use crate::error::Error;
 use crate::route::{Asked, Choice};
@@ -14,13 +12,11 @@ use crate::upstream::Failure;
 /// A message that is asked of its providers.
 pub struct Dispatch<'a> {
     pub asking: Asking<'a>,
-    /// The provider that was asked last.
-    pub provider: Cell<usize>,
 }
 
 impl<'a> Dispatch<'a> {
     pub fn new(asking: Asking<'a>) -> Dispatch<'a> {
-        Dispatch { asking, provider: Cell::new(0) }
+        Dispatch { asking }
     }
 
     /// Asks the providers of the route, one after another.
@@ -41,7 +37,6 @@ impl<'a> Dispatch<'a> {
         );
         let last = route.hops.len() - 1;
         for (i, hop) in route.hops.iter().enumerate() {
-            self.provider.set(hop.provider);
             let error = match self.hop(hop, receiver) {
                 Err(Failure::Error(error)) => error,
                 other => return other,
@@ -51,12 +46,10 @@ impl<'a> Dispatch<'a> {
             }
             let failed = &api.provider(hop.provider).config.name;
             let next = &api.provider(route.hops[i + 1].provider).config.name;
-            log::warn!(
-                request_id = &*exchange.request_id, action = "fallback";
-                "{failed} failed, {next} is asked: {error}"
-            );
+            let ledger = self.asking.ledger;
+            ledger.happened(format!("{failed} failed, {next} is asked: {error}"), true);
+            ledger.record.borrow_mut().tried.push(format!("{failed} {}", error.status()));
             api.metrics(hop.provider).fallbacks.add(1);
-            self.asking.failed.borrow_mut().push(format!("{failed} {}", error.status()));
         }
         unreachable!("a route has a hop, and the last one returns")
     }
@@ -64,11 +57,11 @@ impl<'a> Dispatch<'a> {
     /// Asks one provider: with another key where one is refused, and once more where a refusal teaches
     /// how to ask.
     fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
-        let Asking { api, request, exchange, .. } = self.asking;
+        let Asking { api, request, ledger, .. } = self.asking;
         let provider = api.provider(hop.provider);
         let name = &provider.config.name;
         let model = hop.model(&provider.config.model, &request.model);
-        let request_id = &*exchange.request_id;
+        ledger.turn_of(hop.provider, model);
         let mut learned = api.health.lessons.of(hop.provider, model);
         // What is tried, and the refusal that taught it.
         let mut lesson: Option<(Lesson, Error)> = None;
@@ -102,20 +95,19 @@ impl<'a> Dispatch<'a> {
             if is_about_the_key(&refused.error) {
                 keys_left = keys_left.saturating_sub(1);
                 if keys_left > 0 && api.state(hop.provider).has_key_awake() {
-                    log::warn!(
-                        request_id, action = "key";
-                        "another key of {name} is used: {}", refused.error
-                    );
+                    let what = format!("another key of {name} is used: {}", refused.error);
+                    ledger.happened(what, true);
                     continue;
                 }
             }
             match (lesson.take(), next) {
                 (None, Some(next)) => {
-                    log::warn!(
-                        request_id, action = "adjusted";
+                    let what = format!(
                         "{name} refused a request for {:?}, which is sent once more, {next}: {}",
-                        shown(model), refused.error
+                        shown(model),
+                        refused.error
                     );
+                    ledger.happened(what, false);
                     api.metrics(hop.provider).adjusted.add(1);
                     learned.add(next.clone());
                     if next.is_about_native() {

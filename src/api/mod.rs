@@ -6,6 +6,7 @@
 mod attempt;
 mod count;
 mod dispatch;
+mod ledger;
 mod messages;
 mod models;
 mod pool;
@@ -25,6 +26,7 @@ use crate::metrics::ProviderMetrics;
 use crate::private;
 use crate::unique::unique;
 use crate::upstream::Upstream;
+use ledger::Ledger;
 use pool::Pool;
 use reply::Reply;
 
@@ -177,20 +179,22 @@ fn receive(server: &tiny_http::Server, api: &Arc<Api>, pool: &Pool) {
     }
 }
 
-/// Keeps a panic to the request that met it. The reply, when dropped, tells the client.
+/// Keeps a panic to the request that met it. The reply, when dropped, tells the client; the ledger, and
+/// the log itself, tell the operator.
 fn guarded(work: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        log::error!("a request met a bug in ccproxy and was answered with an error");
-    }
+    let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
 /// Answers a request.
 fn serve(api: &Api, request: Request, exchange: Exchange) {
+    // Before the reply, so that after a panic the client is told first.
+    let ledger = Ledger::open(api, &exchange);
     let reply = Reply::new(request, &exchange);
-    match &exchange.call {
-        Call::Messages => messages::answer(api, &exchange, reply),
-        Call::CountTokens => messages::count_tokens(api, &exchange, reply),
+    let ending = match &exchange.call {
+        Call::Messages => messages::answer(api, &exchange, &ledger, reply),
+        Call::CountTokens => messages::count_tokens(api, &exchange, &ledger, reply),
         Call::Models => models::answer_list(api, reply),
         Call::Model(id) => models::answer_one(api, id, reply),
-    }
+    };
+    ledger.settle(&ending);
 }

@@ -1,11 +1,14 @@
 //! `/v1/models`: the configured models under their own names and under names that Claude Code's picker
 //! shows, which are those with `claude` in them.
 
+use serde::Serialize;
+
 use super::Api;
 use super::reply::Reply;
 use crate::anthropic::{Model, ModelList};
 use crate::config::Config;
 use crate::error::Error;
+use crate::record::Ending;
 use crate::route::Asked;
 
 /// Names of current Claude models, each of which stands for what its tier is set to.
@@ -54,25 +57,31 @@ pub fn list(config: &Config) -> Vec<Model> {
 }
 
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.
-pub fn answer_list(api: &Api, reply: Reply) {
+pub fn answer_list(api: &Api, reply: Reply) -> Ending {
     let page = ModelList {
         data: &api.models,
         has_more: false,
         first_id: api.models.first().map(|model| &*model.id),
         last_id: api.models.last().map(|model| &*model.id),
     };
-    reply.json(200, &serde_json::to_vec(&page).expect("strings always serialize"));
+    answer(reply, &page)
+}
+
+fn answer(reply: Reply, body: &impl Serialize) -> Ending {
+    let body = serde_json::to_vec(body).expect("strings always serialize");
+    match reply.json(200, &body) {
+        Ok(()) => Ending::Answered,
+        Err(_) => Ending::ClientGone,
+    }
 }
 
 /// Answers with one of them.
-pub fn answer_one(api: &Api, id: &str, reply: Reply) {
-    match api.models.iter().find(|model| model.id == id) {
-        Some(model) => {
-            reply.json(200, &serde_json::to_vec(model).expect("strings always serialize"))
-        }
-        None => {
-            let reason = format!("model {id:?} is not listed here; GET /v1/models lists them");
-            reply.error(&Error::Refused { status: 404, reason });
-        }
+pub fn answer_one(api: &Api, id: &str, reply: Reply) -> Ending {
+    if let Some(model) = api.models.iter().find(|model| model.id == id) {
+        return answer(reply, model);
     }
+    let reason = format!("model {id:?} is not listed here; GET /v1/models lists them");
+    let error = Error::Refused { status: 404, reason };
+    reply.error(&error);
+    Ending::Failed(error)
 }

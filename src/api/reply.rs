@@ -63,13 +63,16 @@ impl Reply {
             notes: Vec::new(),
             state: State::Fresh,
         };
-        reply.json(200, b"{}");
+        // The door has gone from this connection: nothing is lost.
+        let _ = reply.json(200, b"{}");
     }
 
     /// Answers with a JSON body.
-    pub fn json(mut self, status: u16, body: &[u8]) {
-        // A client that has gone misses it.
-        let _ = self.respond(status, body, &Retry::default());
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn json(mut self, status: u16, body: &[u8]) -> io::Result<()> {
+        self.respond(status, body, &Retry::default())
     }
 
     /// Answers with an error in Anthropic's shape.

@@ -158,6 +158,7 @@ fn answer(
             scrapes: head.scrapes,
             query: head.target.split_once('?').map_or("", |(_, query)| query),
             is_known: sight == Sight::Known,
+            is_own: head.watchword == Some(&*door.watchword),
         };
         let answer = door.health.answer(path, asked, || door.load());
         let unread = !drop_body(&head, rest);

@@ -39,6 +39,8 @@ pub struct Head<'a> {
     pub anthropic_beta: Vec<&'a str>,
     /// Prometheus says how long it waits.
     pub scrapes: bool,
+    /// What only the watchdog knows.
+    pub watchword: Option<&'a str>,
     /// Present on requests of tests that want a panic.
     #[cfg(debug_assertions)]
     pub panics: bool,
@@ -137,6 +139,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         anthropic_version: None,
         anthropic_beta: Vec::new(),
         scrapes: false,
+        watchword: None,
         #[cfg(debug_assertions)]
         panics: false,
     };
@@ -182,6 +185,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.session = Some(value);
         } else if is("x-prometheus-scrape-timeout-seconds") {
             head.scrapes = true;
+        } else if is("x-ccproxy-watchword") {
+            head.watchword = Some(value);
         } else if is("anthropic-version") {
             head.anthropic_version = Some(value);
         } else if is("anthropic-beta") {

@@ -83,6 +83,8 @@ pub struct Door {
     closing: AtomicBool,
     addresses: Vec<SocketAddr>,
     listeners: Vec<Arc<TcpListener>>,
+    /// What the watchdog says, so that its questions are not counted as a prober's.
+    watchword: String,
 }
 
 /// Binds, and lets clients in. `api` is the name of the API's private socket.
@@ -112,6 +114,7 @@ pub fn start(
         closing: AtomicBool::new(false),
         addresses: listeners.iter().filter_map(|l| l.local_addr().ok()).collect(),
         listeners: listeners.clone(),
+        watchword: unique("watch_"),
     });
     let start = |name: &str, body: Box<dyn FnOnce() + Send>| {
         thread::Builder::new()

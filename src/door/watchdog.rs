@@ -81,7 +81,7 @@ impl Door {
         let mut failure = io::Error::from(io::ErrorKind::NotConnected);
         for ip in ips {
             match TcpStream::connect_timeout(&SocketAddr::new(*ip, address.port()), PATIENCE) {
-                Ok(socket) => return ask(socket),
+                Ok(socket) => return ask(socket, &self.watchword),
                 Err(e) => failure = e,
             }
         }
@@ -90,10 +90,14 @@ impl Door {
 }
 
 /// Asks on a connection.
-fn ask(mut socket: TcpStream) -> io::Result<()> {
+fn ask(mut socket: TcpStream, watchword: &str) -> io::Result<()> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    socket.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let request = format!(
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Ccproxy-Watchword: {watchword}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes())?;
     let mut start = [0; 5];
     socket.read_exact(&mut start)?;
     if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }

@@ -1,7 +1,10 @@
 //! `/metrics`, and the few metrics that `/health` gives a scraper.
 
 use super::{Health, Load, ProviderHealth, VERSION};
-use crate::metrics::{Exposition, HEALTH_PATHS, UPSTREAM_ERRORS, process};
+use crate::error::Cause;
+use crate::metrics::{
+    Exposition, HEALTH_STATUSES, Histogram, Probed, ProviderMetrics, is_the_providers, process,
+};
 use crate::record::Refusal;
 
 impl Health {
@@ -70,10 +73,15 @@ impl Health {
         let mut out = if is_known { Exposition::new() } else { Exposition::for_strangers() };
         self.expose_health(&mut out, self.reason());
         let metrics = &self.metrics;
-        out.family("ccproxy_requests_total", "counter", "Messages answered.");
+        out.family(
+            "ccproxy_requests_total",
+            "counter",
+            "Messages by the provider that was asked last: answered, failed, and given up by the client.",
+        );
         for ProviderHealth { name, metrics, .. } in &self.providers {
             out.sample(&[("provider", name), ("status", "success")], metrics.succeeded.get())
-                .sample(&[("provider", name), ("status", "error")], metrics.failed.get());
+                .sample(&[("provider", name), ("status", "error")], metrics.failed.get())
+                .sample(&[("provider", name), ("status", "cancelled")], metrics.cancelled.get());
         }
         out.family(
             "ccproxy_request_duration_seconds",
@@ -92,11 +100,12 @@ impl Health {
         out.family(
             "ccproxy_upstream_errors_total",
             "counter",
-            "Errors of the provider, by Anthropic's error type.",
+            "Errors of the provider, by their cause.",
         );
         for ProviderHealth { name, metrics, .. } in &self.providers {
-            for (kind, count) in UPSTREAM_ERRORS.iter().zip(&metrics.upstream_errors) {
-                out.sample(&[("provider", name), ("error_type", kind)], count.get());
+            let causes = Cause::ALL.iter().zip(&metrics.upstream_errors);
+            for (cause, count) in causes.filter(|(cause, _)| is_the_providers(**cause)) {
+                out.sample(&[("provider", name), ("error_type", cause.as_str())], count.get());
             }
         }
         self.each(
@@ -143,9 +152,10 @@ impl Health {
         let shed = Refusal::ALL.into_iter().filter(|refusal| refusal.is_shed());
         shed.for_each(|refusal| refused(&mut out, refusal));
         out.family("ccproxy_health_requests_total", "counter", "Requests of health paths.");
-        for (path, counts) in HEALTH_PATHS.iter().zip(&metrics.health) {
-            for (code, count) in ["200", "503"].iter().zip(counts) {
-                out.sample(&[("path", path), ("code", code)], count.get());
+        for (path, counts) in Probed::ALL.iter().zip(&metrics.health) {
+            for (status, count) in HEALTH_STATUSES.iter().zip(counts) {
+                let labels = [("path", path.as_str()), ("code", &*status.to_string())];
+                out.sample(&labels, count.get());
             }
         }
         out.single(
@@ -161,6 +171,14 @@ impl Health {
             metrics.self_probe_failures.get(),
         );
         out.single("ccproxy_connections", "gauge", "Open connections.", load.connections);
+        let help = "Connections that may be open.";
+        out.single("ccproxy_connections_limit", "gauge", help, load.max_connections);
+        let help = "Messages that may be answered at once.";
+        out.single("ccproxy_in_flight_limit", "gauge", help, load.max_in_flight);
+        let help = "Memory that the bodies of requests hold, in bytes.";
+        out.single("ccproxy_body_memory_bytes", "gauge", help, load.body_bytes);
+        let help = "Memory that the bodies of requests may hold, in bytes.";
+        out.single("ccproxy_body_memory_limit_bytes", "gauge", help, load.max_body_bytes);
         if let Some((queue, limit)) = load.listen_queue {
             let help = "Connections that wait to be accepted.";
             out.single("ccproxy_listen_queue", "gauge", help, queue);
@@ -175,35 +193,75 @@ impl Health {
             "Requests to the API, from the end of the body to the end of the answer.",
         );
         metrics.expose_requests(&mut out);
-        out.family(
-            "gen_ai_client_operation_duration_seconds",
-            "histogram",
-            "Messages, from their coming to the end of the answer.",
-        );
-        for provider in &self.providers {
-            out.histogram(&provider.gen_ai_labels(), &provider.metrics.duration);
-        }
-        out.family("gen_ai_client_token_usage", "histogram", "Tokens of a message.");
-        for provider in &self.providers {
-            let metrics = &provider.metrics;
-            for (kind, tokens) in
-                [("input", &metrics.input_tokens), ("output", &metrics.output_tokens)]
-            {
-                let mut labels = provider.gen_ai_labels().to_vec();
-                labels.push(("gen_ai_token_type", kind));
-                out.histogram(&labels, tokens);
-            }
-        }
-        out.family(
-            "gen_ai_client_operation_time_to_first_chunk_seconds",
-            "histogram",
-            "From the request to the provider to the first byte of its answer.",
-        );
-        for provider in &self.providers {
-            out.histogram(&provider.gen_ai_labels(), &provider.metrics.first_chunk);
-        }
+        self.gen_ai(&mut out);
         process(&mut out);
         out.into_bytes()
+    }
+
+    /// What OpenTelemetry's conventions for models have: `docs/gen-ai/client-inference.md` of
+    /// <https://github.com/open-telemetry/semantic-conventions-genai>, version 0.1.0.
+    fn gen_ai(&self, out: &mut Exposition) {
+        type Times = (&'static str, &'static str, fn(&ProviderMetrics) -> &Histogram);
+        type Sums = (&'static str, &'static str, fn(&ProviderMetrics) -> u64);
+        let histograms: [Times; 5] = [
+            (
+                "gen_ai_client_inference_duration_seconds",
+                "Messages, from their coming to the end of the answer.",
+                |metrics| &metrics.duration,
+            ),
+            (
+                "gen_ai_client_inference_time_to_first_chunk_seconds",
+                "Streams, from the request to the provider to the first byte of its answer.",
+                |metrics| &metrics.first_chunk,
+            ),
+            (
+                "gen_ai_client_inference_time_per_output_chunk_seconds",
+                "Streams, from each piece of the provider's answer to the next.",
+                |metrics| &metrics.next_chunk,
+            ),
+            (
+                "gen_ai_client_inference_operation_input_tokens",
+                "Input tokens of a message, cached ones too.",
+                |metrics| &metrics.input_tokens,
+            ),
+            (
+                "gen_ai_client_inference_operation_output_tokens",
+                "Output tokens of a message.",
+                |metrics| &metrics.output_tokens,
+            ),
+        ];
+        for (name, help, histogram) in histograms {
+            out.family(name, "histogram", help);
+            for provider in &self.providers {
+                out.histogram(&provider.gen_ai_labels(), histogram(&provider.metrics));
+            }
+        }
+        let sums: [Sums; 4] = [
+            (
+                "gen_ai_client_inference_usage_input_tokens_total",
+                "Input tokens, cached ones too.",
+                |metrics| metrics.input_tokens.total(),
+            ),
+            ("gen_ai_client_inference_usage_output_tokens_total", "Output tokens.", |metrics| {
+                metrics.output_tokens.total()
+            }),
+            (
+                "gen_ai_client_inference_usage_cache_read_input_tokens_total",
+                "Input tokens that were read from a cache.",
+                |metrics| metrics.cache_read_tokens.get(),
+            ),
+            (
+                "gen_ai_client_inference_usage_cache_write_input_tokens_total",
+                "Input tokens that were written to a cache.",
+                |metrics| metrics.cache_write_tokens.get(),
+            ),
+        ];
+        for (name, help, sum) in sums {
+            out.family(name, "counter", help);
+            for provider in &self.providers {
+                out.sample(&provider.gen_ai_labels(), sum(&provider.metrics));
+            }
+        }
     }
 }
 

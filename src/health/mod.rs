@@ -23,7 +23,7 @@ use status::ShownUrl;
 
 use crate::config::{Config, ProviderConfig};
 use crate::lessons::Lessons;
-use crate::metrics::{Exposition, Metrics, ProviderMetrics};
+use crate::metrics::{Exposition, Metrics, Probed, ProviderMetrics};
 use crate::record::Refusals;
 
 const SERVICE: &str = "ccproxy";
@@ -58,6 +58,8 @@ pub struct Asked<'a> {
     pub query: &'a str,
     /// The caller may use the API: it sent a client key, or nobody needs one.
     pub is_known: bool,
+    /// The watchdog asks: nobody wants to know how often.
+    pub is_own: bool,
 }
 
 /// An answer of a health path.
@@ -292,7 +294,9 @@ impl Health {
                 Answer { status: 200, content_type: EXPOSITION, body: body.into() }
             }
         };
-        self.metrics.health(path.counted_as(), answer.status);
+        if !asked.is_own {
+            self.metrics.health(path.counted_as(), answer.status);
+        }
         answer
     }
 
@@ -385,16 +389,16 @@ impl Health {
 
 impl HealthPath {
     /// The name in `ccproxy_health_requests_total`.
-    fn counted_as(&self) -> &'static str {
+    fn counted_as(&self) -> Probed {
         match self {
-            HealthPath::Root => "/",
-            HealthPath::Health => "/health",
-            HealthPath::Status => "/status",
-            HealthPath::Live(_) => "/livez",
-            HealthPath::Ready(_) => "/readyz",
-            HealthPath::Started(_) => "/startupz",
-            HealthPath::Ping => "/ping",
-            HealthPath::Metrics => "/metrics",
+            HealthPath::Root => Probed::Root,
+            HealthPath::Health => Probed::Health,
+            HealthPath::Status => Probed::Status,
+            HealthPath::Live(_) => Probed::Live,
+            HealthPath::Ready(_) => Probed::Ready,
+            HealthPath::Started(_) => Probed::Started,
+            HealthPath::Ping => Probed::Ping,
+            HealthPath::Metrics => Probed::Metrics,
         }
     }
 }

@@ -8,17 +8,22 @@ mod refusals;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use log::Level;
 use serde::Serialize;
 
 pub use refusals::{LastRefusal, Refusal, Refusals};
 
-use crate::error::Error;
+use crate::anthropic::Usage;
+use crate::error::{Cause, Error};
 use crate::logging;
 
 /// The longest text from outside in a line, in characters.
 const MAX_TEXT: usize = 100;
+
+/// The status in the log where the client has left before the end, by which it got none. It is nginx's.
+const CLIENT_GONE: u16 = 499;
 
 /// Who sent a request.
 #[derive(Debug, Clone, Serialize)]
@@ -67,52 +72,326 @@ impl Caller {
 }
 
 /// As much of a text from outside as a line may hold.
-fn cut(text: &str) -> String {
+pub fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 
-/// One request, from its coming to its end. The fields are those of the log's JSON.
+/// How a request ended.
+#[derive(Debug)]
+pub enum Ending {
+    Answered,
+    Failed(Error),
+    /// The client left before it had its answer.
+    ClientGone,
+}
+
+/// One request, from its coming to its end. The fields are those of the log's JSON, in their order.
 #[derive(Debug, Serialize)]
 pub struct Record {
     msg: String,
-    action: &'static str,
+    pub action: &'static str,
     request_id: String,
     status: u16,
     error_type: Option<&'static str>,
+    /// What the provider that was asked last answered with.
+    pub upstream_status: Option<u16>,
+    pub upstream_request_id: Option<String>,
+    pub model_asked: Option<String>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    /// The providers that failed before, with the status that it was.
+    pub tried: Vec<String>,
+    pub stream: bool,
+    input_tokens: Option<u64>,
+    cache_read_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    pub stop_reason: Option<String>,
+    /// To the first byte of the answer that was passed on.
+    first_byte_ms: Option<u64>,
+    duration_ms: Option<u64>,
+    /// What of the duration was not spent in waiting for a provider.
+    own_ms: Option<u64>,
     #[serde(flatten)]
     caller: Caller,
+    pub dropped: Vec<String>,
+    pub adjusted: Vec<String>,
+    /// What had to be done to get the answer, in sentences.
+    #[serde(skip)]
+    pub happened: Vec<String>,
+    /// The operator should look at it, although there was an answer.
+    #[serde(skip)]
+    pub is_odd: bool,
+    /// The model is the client's choice: that it is not known is not the operator's matter.
+    #[serde(skip)]
+    pub is_clients_model: bool,
 }
 
 impl Record {
+    /// A request that has come.
+    pub fn new(action: &'static str, request_id: &str, caller: Caller) -> Record {
+        Record {
+            msg: String::new(),
+            action,
+            request_id: request_id.to_owned(),
+            status: 200,
+            error_type: None,
+            upstream_status: None,
+            upstream_request_id: None,
+            model_asked: None,
+            model: None,
+            provider: None,
+            tried: Vec::new(),
+            stream: false,
+            input_tokens: None,
+            cache_read_tokens: None,
+            cache_write_tokens: None,
+            output_tokens: None,
+            stop_reason: None,
+            first_byte_ms: None,
+            duration_ms: None,
+            own_ms: None,
+            caller,
+            dropped: Vec::new(),
+            adjusted: Vec::new(),
+            happened: Vec::new(),
+            is_odd: false,
+            is_clients_model: false,
+        }
+    }
+
     /// A request that is turned away.
     fn refused(refusal: Refusal, error: &Error, request_id: &str, caller: Caller) -> Record {
         Record {
             msg: error.to_string(),
-            action: "refused",
-            request_id: request_id.to_owned(),
             status: error.status(),
             error_type: Some(refusal.as_str()),
-            caller,
+            ..Record::new("refused", request_id, caller)
         }
     }
 
-    fn write(&self, level: Level) {
+    pub fn address(&self) -> IpAddr {
+        self.caller.address
+    }
+
+    /// The tokens of the answer, as far as it came.
+    pub fn used(&mut self, usage: Usage) {
+        self.input_tokens = Some(usage.input_tokens);
+        self.cache_read_tokens = Some(usage.cache_read_input_tokens);
+        self.cache_write_tokens = Some(usage.cache_creation_input_tokens);
+        self.output_tokens = Some(usage.output_tokens);
+    }
+
+    /// How long it took, how long of that a provider was waited for, and when its answer began.
+    pub fn took(&mut self, all: Duration, waited: Duration, first_byte: Option<Duration>) {
+        self.duration_ms = Some(milliseconds(all));
+        self.own_ms = Some(milliseconds(all.saturating_sub(waited)));
+        self.first_byte_ms = first_byte.map(milliseconds);
+    }
+
+    /// The headers that tell a client what was done for its message.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        let lists = [
+            ("x-ccproxy-dropped", &self.dropped),
+            ("x-ccproxy-adjusted", &self.adjusted),
+            ("x-ccproxy-fallback", &self.tried),
+        ];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        let provider = self.provider.clone().map(|name| ("x-ccproxy-provider", name));
+        let model = self.model.clone().map(|name| ("x-ccproxy-model", name));
+        let names = provider.into_iter().chain(model);
+        names.chain(lists.map(|(name, list)| (name, list.join(", ")))).collect()
+    }
+
+    /// Fills in how it ended, and returns how loudly to tell it: what the operator can mend is a
+    /// warning or an error, what the client did is neither.
+    pub fn end(&mut self, ending: &Ending) -> Level {
+        let mut said = std::mem::take(&mut self.happened);
+        let level = match ending {
+            Ending::Answered => {
+                if said.is_empty() {
+                    let provider = self.provider.as_deref().unwrap_or("ccproxy");
+                    said.push(format!("{} {provider} {}", self.caller.asked, self.status));
+                }
+                if self.is_odd { Level::Warn } else { Level::Info }
+            }
+            Ending::Failed(error) => {
+                self.status = error.status();
+                self.error_type = Some(error.cause().as_str());
+                said.push(error.to_string());
+                level_of(error.cause(), self.is_clients_model)
+            }
+            Ending::ClientGone => {
+                self.status = CLIENT_GONE;
+                self.error_type = Some("client_gone");
+                let after = self.duration_ms.unwrap_or_default();
+                said.push(format!("the client left after {after} ms"));
+                Level::Info
+            }
+        };
+        self.msg = said.join("; ");
+        level
+    }
+
+    /// Writes the line.
+    pub fn write(&self, level: Level) {
         logging::entry(level, self, self);
     }
 }
 
-/// The line for a terminal.
+/// Whose turn it is after an error, by how loudly it is told.
+fn level_of(cause: Cause, is_clients_model: bool) -> Level {
+    match cause {
+        Cause::InvalidRequest
+        | Cause::Unauthorized
+        | Cause::Forbidden
+        | Cause::TooLarge
+        | Cause::ClientLimit
+        | Cause::ContextOverflow
+        | Cause::RefusedRequest => Level::Info,
+        Cause::ModelUnknown if is_clients_model => Level::Info,
+        Cause::Shed
+        | Cause::BreakerOpen
+        | Cause::ConnectTimeout
+        | Cause::Timeout
+        | Cause::Reset
+        | Cause::Cut
+        | Cause::Protocol
+        | Cause::Overloaded
+        | Cause::RateLimit
+        | Cause::UpstreamError => Level::Warn,
+        Cause::Internal
+        | Cause::Dns
+        | Cause::ConnectRefused
+        | Cause::Unreachable
+        | Cause::Tls
+        | Cause::Proxy
+        | Cause::NotTheApi
+        | Cause::KeyRefused
+        | Cause::Billing
+        | Cause::ModelUnknown => Level::Error,
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The line for people, which says nothing twice.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let caller = &self.caller;
-        write!(f, "{}  {}  {}", caller.asked, self.status, self.msg)?;
-        write!(f, "  {}", caller.address)?;
-        for said in [&caller.client, &caller.agent].into_iter().flatten() {
-            write!(f, "  {said}")?;
+        let Caller { session, client, address, agent, asked } = &self.caller;
+        match (&self.provider, &self.model) {
+            (Some(provider), Some(model)) => {
+                write!(f, "{provider} {model}")?;
+                if let Some(asked) = self.model_asked.as_ref().filter(|asked| *asked != model) {
+                    write!(f, " <- {asked}")?;
+                }
+            }
+            _ => write!(f, "{asked}")?,
         }
-        if let Some(session) = &caller.session {
+        write!(f, "  {}", self.status)?;
+        if let Some(all) = self.duration_ms {
+            write!(f, "  {}", Time(all))?;
+        }
+        if let Some(first) = self.first_byte_ms {
+            write!(f, " (first {})", Time(first))?;
+        }
+        if let (Some(input), Some(output)) = (self.input_tokens, self.output_tokens) {
+            let cached = self.cache_read_tokens.unwrap_or_default();
+            write!(f, "  {} in", input.saturating_add(cached))?;
+            if cached > 0 {
+                write!(f, " ({cached} cached)")?;
+            }
+            write!(f, " {output} out")?;
+        }
+        if let Some(reason) = &self.stop_reason {
+            write!(f, "  {reason}")?;
+        }
+        if self.error_type.is_some() || self.is_odd || !self.adjusted.is_empty() {
+            write!(f, "  {}", self.msg)?;
+        }
+        // Who it was is told where it is not the usual answer to the usual client.
+        if self.provider.is_none() {
+            write!(f, "  {address}")?;
+            if let Some(agent) = agent {
+                write!(f, "  {agent}")?;
+            }
+        }
+        if let Some(client) = client {
+            write!(f, "  {client}")?;
+        }
+        if let Some(session) = session {
             write!(f, "  session {session}")?;
         }
         write!(f, "  {}", self.request_id)
+    }
+}
+
+/// Milliseconds, as people read them.
+struct Time(u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ms @ ..100 => write!(f, "{ms} ms"),
+            ms => write!(f, "{:.1} s", ms as f64 / 1000.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn record() -> Record {
+        let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), "POST", "/v1/messages", Some(0));
+        Record {
+            model_asked: Some("opus".to_owned()),
+            model: Some("openai/gpt-oss-120b".to_owned()),
+            provider: Some("groq".to_owned()),
+            stop_reason: Some("end_turn".to_owned()),
+            ..Record::new("anthropic_response", "req_1", caller.saying(None, Some("4f79")))
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_twice() {
+        let mut record = record();
+        record.used(Usage {
+            input_tokens: 234,
+            cache_creation_input_tokens: 0,
+            cache_read_input_tokens: 1000,
+            output_tokens: 7,
+        });
+        let seconds = Duration::from_millis;
+        record.took(seconds(1200), seconds(1190), Some(seconds(300)));
+        assert_eq!(record.end(&Ending::Answered), Level::Info);
+        assert_eq!(
+            record.to_string(),
+            "groq openai/gpt-oss-120b <- opus  200  1.2 s (first 0.3 s)  1234 in (1000 cached) 7 out  \
+             end_turn  key 1  session 4f79  req_1"
+        );
+        assert_eq!(record.own_ms, Some(10));
+    }
+
+    #[test]
+    fn who_can_mend_it_hears_of_it() {
+        for (cause, is_clients_model, level) in [
+            (Cause::KeyRefused, false, Level::Error),
+            (Cause::ConnectRefused, false, Level::Error),
+            (Cause::ModelUnknown, false, Level::Error),
+            (Cause::ModelUnknown, true, Level::Info),
+            (Cause::RateLimit, false, Level::Warn),
+            (Cause::Cut, false, Level::Warn),
+            (Cause::InvalidRequest, false, Level::Info),
+            (Cause::ContextOverflow, false, Level::Info),
+        ] {
+            assert_eq!(level_of(cause, is_clients_model), level, "{cause}");
+        }
+        let mut left = record();
+        assert_eq!((left.end(&Ending::ClientGone), left.status), (Level::Info, 499));
     }
 }

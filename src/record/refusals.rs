@@ -192,20 +192,20 @@ impl Refusals {
         self.lock().last.clone()
     }
 
-    /// Counts a refusal whose line is written by somebody else.
-    pub fn add(&self, refusal: Refusal) {
-        self.counts[refusal as usize].add(1);
-    }
-
     /// Counts a refusal, and tells it unless its address has had its lines for now.
     pub fn refused(&self, refusal: Refusal, error: &Error, request_id: &str, caller: Caller) {
-        self.add(refusal);
-        if self.may_be_told(caller.address(), refusal.level(), Instant::now()) {
+        if self.add(refusal, caller.address()) {
             let (asked, words) = (caller.asked().to_owned(), error.to_string());
             let last = LastRefusal { refusal, asked, words, at: SystemTime::now() };
             self.lock().last = Some(last);
             Record::refused(refusal, error, request_id, caller).write(refusal.level());
         }
+    }
+
+    /// Counts a refusal of `address`. Returns whether there may be a line of it.
+    pub fn add(&self, refusal: Refusal, address: IpAddr) -> bool {
+        self.counts[refusal as usize].add(1);
+        self.may_be_told(address, refusal.level(), Instant::now())
     }
 
     fn may_be_told(&self, address: IpAddr, level: Level, now: Instant) -> bool {

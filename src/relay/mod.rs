@@ -10,8 +10,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use crate::anthropic::{Event, Message, Usage};
-use crate::config::Secret;
+use crate::anthropic::{Event, Message, StopReason, Usage};
 use crate::error::Error;
 use crate::sse::Decoder;
 use crate::translate::{Fold, Reading, Sink, Translator};
@@ -62,7 +61,6 @@ pub struct Stream<W> {
     /// In the place of the translator, which then only ends the stream with an error.
     native: Option<Native>,
     writer: W,
-    secrets: Vec<Secret>,
     /// Encoded events that have not been written.
     out: Vec<u8>,
     begun: bool,
@@ -80,7 +78,6 @@ impl<W: EventWriter> Stream<W> {
         Stream {
             translator,
             native: None,
-            secrets: Vec::new(),
             writer,
             out: Vec::with_capacity(1024),
             begun: false,
@@ -100,6 +97,14 @@ impl<W: EventWriter> Stream<W> {
         self.native.as_ref().map_or_else(|| self.translator.usage(), Native::usage)
     }
 
+    /// Why the message has ended, once it has.
+    pub fn stop_reason(&self) -> Option<&str> {
+        match &self.native {
+            Some(native) => native.stop_reason(),
+            None => self.translator.stop_reason().map(StopReason::as_str),
+        }
+    }
+
     /// Whether the client has got anything that a provider said. Until then another one can be asked.
     pub fn has_content(&self) -> bool {
         self.relayed
@@ -112,9 +117,7 @@ impl<W: EventWriter> Stream<W> {
 
     /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
     /// `native` names what the client asked for; nothing of an earlier answer has reached the client.
-    /// `secrets` are what no error may show.
-    pub fn prepare(&mut self, reading: Reading, native: Option<String>, secrets: &[Secret]) {
-        self.secrets = secrets.to_vec();
+    pub fn prepare(&mut self, reading: Reading, native: Option<String>) {
         self.translator.restart(reading, self.start_sent);
         self.native = native.map(|model| Native::new(model, self.start_sent));
         self.out.clear();
@@ -193,8 +196,9 @@ impl<W: EventWriter> Client for Stream<W> {
 /// what the provider says, for the client may ask again as soon as it has the last of it.
 ///
 /// # Errors
-/// [`Failure::Error`] only if nothing of the answer has been sent: another provider can be asked, or
-/// the client told by [`Stream::fail`].
+/// How the answer ended, if not well. Nothing is ended here: while nothing of the answer has been sent
+/// ([`Stream::has_content`]) another provider can be asked; else the client is told by
+/// [`Stream::fail`].
 pub fn stream<W: EventWriter>(
     client: &RefCell<Stream<W>>,
     form: BodyForm,
@@ -241,15 +245,11 @@ pub fn stream<W: EventWriter>(
             stream.flush()?;
             stream.end()
         }
-        Err(Failure::ClientGone) => Err(Failure::ClientGone),
-        Err(Failure::Error(error)) => {
-            let error = error.without(stream.secrets.iter().map(Secret::expose));
+        Err(failure) => {
             if !stream.has_content() {
                 stream.out.clear();
-                return Err(Failure::Error(error));
             }
-            log::warn!("the stream ends with an error: {error}");
-            stream.fail(error).map(drop)
+            Err(failure)
         }
     }
 }

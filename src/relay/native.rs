@@ -30,6 +30,7 @@ pub struct Native {
     /// The client has got a `message_start` from elsewhere.
     has_started: bool,
     usage: Usage,
+    stop_reason: Option<String>,
     state: State,
 }
 
@@ -51,7 +52,15 @@ struct Seen<'a> {
     #[serde(default)]
     usage: Option<SeenUsage>,
     #[serde(borrow, default)]
+    delta: Option<SeenDelta<'a>>,
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct SeenDelta<'a> {
+    #[serde(borrow, default)]
+    stop_reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -108,12 +117,18 @@ impl Native {
             held: Vec::new(),
             has_started,
             usage: Usage::default(),
+            stop_reason: None,
             state: State::Waiting,
         }
     }
 
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Why the message has ended, once it has, in the provider's word.
+    pub fn stop_reason(&self) -> Option<&str> {
+        self.stop_reason.as_deref()
     }
 
     pub fn is_ended(&self) -> bool {
@@ -224,6 +239,8 @@ impl Native {
                 if let Some(usage) = seen.usage {
                     usage.add_to(&mut self.usage);
                 }
+                self.stop_reason =
+                    seen.delta.and_then(|delta| Some(delta.stop_reason?.into_owned()));
                 self.pass(frame, true, out);
             }
             "message_stop" => {
@@ -258,11 +275,20 @@ fn error(error: Option<&RawValue>) -> Error {
     Error::upstream(status, crate::translate::redact(&message), Retry::default())
 }
 
-/// A whole message with the model's name that the client asked for, and its tokens.
+/// A whole message of the provider's.
+#[derive(Debug)]
+pub struct WholeMessage {
+    /// With the model's name that the client asked for.
+    pub body: Vec<u8>,
+    pub usage: Usage,
+    pub stop_reason: Option<String>,
+}
+
+/// Looks at a whole message, whose `model` the client called so.
 ///
 /// # Errors
 /// It is no message.
-pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
+pub fn whole(body: Vec<u8>, model: &str) -> Result<WholeMessage, Error> {
     #[derive(Deserialize)]
     struct Whole<'a> {
         #[serde(rename = "type", borrow, default)]
@@ -271,6 +297,8 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
         model: Option<&'a RawValue>,
         #[serde(default)]
         usage: Option<SeenUsage>,
+        #[serde(borrow, default)]
+        stop_reason: Option<Cow<'a, str>>,
     }
     let seen: Whole = serde_json::from_slice(&body)
         .map_err(|e| Error::protocol(format!("it is no message: {}", complaint(&e))))?;
@@ -279,8 +307,9 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<(Vec<u8>, Usage), Error> {
     }
     let mut usage = Usage::default();
     seen.usage.unwrap_or_default().add_to(&mut usage);
+    let stop_reason = seen.stop_reason.map(Cow::into_owned);
     let place = seen.model.and_then(|model| range(&body, model));
-    Ok((with_model(&body, place, model), usage))
+    Ok(WholeMessage { body: with_model(&body, place, model), usage, stop_reason })
 }
 
 /// Where `value`, which was read from `json`, stands in it.
@@ -378,7 +407,7 @@ mod tests {
     fn a_whole_message_keeps_its_bytes_but_for_the_model() {
         let body =
             br#"{"type":"message", "content":[{"model":"m"}], "model" : "m", "usage":{"input_tokens":3}}"#;
-        let (renamed, usage) = whole(body.to_vec(), "claude-x").unwrap();
+        let WholeMessage { body: renamed, usage, .. } = whole(body.to_vec(), "claude-x").unwrap();
         assert_eq!(
             String::from_utf8(renamed).unwrap(),
             r#"{"type":"message", "content":[{"model":"m"}], "model" : "claude-x", "usage":{"input_tokens":3}}"#

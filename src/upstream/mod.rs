@@ -90,6 +90,8 @@ pub struct Answer {
     pub content_type: String,
     pub retry: Retry,
     pub location: Option<String>,
+    /// What the provider calls the request.
+    pub request_id: Option<String>,
     pub body: AnswerBody,
 }
 
@@ -298,6 +300,7 @@ fn answer(response: Response<Body>, call: CallGuard) -> Answer {
             should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
         },
         location: header("location"),
+        request_id: short("x-request-id").or_else(|| short("request-id")),
         body: AnswerBody {
             is_framed: ["content-length", "transfer-encoding"]
                 .iter()
@@ -316,6 +319,10 @@ impl AnswerBody {
     /// As [`Upstream::send`]. A body that ends before its announced length is an error.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let n = self.reader.read(buffer).map_err(|e| read_failure(&e))?;
+        // A body that ends with its connection ends for ureq also where waiting for it was given up.
+        if n == 0 && stopped().is_some() {
+            return Err(describe(None, "it was given up"));
+        }
         if n > 0 && !self.begun {
             self.begun = true;
             enter(Phase::Idle);

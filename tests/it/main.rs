@@ -1,5 +1,6 @@
 //! Tests of ccproxy as a library, and of its texts.
 
+mod accounting;
 mod carry;
 mod cli;
 mod config;

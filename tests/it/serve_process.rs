@@ -84,8 +84,8 @@ fn signals_of_log_rotation_do_nothing() {
 fn each_message_is_one_line_of_the_log() {
     let proxy = Setup::echo().start();
     let answer = Client::fetch_message(&proxy, "hello");
-    let line = proxy.wait_for_line("POST /v1/messages");
-    assert!(line.contains("echo 200") && line.contains("tokens"), "{line}");
+    let line = proxy.wait_for_line("echo echo <- claude-sonnet-5-5  200  ");
+    assert!(line.contains(" in ") && line.contains(" out  end_turn  "), "{line}");
     assert!(answer.header("request-id").is_some_and(|id| line.contains(id)), "{line}");
     assert!(!line.contains("hello"), "{line}");
 }

@@ -312,6 +312,7 @@ fn a_refusal_that_names_a_field_is_repaired_once_and_remembered() {
     assert_eq!(answer.message(), "answered");
     let adjusted = answer.header("x-ccproxy-adjusted");
     assert_eq!(adjusted, Some("max_tokens=16384, learned: max_tokens <= 16384"));
+    proxy.wait_for_line("is sent once more");
     assert_eq!(proxy.log().matches("is sent once more").count(), 1);
 
     let refusal = r#"{"error":{"message":"Unsupported parameter: 'temperature'"}}"#;
@@ -482,8 +483,8 @@ fn a_native_provider_gets_the_clients_bytes_and_the_client_gets_its() {
     assert_eq!(client.expect("content_block_start")["content_block"]["text"], "odd  spacing");
     client.expect("message_delta");
     client.expect("message_stop");
-    proxy.wait_for_line("deepseek 200, ");
-    proxy.wait_for_line("tokens 7 in 9 out");
+    let line = proxy.wait_for_line("deepseek deepseek-v4-pro <- claude-opus-5-5  200  ");
+    assert!(line.contains("  7 in 9 out  end_turn  "), "{line}");
 }
 
 #[test]
@@ -590,7 +591,7 @@ fn a_key_that_a_provider_quotes_is_shown_to_nobody() {
     client.begin();
     let (_, told) = client.fail();
     assert_eq!(told, "Incorrect key: [redacted]");
-    proxy.wait_for_line("the stream ends with an error");
+    proxy.wait_for_line("  Incorrect key: [redacted]  ");
     assert!(!proxy.log().contains(PLAIN));
 }
 
@@ -747,7 +748,7 @@ fn a_provider_that_is_killed_costs_only_what_had_begun() {
     let [whole, broken, unheard] = ends.map(AtomicUsize::into_inner);
     assert_eq!(unheard, 0, "messages that had not begun were answered by the second provider");
     assert_eq!(whole + broken, 300);
-    assert!((1..=12).contains(&broken), "{broken} streams were on their way");
+    assert!(broken <= 12, "{broken} streams were on their way");
     assert!(
         metric(&proxy, "ccproxy_fallbacks_total{provider=\"first\"}").is_some_and(|n| n >= 1.0)
     );

@@ -64,6 +64,8 @@ pub struct Translator {
     splitter: ThinkSplitter,
     finish_reason: Option<String>,
     matched_stop: Option<String>,
+    /// Why the message has ended, once it has.
+    stop_reason: Option<StopReason>,
     refused: bool,
     /// Reasoning has come as plain text.
     has_reasoning: bool,
@@ -109,6 +111,7 @@ impl Translator {
             splitter: ThinkSplitter::default(),
             finish_reason: None,
             matched_stop: None,
+            stop_reason: None,
             refused: false,
             has_reasoning: false,
             output: responses::Output::default(),
@@ -236,6 +239,7 @@ impl Translator {
         if stop_sequence.is_some() {
             stop = StopReason::StopSequence;
         }
+        self.stop_reason = Some(stop);
         let delta = MessageDelta { stop_reason: stop, stop_sequence };
         sink.event(&Event::MessageDelta { delta, usage: self.usage() });
         sink.event(&Event::MessageStop);
@@ -261,6 +265,11 @@ impl Translator {
             return Ok(());
         }
         Err(Error::protocol(format!("it has more than {MAX_BLOCKS} blocks")))
+    }
+
+    /// Why the message has ended, once it has.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.stop_reason
     }
 
     /// Whether a stop sequence has ended the message: the calls before it must be whole, since the
