@@ -169,6 +169,16 @@ pub fn fatal(problem: &str) {
     }
 }
 
+/// A line of JSON for an error that comes before the log is started.
+pub fn json_line(msg: &str) -> String {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        msg: &'a str,
+    }
+    let line = line(Form::Json, Level::Error, &msg, &Said { msg });
+    String::from_utf8_lossy(&line).into_owned()
+}
+
 /// Tells where a bug is, in the log's format. What a panic says may quote what was being read, so it is
 /// told only where it is a text of the source.
 fn panicked(info: &PanicHookInfo<'_>) {
@@ -357,6 +367,21 @@ mod tests {
             assert!(line.ends_with('\n') && line.contains("[redacted]"), "{line}");
             assert!(!line.contains("b-secret"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_terminal_has_the_time_of_day_and_the_level_where_it_matters() {
+        let shown = |level| {
+            let line = String::from_utf8(line(Form::Short, level, &"said", &())).unwrap();
+            let (time, rest) = line.split_at("12:15:51".len());
+            assert!(time.bytes().enumerate().all(|(i, b)| match i {
+                2 | 5 => b == b':',
+                _ => b.is_ascii_digit(),
+            }));
+            rest.to_owned()
+        };
+        assert_eq!(shown(Level::Info), " said\n");
+        assert_eq!(shown(Level::Warn), " WARN  said\n");
     }
 
     #[test]

@@ -45,8 +45,14 @@ fn main() {
         Command::CheckConfig(form) => return check_config(&arguments.flags, form),
         Command::Serve => {}
     }
-    let (config, watched) = configure(&arguments.flags)
-        .unwrap_or_else(|problems| fail(EXIT_CONFIG, &problems.to_string()));
+    let (config, watched) = configure(&arguments.flags).unwrap_or_else(|problems| {
+        if wants_json(&arguments.flags) {
+            let lines = problems.0.iter().map(|problem| logging::json_line(problem));
+            let _ = io::stderr().write_all(lines.collect::<String>().as_bytes());
+            exit(EXIT_CONFIG);
+        }
+        fail(EXIT_CONFIG, &problems.to_string())
+    });
     exit(serve(config, watched, &arguments.flags));
 }
 
@@ -342,9 +348,18 @@ fn reload(door: &Door, flags: &[(&'static str, String)], watched: &mut Watched) 
     }
 }
 
+/// Whether the log was asked for as JSON, also where the configuration as a whole cannot be used.
+fn wants_json(flags: &[(&'static str, String)]) -> bool {
+    let flag = flags.iter().rev().find(|(name, _)| *name == "log-format");
+    let format = flag.map(|(_, value)| value.clone()).or_else(|| std::env::var("LOG_FORMAT").ok());
+    format.is_some_and(|format| format.trim().eq_ignore_ascii_case("json"))
+}
+
 /// Keeps the configuration's keys out of the log, whoever names them.
 fn hide_keys(config: &Config) {
-    let providers = config.providers.iter().flat_map(|provider| &provider.keys);
+    let providers = config.providers.iter().flat_map(|provider| {
+        provider.keys.iter().chain(provider.headers.iter().map(|(_, value)| value))
+    });
     logging::hide(config.client_keys.iter().chain(providers));
 }
 

@@ -281,6 +281,9 @@ fn milliseconds(time: Duration) -> u64 {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Caller { session, client, address, agent, asked } = &self.caller;
+        if self.action == "count_tokens" {
+            write!(f, "count_tokens ")?;
+        }
         match (&self.provider, &self.model) {
             (Some(provider), Some(model)) => {
                 write!(f, "{provider} {model}")?;

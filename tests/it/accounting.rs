@@ -776,6 +776,43 @@ fn completion() -> String {
 }
 
 #[test]
+fn what_there_is_no_room_for_is_turned_away_and_booked_so() {
+    let upstream = Upstream::start();
+    let setup = Setup::asking(&upstream).json_log().variable("CCPROXY_API_KEY", CLIENT_KEY);
+    let setup = setup.variable("CCPROXY_MAX_IN_FLIGHT", "1").variable("CCPROXY_RATE_LIMIT", "3");
+    let mut scene = Scene { upstream, proxy: setup.start() };
+    let body = message("hello", false);
+    let turned_away = |scene: &Scene, client: &mut Client, reason: &str, level: &str| {
+        let answer = client.ask("POST", "/v1/messages", &Scene::headers(), &body);
+        let Seen::Error(status) = seen(&answer) else { panic!("{}", answer.text()) };
+        let line = scene.proxy.record(answer.header("request-id").expect("an id"));
+        assert_eq!(
+            (&line["error_type"], &line["level"]),
+            (&json!(reason), &json!(level)),
+            "{line}"
+        );
+        assert_eq!(line["status"], status, "{line}");
+        let label = format!("reason=\"{reason}\"");
+        assert_eq!(scene.metric("ccproxy_refused_total", &label), 1.0);
+        assert_eq!(scene.metric("ccproxy_requests_shed_total", &label), 1.0);
+    };
+    let (client, mut connection) = scene.begun();
+    let mut other = Client::connect(&scene.proxy);
+    turned_away(&scene, &mut other, "in_flight", "warn");
+    // The third of its minute, while the server ends; the fourth is one too many.
+    scene.proxy.signal(libc::SIGTERM);
+    scene.proxy.wait_until("draining", |answer| answer.status == 503);
+    turned_away(&scene, &mut other, "draining", "info");
+    let mut another = Client::connect(&scene.proxy);
+    turned_away(&scene, &mut another, "rate_limit", "info");
+    assert_eq!(scene.metric("ccproxy_requests_total", ""), 0.0);
+    assert_eq!(scene.metric("ccproxy_refused_total", ""), 3.0);
+    connection.finish();
+    assert!(matches!(streamed(client), Seen::Message));
+    assert_eq!(scene.proxy.exit(), Some(0));
+}
+
+#[test]
 fn an_older_success_overrules_no_newer_refusal() {
     let upstream = Upstream::start();
     let setup = Setup::asking(&upstream).json_log().variable("CCPROXY_API_KEY", CLIENT_KEY);

@@ -1,7 +1,7 @@
 //! Where descriptors, threads or a reader of the log are short: streams that were admitted go on,
 //! health answers, and afterwards all is as before.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use crate::support::client::Client;
@@ -95,7 +95,7 @@ fn few_threads() {
 #[test]
 fn a_log_that_nobody_reads() {
     let setup = Setup::echo().variable("LOG_LEVEL", "debug");
-    let (proxy, _pipe) = setup.start_with_unread_log();
+    let (proxy, pipe) = setup.start_with_unread_log();
     let prober = Prober::start(&proxy);
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&proxy)).collect();
     for number in 0..2000 / clients.len() {
@@ -107,4 +107,7 @@ fn a_log_that_nobody_reads() {
         }
     }
     prober.finish("a log that nobody reads");
+    // Who reads at last is told that lines are missing.
+    let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("lines of the log are missing here")));
 }

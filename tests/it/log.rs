@@ -112,6 +112,40 @@ fn a_flood_of_refusals_is_a_few_lines_and_a_number() {
 }
 
 #[test]
+fn whatever_is_asked_of_the_api_is_a_line() {
+    let proxy = Setup::echo().json_log().start();
+    for (method, path, body, action) in [
+        ("POST", "/v1/messages", message("hello", false), "anthropic_response"),
+        ("POST", "/v1/messages/count_tokens", message("hello", false), "count_tokens"),
+        ("GET", "/v1/models", Vec::new(), "models"),
+    ] {
+        let answer = Client::fetch(&proxy, method, path, JSON, &body);
+        let line = proxy.record(id(&answer));
+        assert_eq!((&line["action"], &line["status"]), (&json!(action), &json!(200)), "{line}");
+        assert_eq!(line["level"], "info", "{line}");
+    }
+    // A prober leaves none.
+    for path in ["/health", "/status", "/metrics", "/readyz"] {
+        assert_eq!(Client::fetch(&proxy, "GET", path, &[], b"").status, 200);
+    }
+    assert_eq!(proxy.log().matches("\"request_id\"").count(), 3, "{}", proxy.log());
+}
+
+#[test]
+fn a_configuration_that_is_refused_is_json_where_that_is_wanted() {
+    let run = Setup::echo().json_log().variable("SERVER_PORT", "abc").run();
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    let lines: Vec<Value> = run
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    let said = |line: &Value| line["msg"].as_str().is_some_and(|msg| msg.contains("\"abc\""));
+    assert!(lines.iter().any(said), "{lines:?}");
+    assert!(lines.iter().all(|line| line["level"] == "error"), "{lines:?}");
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_a_line_like_the_others() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
