@@ -173,19 +173,15 @@ impl Error {
         self.retry().should_retry.unwrap_or(matches!(self.status(), 408 | 409 | 429 | 500..=599))
     }
 
-    /// The same without these secrets: services quote the key that they refuse.
-    pub fn without<'s>(self, secrets: impl Iterator<Item = &'s str>) -> Error {
-        match self {
-            Error::Upstream { status, cause, mut message, retry } => {
-                for secret in secrets.filter(|secret| !secret.is_empty()) {
-                    if message.contains(secret) {
-                        message = message.replace(secret, "[redacted]");
-                    }
-                }
-                Error::Upstream { status, cause, message, retry }
-            }
-            other => other,
+    /// The same with another text, where it has one of the upstream's.
+    pub fn map_text(mut self, change: impl FnOnce(&str) -> String) -> Error {
+        if let Error::Upstream { message: text, .. }
+        | Error::Unreachable { reason: text, .. }
+        | Error::Protocol { reason: text, .. } = &mut self
+        {
+            *text = change(text);
         }
+        self
     }
 
     /// The HTTP status the client gets, if nothing has been sent yet.

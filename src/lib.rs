@@ -20,7 +20,7 @@
 //!
 //! Kept by `tests/it/layers.rs`, as far as imports can tell:
 //!
-//! 1. `translate`, `sse`, `anthropic`, `openai`, `provider`, `route` and `error` do no IO, read no clock and
+//! 1. `translate`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact` and `error` do no IO, read no clock and
 //!    no environment, make no random ids, and do not log.
 //! 2. Only `api` and `echo` know tiny_http, only `upstream` knows ureq, only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
@@ -28,7 +28,7 @@
 //!    last event is `message_stop`, with every started block stopped, or `error`, and nothing follows
 //!    it. A truncated answer is never a finished turn, and what an error broke off is left open.
 //! 5. How the input is cut into reads never shows in the output.
-//! 6. No key appears in a log, an error or an answer.
+//! 6. No key appears in a log, an error or an answer: what an upstream says of an error passes [`redact`].
 
 pub mod anthropic;
 pub mod api;
@@ -52,6 +52,7 @@ mod private;
 pub mod probe;
 pub mod provider;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod route;
 pub mod sse;

@@ -4,17 +4,19 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::ledger::Ledger;
 use super::reply::Reply;
 use super::{Api, Provider};
 use crate::anthropic::{Message, MessagesRequest};
-use crate::config::{Native, Secret};
+use crate::config::Native;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::openai::Dialect;
+use crate::redact::Redactor;
 use crate::relay::native::WholeMessage;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
@@ -110,15 +112,14 @@ pub enum Failed {
 }
 
 impl Failed {
-    /// The same without these keys.
-    fn without(self, keys: &[Secret]) -> Failed {
-        let keys = keys.iter().map(Secret::expose);
+    /// The same without secrets.
+    fn redacted(self, redactor: &Redactor) -> Failed {
         match self {
-            Failed::Refused(mut refused) => {
-                refused.error = refused.error.without(keys);
-                Failed::Refused(refused)
+            Failed::Refused(refused) => {
+                let error = redactor.error(refused.error);
+                Failed::Refused(Box::new(Refused { error, ..*refused }))
             }
-            Failed::Other(Failure::Error(error)) => Failed::Other(error.without(keys).into()),
+            Failed::Other(Failure::Error(error)) => Failed::Other(redactor.error(error).into()),
             gone => gone,
         }
     }
@@ -182,10 +183,12 @@ impl Attempt<'_> {
             api,
             learned,
         };
-        let Translated { chat, names, stops, report } = match translate(asking.request, &target) {
+        let Translated { chat, mut names, stops, report } = match translate(asking.request, &target)
+        {
             Ok(translated) => translated,
             Err(error) => return (Err(Failed::Other(error.into())), None),
         };
+        names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
         self.note(Some(&report), tried);
         let (endpoint, body) = match api {
             Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
@@ -273,7 +276,8 @@ impl Attempt<'_> {
         }
         let delivered =
             answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?));
-        let delivered = delivered.map_err(|failed| failed.without(&self.provider.config.keys));
+        let delivered =
+            delivered.map_err(|failed| failed.redacted(self.provider.upstream.redactor()));
         match &delivered {
             Ok(_) => permit.succeeded(),
             Err(Failed::Refused(refused)) => {
@@ -317,15 +321,18 @@ impl Attempt<'_> {
             return Ok(answer);
         }
         let variable = |suffix: &str| config.variable(suffix);
-        if let (300..400, Some(location)) = (answer.status, &answer.location) {
-            let host = location.split('?').next().unwrap_or_default();
+        if let 300..400 = answer.status
+            && answer.is_redirect
+        {
+            let to = answer.redirect.as_deref().unwrap_or("another address");
             let reason = format!(
-                "it is a redirect to {host:?}, which is not followed; set {} to the address meant",
+                "it is a redirect to {to}, which is not followed; set {} to the address meant",
                 variable("BASE_URL")
             );
             return Err(Failed::Other(Error::protocol(reason).into()));
         }
-        let said = answer.body.read_error()?;
+        // What is learned from it is told too, so it is cleaned before it is read.
+        let said = self.provider.upstream.redactor().bytes(answer.body.read_error()?);
         let retry: Retry = std::mem::take(&mut answer.retry);
         let context =
             Context { provider: &config.name, input_estimate: self.asking.input_estimate };

@@ -14,6 +14,7 @@ use crate::anthropic::Usage;
 use crate::error::{Error, Retry};
 use crate::json::complaint;
 use crate::openai::Number;
+use crate::redact::without_keys;
 use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
 
 /// Looks at the frames of one answer.
@@ -249,7 +250,11 @@ impl Native {
             }
             "error" => return Err(error(seen.error)),
             "" if seen.error.is_some() => return Err(error(seen.error)),
-            _ => self.pass(frame, true, out),
+            // Events that are new one day look like those that there are.
+            kind if kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+                self.pass(frame, true, out);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -272,7 +277,7 @@ fn error(error: Option<&RawValue>) -> Error {
     let status = Error::status_of_kind(kind).unwrap_or(500);
     let message =
         seen.map_or_else(|| "it tells of an error".to_owned(), |s| s.message.into_owned());
-    Error::upstream(status, crate::translate::redact(&message), Retry::default())
+    Error::upstream(status, without_keys(&message), Retry::default())
 }
 
 /// A whole message of the provider's.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::cut_json::parse_beginning;
 use crate::error::{Cause, Error, Retry};
 use crate::json;
+use crate::redact::without_keys;
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -46,7 +47,7 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     let status = if failed_call { 500 } else { status };
     let said = said.unwrap_or_else(|| plain_text(&text));
     let said = if said.is_empty() { format!("status {status} without a message") } else { said };
-    let message = format!("{}: {}", context.provider, shorten(&redact(&said)));
+    let message = format!("{}: {}", context.provider, shorten(&without_keys(&said)));
     Error::upstream(status, message, retry)
 }
 
@@ -71,7 +72,7 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     }
     let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
     let status = inner.and_then(status_of).unwrap_or(500);
-    Error::upstream(status, shorten(&redact(&said)), Retry::default())
+    Error::upstream(status, shorten(&without_keys(&said)), Retry::default())
 }
 
 /// The status an error object stands for: a number in it, or its words.
@@ -161,34 +162,6 @@ fn shorten(text: &str) -> String {
     match text.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-/// How keys of the known services begin.
-const KEY_PREFIXES: &[&str] = &["sk-", "gsk_", "xai-", "AIza", "Bearer ", "pplx-", "fw_", "csk-"];
-
-/// Takes out what looks like a key: services quote the wrong one in their refusal.
-pub fn redact(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let found = KEY_PREFIXES.iter().filter_map(|p| rest.find(p).map(|at| (at, p.len()))).min();
-        let Some((at, prefix)) = found else {
-            out.push_str(rest);
-            return out;
-        };
-        let key = &rest[at + prefix..];
-        let length = key
-            .find(|c: char| !(c.is_ascii_alphanumeric() || "-_*.…".contains(c)))
-            .unwrap_or(key.len());
-        let inside_word = rest[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
-        out.push_str(&rest[..at]);
-        if length >= 8 && !inside_word {
-            out.push_str("[redacted]");
-        } else {
-            out.push_str(&rest[at..at + prefix + length]);
-        }
-        rest = &rest[at + prefix + length..];
     }
 }
 
@@ -352,16 +325,6 @@ mod tests {
         ] {
             assert_eq!(said(409, body), (409, message.to_owned()), "{body}");
         }
-    }
-
-    #[test]
-    fn keys_are_taken_out() {
-        assert_eq!(
-            redact(
-                "Incorrect API key provided: sk-proj-abcdefgh. Bearer abcdefghij, task-1234567890, sk-x"
-            ),
-            "Incorrect API key provided: [redacted] [redacted], task-1234567890, sk-x"
-        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod tokens;
 mod tools;
 mod usage;
 
-pub use error::{Context, redact, upstream_error};
+pub use error::{Context, upstream_error};
 pub use fold::Fold;
 pub use learned::{Learned, Lesson, Param};
 pub use native::native_request;

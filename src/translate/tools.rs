@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -11,6 +12,7 @@ use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
 use crate::provider::{Provider, ToolChoiceLimit, ToolName};
+use crate::redact::Redactor;
 
 /// The longest name that every provider takes.
 const MAX_NAME: usize = 64;
@@ -25,13 +27,30 @@ pub struct Offer<'a> {
 
 /// Names that had to be changed for the upstream, and what they were.
 #[derive(Debug, Default, Clone)]
-pub struct ToolNames(Vec<(String, String)>);
+pub struct ToolNames {
+    changed: Vec<(String, String)>,
+    /// Hashes of all that the upstream was told of.
+    offered: Vec<u64>,
+    /// For the names that it makes up.
+    redactor: Arc<Redactor>,
+}
 
 impl ToolNames {
     /// The client's name for the tool that the upstream calls `name`.
-    pub fn original<'a>(&'a self, name: &'a str) -> &'a str {
-        let changed = self.0.iter().find(|(upstream, _)| upstream == name);
-        changed.map_or(name, |(_, original)| original)
+    pub fn original<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
+        if let Some((_, original)) = self.changed.iter().find(|(upstream, _)| upstream == name) {
+            return Cow::Borrowed(original);
+        }
+        if self.offered.contains(&hash(name, 0)) {
+            name.into()
+        } else {
+            self.redactor.secrets(name)
+        }
+    }
+
+    /// Takes these secrets out of the names that are nobody's.
+    pub fn keep_secret(&mut self, redactor: Arc<Redactor>) {
+        self.redactor = redactor;
     }
 }
 
@@ -61,8 +80,9 @@ pub fn offer<'a>(
         }
         let upstream = upstream_name(name, provider);
         if upstream != *name {
-            names.0.push((upstream.clone().into_owned(), name.to_string()));
+            names.changed.push((upstream.clone().into_owned(), name.to_string()));
         }
+        names.offered.push(hash(&upstream, 0));
         tools.push(Tool::new(Function {
             name: upstream,
             description: tool

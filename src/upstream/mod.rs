@@ -13,6 +13,7 @@ mod wait;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::Response;
@@ -24,6 +25,7 @@ use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Cause, Error, Retry};
 use crate::http_proxy::HttpProxy;
 use crate::provider::{Auth, Key};
+use crate::redact::{self, Redactor};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
@@ -50,6 +52,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 pub struct Upstream {
     agent: Agent,
     resolver: CachingResolver,
+    redactor: Arc<Redactor>,
     base_url: String,
     native_url: Option<String>,
     auth: Auth,
@@ -89,7 +92,10 @@ pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub retry: Retry,
-    pub location: Option<String>,
+    /// It tells of another place.
+    pub is_redirect: bool,
+    /// The other place's scheme, host and port: the rest may be secret, and is of no use to the reader.
+    pub redirect: Option<String>,
     /// What the provider calls the request.
     pub request_id: Option<String>,
     pub body: AnswerBody,
@@ -164,6 +170,7 @@ impl Upstream {
         Ok(Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
             resolver,
+            redactor: Arc::new(redactor(provider)),
             base_url: base_url.to_owned(),
             native_url: provider.native_url.clone(),
             auth: provider.row.auth,
@@ -181,6 +188,11 @@ impl Upstream {
     pub fn tidy(&self) {
         let request = self.agent.get(format!("http://{NOWHERE}/")).config().proxy(None).build();
         let _ = request.call();
+    }
+
+    /// Knows what nothing that it says may show.
+    pub fn redactor(&self) -> &Arc<Redactor> {
+        &self.redactor
     }
 
     fn url(&self, endpoint: Endpoint) -> String {
@@ -245,7 +257,7 @@ impl Upstream {
             request = request.config().proxy(self.native_proxy.clone()).build();
         }
         match request.send(ask.body) {
-            Ok(response) => Ok(answer(response, call)),
+            Ok(response) => Ok(answer(response, call, &self.redactor)),
             Err(e) => {
                 let failure = failure(&e);
                 let (is_pooled, is_remembered, phase) = with_call(|call| {
@@ -283,7 +295,7 @@ impl Attempt {
     }
 }
 
-fn answer(response: Response<Body>, call: CallGuard) -> Answer {
+fn answer(response: Response<Body>, call: CallGuard, redactor: &Redactor) -> Answer {
     let header = |name: &str| {
         let value = response.headers().get(name)?.to_str().ok()?;
         // They are copied into an answer: nothing but what a header may hold.
@@ -291,16 +303,18 @@ fn answer(response: Response<Body>, call: CallGuard) -> Answer {
     };
     // Nothing that tells of a time is longer, and the head of the answer has its limit.
     let short = |name: &str| header(name).filter(|value| value.len() <= 64);
+    let id = short("x-request-id").or_else(|| short("request-id"));
     Answer {
         status: response.status().as_u16(),
         content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
         retry: Retry {
-            after: short("retry-after"),
-            after_ms: short("retry-after-ms"),
+            after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
+            after_ms: short("retry-after-ms").filter(|value| is_number(value)),
             should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
         },
-        location: header("location"),
-        request_id: short("x-request-id").or_else(|| short("request-id")),
+        is_redirect: response.headers().contains_key("location"),
+        redirect: header("location").and_then(|location| origin(&location)),
+        request_id: id.filter(|id| redactor.secrets(id) == id.as_str()),
         body: AnswerBody {
             is_framed: ["content-length", "transfer-encoding"]
                 .iter()
@@ -310,6 +324,34 @@ fn answer(response: Response<Body>, call: CallGuard) -> Answer {
             _call: call,
         },
     }
+}
+
+/// The scheme, host and port of a URL, without the user.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let is_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    let is_known = matches!(scheme, "http" | "https") && !host.is_empty();
+    (is_known && host.chars().all(is_host)).then(|| format!("{scheme}://{host}"))
+}
+
+fn is_number(value: &str) -> bool {
+    value.len() <= 12 && value.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// Whether it is a date such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>
+fn is_date(value: &str) -> bool {
+    const FORM: &str = "Aaa, 00 Aaa 0000 00:00:00 GMT";
+    let fits = |(is, form): (u8, u8)| match form {
+        b'A' => is.is_ascii_uppercase(),
+        b'a' => is.is_ascii_lowercase(),
+        b'0' => is.is_ascii_digit(),
+        other => is == other,
+    };
+    value.len() == FORM.len() && value.bytes().zip(FORM.bytes()).all(fits)
 }
 
 impl AnswerBody {
@@ -462,6 +504,16 @@ fn unreachable_by(cause: Cause, phase: Phase, reason: &str) -> Failure {
         Phase::Idle => "the provider's answer broke off",
     };
     Error::unreachable(cause, format!("{what}: {reason}")).into()
+}
+
+/// Knows the secrets of this provider.
+fn redactor(provider: &ProviderConfig) -> Redactor {
+    let keys = provider.keys.iter().map(Secret::expose);
+    let headers = provider.headers.iter().map(|(_, value)| value.expose());
+    let proxies = [&provider.http_proxy, &provider.native_http_proxy].into_iter().flatten();
+    let urls = proxies.flat_map(|proxy| redact::credentials(proxy.url.expose()));
+    let urls: Vec<String> = urls.collect();
+    Redactor::new(keys.chain(headers).chain(urls.iter().map(String::as_str)))
 }
 
 /// The certificates of a PEM file.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ccproxy::provider::PROVIDERS;
 
 /// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
-const PURE: &[&str] = &["translate", "sse", "anthropic", "openai", "provider", "route", "error"];
+const PURE: &[&str] =
+    &["translate", "sse", "anthropic", "openai", "provider", "route", "redact", "error"];
 
 /// What a pure module may not name.
 const IMPURE: &[&str] = &[

@@ -30,6 +30,7 @@ mod relay;
 mod request;
 mod response;
 mod route;
+mod secrets;
 mod serve;
 mod serve_defaults;
 mod serve_early;

@@ -241,7 +241,7 @@ impl Items {
         if let Some(name) = piece.name
             && call.name.is_none()
         {
-            call.name = Some(names.original(name).to_owned());
+            call.name = Some(names.original(name).into_owned());
         }
         call.arguments.push(&piece.arguments);
         true
