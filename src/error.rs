@@ -70,32 +70,24 @@ impl Retry {
     }
 }
 
-/// Upstream status → status for the client, where there is no better word than for its whole class.
+/// Upstream status → status for the client, where it is not the same and the cause does not tell.
 ///
-/// 503 becomes 529 because that is Anthropic's word for "overloaded", and 422 becomes 400 because
-/// Anthropic has no 422.
+/// 422 becomes 400 because Anthropic has no 422.
 const STATUSES: &[(u16, u16)] = &[
-    (401, 401),
     (402, 402),
-    (403, 403),
-    (404, 404),
     (408, 408),
     (409, 409),
-    (410, 404),
     (413, 413),
     (424, 500),
-    (425, 529),
-    (429, 429),
-    (498, 529), // Groq: flex tier capacity exceeded
+    (425, 503),
     (502, 502),
-    (503, 529),
+    (503, 503),
     (504, 504),
     (520, 502),
-    (521, 529),
+    (521, 502),
     (522, 504),
-    (523, 529),
+    (523, 502),
     (524, 504),
-    (529, 529),
 ];
 
 /// Status for the client → Anthropic error type.
@@ -116,7 +108,8 @@ const TYPES: &[(u16, &str)] = &[
     (500, "api_error"),
     (501, "invalid_request_error"),
     (502, "api_error"),
-    (503, "overloaded_error"),
+    // Claude Code hides the words of an `overloaded_error`.
+    (503, "api_error"),
     (504, "timeout_error"),
     (505, "invalid_request_error"),
     (529, "overloaded_error"),
@@ -128,14 +121,17 @@ impl Error {
         Error::Request { at: at.into(), reason: reason.into() }
     }
 
-    /// An answer of the upstream's that makes no sense.
-    pub fn protocol(reason: impl Into<String>) -> Error {
-        Error::Protocol { cause: Cause::Protocol, reason: reason.into() }
+    /// An answer of the upstream's that makes no sense: what is wrong with it, as "it held no message".
+    pub fn protocol(reason: impl fmt::Display) -> Error {
+        Error::Protocol {
+            cause: Cause::Protocol,
+            reason: format!("the upstream's answer: {reason}"),
+        }
     }
 
     /// An answer of the upstream's that ended in its middle.
-    pub fn cut(reason: impl Into<String>) -> Error {
-        Error::Protocol { cause: Cause::Cut, reason: reason.into() }
+    pub fn cut(reason: impl fmt::Display) -> Error {
+        Error::Protocol { cause: Cause::Cut, reason: format!("the upstream's answer: {reason}") }
     }
 
     /// An error that the upstream tells of, whose status says what kind it is.
@@ -189,13 +185,12 @@ impl Error {
         match self {
             Error::Request { .. } | Error::ThreadUnsupported => 400,
             Error::Refused { status, .. } => *status,
-            Error::Upstream { status, .. } => answer_status(*status),
+            Error::Upstream { status, cause, .. } => answer_status(*status, *cause),
             Error::ClientLimit { .. } => 429,
-            Error::BreakerOpen { .. } => 529,
+            Error::BreakerOpen { .. } => 503,
             Error::Internal => 500,
             Error::Unreachable { cause: Cause::Timeout, .. } => 504,
-            Error::Unreachable { cause: Cause::Reset, .. } | Error::Protocol { .. } => 502,
-            Error::Unreachable { .. } => 529,
+            Error::Unreachable { .. } | Error::Protocol { .. } => 502,
         }
     }
 
@@ -212,18 +207,33 @@ impl Error {
 
     /// What the client is told about trying again.
     ///
-    /// A wrong upstream key and an unknown upstream model stay wrong: without `x-should-retry:
-    /// false` Claude Code asks eleven times.
+    /// What somebody has to mend stays as it is: without `x-should-retry: false` Claude Code asks
+    /// eleven times, and shows its user nothing meanwhile.
     pub fn retry(&self) -> Retry {
+        let no = |is_lasting: bool| is_lasting.then_some(false);
         match self {
-            Error::Upstream { status, retry, .. } => Retry {
-                should_retry: retry.should_retry.or(match status {
-                    401..=404 => Some(false),
-                    _ => None,
-                }),
-                ..retry.clone()
-            },
-            Error::ClientLimit { retry, .. } | Error::BreakerOpen { retry, .. } => retry.clone(),
+            Error::Upstream { cause, retry, .. } => {
+                let is_lasting = matches!(
+                    cause,
+                    Cause::KeyRefused
+                        | Cause::Billing
+                        | Cause::ModelUnknown
+                        | Cause::ClientModel
+                        | Cause::NotTheApi
+                );
+                Retry { should_retry: retry.should_retry.or(no(is_lasting)), ..retry.clone() }
+            }
+            Error::ClientLimit { retry, .. } => retry.clone(),
+            Error::BreakerOpen { last, retry, .. } => {
+                let is_lasting = last.as_ref().is_some_and(|last| !last.should_retry());
+                Retry { should_retry: no(is_lasting), ..retry.clone() }
+            }
+            Error::Unreachable { is_lasting, .. } => {
+                Retry { should_retry: no(*is_lasting), ..Retry::default() }
+            }
+            Error::Protocol { cause, .. } => {
+                Retry { should_retry: no(*cause == Cause::NotTheApi), ..Retry::default() }
+            }
             Error::Refused { status: 503 | 529, .. } => {
                 Retry { after: Some("1".to_owned()), ..Retry::default() }
             }
@@ -250,8 +260,20 @@ impl Error {
     }
 }
 
-/// Translates an upstream status into the one for the client.
-fn answer_status(status: u16) -> u16 {
+/// The status for the client: by the cause where it is told, else by the upstream's own.
+///
+/// 401 and 403 are about the client's own key, and Claude Code tells its user to log in: a key of
+/// ccproxy's is another's to mend. 404 makes it blame the model that was picked.
+fn answer_status(status: u16, cause: Cause) -> u16 {
+    match cause {
+        Cause::KeyRefused | Cause::NotTheApi => return 502,
+        Cause::Billing => return 402,
+        Cause::ModelUnknown => return 500,
+        Cause::ClientModel => return 404,
+        Cause::Overloaded => return 529,
+        Cause::RateLimit => return 429,
+        _ => {}
+    }
     if let Some((_, answer)) = STATUSES.iter().find(|(upstream, _)| *upstream == status) {
         return *answer;
     }
@@ -301,7 +323,7 @@ impl fmt::Display for Error {
             | Error::Unreachable { reason, .. } => f.write_str(reason),
             Error::Internal => f.write_str("ccproxy met a bug of its own; please report it"),
             Error::Upstream { message, .. } => f.write_str(message),
-            Error::Protocol { reason, .. } => write!(f, "the upstream's answer: {reason}"),
+            Error::Protocol { reason, .. } => f.write_str(reason),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The text is compared as it stands and as it reads when its codings are undone (`%2D`, `&#45;`,
 //! `\u002d`, quoted-printable, each of them twice over), without white space, tags and case, with the
-//! secrets, their base64 and their hexadecimal form. Every piece of [`PIECE`] characters counts, so
+//! secrets, their base64 and their hexadecimal form. Every piece of `PIECE` characters counts, so
 //! neither what is cut off nor what stands in the middle of a longer word passes.
 
 use std::borrow::Cow;
@@ -31,7 +31,7 @@ const REDACTED: &str = "[redacted]";
 pub struct Redactor {
     /// Every piece of the long ones, sorted.
     pieces: Vec<[u8; PIECE]>,
-    /// Those between [`SHORT`] and [`PIECE`].
+    /// Those between [`SHORT`] and `PIECE`.
     short: Vec<Vec<u8>>,
     /// Those that are taken out as whole words alone.
     words: Vec<Vec<u8>>,

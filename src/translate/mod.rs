@@ -23,6 +23,7 @@ mod carry;
 mod conversation;
 mod cut_json;
 mod error;
+mod explain;
 mod fold;
 mod hash;
 mod ids;
@@ -40,7 +41,8 @@ mod tokens;
 mod tools;
 mod usage;
 
-pub use error::{Context, upstream_error};
+pub use error::{Context, native_error, upstream_error};
+pub use explain::{Explain, first_words};
 pub use fold::Fold;
 pub use learned::{Learned, Lesson, Param};
 pub use native::native_request;

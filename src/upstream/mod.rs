@@ -9,6 +9,7 @@ mod resolver;
 mod socket;
 mod transport;
 mod wait;
+mod words;
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
@@ -22,7 +23,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConne
 use ureq::{Agent, Body, Proxy};
 
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
-use crate::error::{Cause, Error, Retry};
+use crate::error::{Error, Retry};
 use crate::http_proxy::HttpProxy;
 use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
@@ -30,6 +31,7 @@ use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
 pub use wait::{Client, Failure, shut_down};
+use words::Place;
 
 /// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
@@ -62,6 +64,7 @@ pub struct Upstream {
     native_proxy: Option<Proxy>,
     timeouts: Timeouts,
     embedded: Option<String>,
+    place: Arc<Place>,
 }
 
 /// What is asked of a provider.
@@ -87,6 +90,13 @@ pub enum Endpoint {
     CountTokens,
 }
 
+impl Endpoint {
+    /// Whether it is part of the provider's own Messages API.
+    fn is_native(self) -> bool {
+        matches!(self, Endpoint::Messages | Endpoint::CountTokens)
+    }
+}
+
 /// The head of an answer, and its body still to be read.
 pub struct Answer {
     pub status: u16,
@@ -107,6 +117,8 @@ pub struct AnswerBody {
     begun: bool,
     /// Its length or its last chunk tells its end, and not the end of the connection.
     is_framed: bool,
+    place: Arc<Place>,
+    is_native: bool,
     _call: CallGuard,
 }
 
@@ -179,6 +191,7 @@ impl Upstream {
             native_proxy,
             timeouts: config.timeouts(provider),
             embedded,
+            place: Arc::new(Place::of(provider, config.timeouts(provider))),
         })
     }
 
@@ -242,6 +255,8 @@ impl Upstream {
         let usual = self.timeouts.first_byte;
         let first_byte = ask.patience.map_or(usual, |patience| patience.min(usual));
         let call = begin(client, Timeouts { first_byte, ..self.timeouts }, only_fresh);
+        let is_proxied = self.place.target(ask.endpoint.is_native()).is_proxied();
+        with_call(|call| call.is_on_the_way = is_proxied);
         let url = self.url(ask.endpoint);
         let mut request = self.agent.post(url).header("content-type", "application/json");
         if let Some((name, value)) = self.authorization(ask.key) {
@@ -253,13 +268,13 @@ impl Upstream {
         for (name, value) in ask.headers {
             request = request.header(*name, *value);
         }
-        if matches!(ask.endpoint, Endpoint::Messages | Endpoint::CountTokens) {
+        if ask.endpoint.is_native() {
             request = request.config().proxy(self.native_proxy.clone()).build();
         }
         match request.send(ask.body) {
-            Ok(response) => Ok(answer(response, call, &self.redactor)),
+            Ok(response) => Ok(self.answer(response, ask.endpoint.is_native(), call)),
             Err(e) => {
-                let failure = failure(&e);
+                let failure = failure(&self.place, ask.endpoint.is_native(), &e);
                 let (is_pooled, is_remembered, phase) = with_call(|call| {
                     (!call.connected && !call.answered, call.remembered, call.phase())
                 })
@@ -275,6 +290,44 @@ impl Upstream {
                 })
             }
         }
+    }
+
+    fn answer(&self, response: Response<Body>, is_native: bool, call: CallGuard) -> Answer {
+        let header = |name: &str| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            // They are copied into an answer: nothing but what a header may hold.
+            value.bytes().all(|b| (b' '..=b'~').contains(&b)).then(|| value.to_owned())
+        };
+        // Nothing that tells of a time is longer, and the head of the answer has its limit.
+        let short = |name: &str| header(name).filter(|value| value.len() <= 64);
+        let id = short("x-request-id").or_else(|| short("request-id"));
+        Answer {
+            status: response.status().as_u16(),
+            content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
+            retry: Retry {
+                after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
+                after_ms: short("retry-after-ms").filter(|value| is_number(value)),
+                should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
+            },
+            is_redirect: response.headers().contains_key("location"),
+            redirect: header("location").and_then(|location| origin(&location)),
+            request_id: id.filter(|id| self.redactor.secrets(id) == id.as_str()),
+            body: AnswerBody {
+                is_framed: ["content-length", "transfer-encoding"]
+                    .iter()
+                    .any(|name| response.headers().contains_key(*name)),
+                reader: Box::new(response.into_body().into_reader()),
+                begun: false,
+                place: Arc::clone(&self.place),
+                is_native,
+                _call: call,
+            },
+        }
+    }
+
+    /// The error of an answer that says that https was to be spoken.
+    pub fn https_port(&self, endpoint: Endpoint) -> Error {
+        self.place.https_port(self.place.target(endpoint.is_native()))
     }
 }
 
@@ -292,37 +345,6 @@ impl Attempt {
         match self {
             Attempt::Stale(failure) | Attempt::Moved(failure) | Attempt::Failed(failure) => failure,
         }
-    }
-}
-
-fn answer(response: Response<Body>, call: CallGuard, redactor: &Redactor) -> Answer {
-    let header = |name: &str| {
-        let value = response.headers().get(name)?.to_str().ok()?;
-        // They are copied into an answer: nothing but what a header may hold.
-        value.bytes().all(|b| (b' '..=b'~').contains(&b)).then(|| value.to_owned())
-    };
-    // Nothing that tells of a time is longer, and the head of the answer has its limit.
-    let short = |name: &str| header(name).filter(|value| value.len() <= 64);
-    let id = short("x-request-id").or_else(|| short("request-id"));
-    Answer {
-        status: response.status().as_u16(),
-        content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
-        retry: Retry {
-            after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
-            after_ms: short("retry-after-ms").filter(|value| is_number(value)),
-            should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
-        },
-        is_redirect: response.headers().contains_key("location"),
-        redirect: header("location").and_then(|location| origin(&location)),
-        request_id: id.filter(|id| redactor.secrets(id) == id.as_str()),
-        body: AnswerBody {
-            is_framed: ["content-length", "transfer-encoding"]
-                .iter()
-                .any(|name| response.headers().contains_key(*name)),
-            reader: Box::new(response.into_body().into_reader()),
-            begun: false,
-            _call: call,
-        },
     }
 }
 
@@ -360,10 +382,10 @@ impl AnswerBody {
     /// # Errors
     /// As [`Upstream::send`]. A body that ends before its announced length is an error.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let n = self.reader.read(buffer).map_err(|e| read_failure(&e))?;
+        let n = self.reader.read(buffer).map_err(|e| self.failure(e))?;
         // A body that ends with its connection ends for ureq also where waiting for it was given up.
         if n == 0 && stopped().is_some() {
-            return Err(describe(None, "it was given up"));
+            return Err(self.failure(ErrorKind::UnexpectedEof.into()));
         }
         if n > 0 && !self.begun {
             self.begun = true;
@@ -371,7 +393,8 @@ impl AnswerBody {
         }
         // An end that anybody on the way could have made is none.
         if n == 0 && !self.is_framed && with_call(|call| call.cut) == Some(true) {
-            return Err(describe(None, "the connection was closed before its end"));
+            let end = io::Error::new(ErrorKind::UnexpectedEof, "closed before its end");
+            return Err(self.failure(end));
         }
         Ok(n)
     }
@@ -392,6 +415,14 @@ impl AnswerBody {
             }
         }
         Ok(text)
+    }
+
+    fn failure(&self, error: io::Error) -> Failure {
+        // ureq wraps its own for `Read`.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(inner) => failure(&self.place, self.is_native, inner),
+            None => failure(&self.place, self.is_native, &ureq::Error::Io(error)),
+        }
     }
 
     /// Reads what is left after the answer's end, which is a few bytes if anything, so that the
@@ -421,89 +452,28 @@ fn is_disconnect(error: &ureq::Error) -> bool {
     ))
 }
 
-fn read_failure(error: &io::Error) -> Failure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        Some(inner) => failure(inner),
-        None => describe(io_cause(error), &error.to_string()),
-    }
-}
-
-fn failure(error: &ureq::Error) -> Failure {
-    match error {
-        ureq::Error::Timeout(ureq::Timeout::Connect) => {
-            unreachable_by(Cause::ConnectTimeout, Phase::Connect, "it took too long")
-        }
-        ureq::Error::HostNotFound => {
-            unreachable_by(Cause::Dns, Phase::Resolve, "the host is not known")
-        }
-        ureq::Error::Io(e) => describe(io_cause(e), &e.to_string()),
-        // Never more than the kind of problem: ureq's texts may quote the proxy's URL.
-        ureq::Error::ConnectProxyFailed(_) => {
-            let reason = "the HTTP proxy refused the connection";
-            unreachable_by(Cause::Proxy, Phase::Connect, reason)
-        }
-        other => describe(None, &other.to_string()),
-    }
-}
-
-/// What an error of a socket, or of TLS upon it, tells.
-fn io_cause(error: &io::Error) -> Option<Cause> {
-    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-        return Some(Cause::Tls);
-    }
-    match error.kind() {
-        ErrorKind::ConnectionRefused => Some(Cause::ConnectRefused),
-        ErrorKind::TimedOut => Some(Cause::ConnectTimeout),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
-            Some(Cause::Reset)
-        }
-        _ => None,
-    }
-}
-
-/// The failure of the phase the call is in, for the reason waiting stopped or else `reason`. Silence is
-/// a timeout; a connection that was closed in the middle of an answer is a broken answer.
-fn describe(cause: Option<Cause>, reason: &str) -> Failure {
-    let phase = with_call(|call| call.phase()).unwrap_or(Phase::Connect);
-    match (stopped(), phase) {
-        (Some(Stop::ClientGone), _) => Failure::ClientGone,
+/// Why there is no answer, or no more of one: the reason that waiting stopped, or else `error`.
+fn failure(place: &Place, is_native: bool, error: &ureq::Error) -> Failure {
+    let target = place.target(is_native);
+    let (phase, is_on_the_way, answered_tls) = with_call(|call| {
+        let phase = call.phase();
+        // A kept connection has led on long ago.
+        let is_new = call.connected || phase == Phase::Resolve;
+        (phase, call.is_on_the_way && is_new, call.answered_tls)
+    })
+    .unwrap_or((Phase::Connect, false, false));
+    let error = match (stopped(), error) {
+        (Some(Stop::ClientGone), _) => return Failure::ClientGone,
         (Some(Stop::ShutDown), _) => {
             let reason = "ccproxy is shutting down; try again".to_owned();
-            Failure::Error(Error::Refused { status: 529, reason })
+            Error::Refused { status: 529, reason }
         }
-        (Some(Stop::Silent(phase)), _) => {
-            let cause = match phase {
-                Phase::Resolve => Cause::Dns,
-                Phase::Connect | Phase::Tls => Cause::ConnectTimeout,
-                Phase::Send | Phase::FirstByte | Phase::Idle => Cause::Timeout,
-            };
-            unreachable_by(cause, phase, "it took too long")
-        }
-        (None, Phase::FirstByte | Phase::Idle) => {
-            Error::cut(format!("it broke off: {reason}")).into()
-        }
-        (None, phase) => {
-            let usual = match phase {
-                Phase::Resolve => Cause::Dns,
-                Phase::Connect => Cause::Unreachable,
-                Phase::Tls => Cause::Tls,
-                _ => Cause::Reset,
-            };
-            unreachable_by(cause.unwrap_or(usual), phase, reason)
-        }
-    }
-}
-
-fn unreachable_by(cause: Cause, phase: Phase, reason: &str) -> Failure {
-    let what = match phase {
-        Phase::Resolve => "the provider's host could not be looked up",
-        Phase::Connect => "the provider could not be reached (connect)",
-        Phase::Tls => "the provider could not be reached (TLS handshake)",
-        Phase::Send => "the request could not be sent to the provider",
-        Phase::FirstByte => "the provider did not begin to answer",
-        Phase::Idle => "the provider's answer broke off",
+        (Some(Stop::Silent(phase)), _) => place.silent(target, phase, is_on_the_way),
+        (None, ureq::Error::Timeout(_)) => place.silent(target, phase, is_on_the_way),
+        (None, _) if answered_tls => place.https_port(target),
+        (None, error) => place.failed(target, error, phase, is_on_the_way),
     };
-    Error::unreachable(cause, format!("{what}: {reason}")).into()
+    Failure::Error(error)
 }
 
 /// Knows the secrets of this provider.

@@ -14,7 +14,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::transport::SocketConnector;
-use super::wait::{Client, Failure, begin};
+use super::wait::{Client, Failure, begin, with_call};
 use super::{Upstream, failure};
 use crate::config::{ProviderProbe, Timeouts};
 use crate::error::{Error, Retry};
@@ -48,6 +48,8 @@ impl Upstream {
         let timeouts = Timeouts { connect: PATIENCE, first_byte: PATIENCE, idle: PATIENCE };
         let nobody = Rc::new(RefCell::new(Nobody(Instant::now() + PATIENCE)));
         let _call = begin(nobody, timeouts, true);
+        let is_proxied = self.place.target(false).is_proxied();
+        with_call(|call| call.is_on_the_way = is_proxied);
         let asked = match how {
             ProviderProbe::Off => Ok(()),
             ProviderProbe::Connect => self.connect(),
@@ -98,7 +100,7 @@ impl Upstream {
             };
             open(&details).map(drop)
         };
-        attempt().map_err(|e| failure(&e))
+        attempt().map_err(|e| failure(&self.place, false, &e))
     }
 
     /// Asks for the list of models. Any answer that is not about the server or the key will do: not every
@@ -108,10 +110,10 @@ impl Upstream {
         if let Some((name, value)) = self.authorization(0) {
             request = request.header(name, value);
         }
-        let status = request.call().map_err(|e| failure(&e))?.status().as_u16();
+        let status = request.call().map_err(|e| failure(&self.place, false, &e))?.status().as_u16();
         match status {
             401 | 403 | 500..=599 => {
-                let message = format!("the list of models answers {status}");
+                let message = self.place.says(&format!("the list of models answers {status}"));
                 Err(Error::upstream(status, message, Retry::default()).into())
             }
             _ => Ok(()),

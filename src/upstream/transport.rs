@@ -35,6 +35,11 @@ const DEAD_AFTER: Duration = Duration::from_secs(20);
 /// What of an answer may come before the request is sent and is no answer yet.
 const INTERIM_LIMIT_BYTES: usize = 8 << 10;
 
+/// How a TLS server's answer begins to what is not TLS.
+///
+/// <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>
+const TLS_ALERT: u8 = 21;
+
 /// Opens sockets: to the addresses the resolver found, or to the embedded provider.
 #[derive(Debug)]
 pub(super) struct SocketConnector {
@@ -54,6 +59,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
             return Err(ureq::Error::ConnectionFailed);
         }
         if let Some(through_proxy) = chained {
+            with_call(|call| call.is_on_the_way = false);
             enter_tls(details);
             return Ok(Some(Either::A(through_proxy)));
         }
@@ -341,7 +347,11 @@ impl<T: Transport> Transport for PhaseTransport<T> {
         let more = if has_some { Ok(true) } else { self.transport.await_input(timeout) };
         match &more {
             Ok(true) => {
-                with_call(|call| call.answered = true);
+                let first = self.transport.buffers().input().first().copied();
+                with_call(|call| {
+                    call.answered_tls |= !call.answered && first == Some(TLS_ALERT);
+                    call.answered = true;
+                });
                 if self.socket.take_failure().is_some() {
                     enter(Phase::FirstByte);
                 }

@@ -68,6 +68,10 @@ pub(super) struct Call {
     pub only_fresh: bool,
     /// A byte of the answer has come.
     pub answered: bool,
+    /// It is being connected to a proxy, which has not led on yet.
+    pub is_on_the_way: bool,
+    /// The first byte of the answer is TLS's.
+    pub answered_tls: bool,
     /// Why [`until_ready`] gave up.
     stopped: Option<Stop>,
 }
@@ -151,6 +155,8 @@ pub(super) fn begin(
         cut: false,
         only_fresh,
         answered: false,
+        is_on_the_way: false,
+        answered_tls: false,
         stopped: None,
     }));
     CallGuard(())

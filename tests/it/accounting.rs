@@ -364,17 +364,18 @@ const CASES: &[Case] = &[
     failed("the money", ("billing", "error", 1.0), |scene| {
         scene.answered(true, "402 Payment Required", &[], "{}")
     }),
-    failed("a model that the client chose", ("model_unknown", "info", 0.0), |scene| {
+    failed("a model that the client chose", ("client_model", "info", 0.0), |scene| {
         let body = json!({
             "model": "custom/another", "max_tokens": 10,
             "messages": [{ "role": "user", "content": "hello" }],
         });
         let (mut client, mut connection) = scene.ask_for(body.to_string().as_bytes());
-        connection.answer("404 Not Found", &[("Connection", "close")], "{}");
+        let said = r#"{"error":{"message":"no such model"}}"#;
+        connection.answer("404 Not Found", &[("Connection", "close")], said);
         seen(&client.answer())
     }),
     failed("the configured model", ("model_unknown", "error", 0.0), |scene| {
-        scene.answered(false, "404 Not Found", &[], "{}")
+        scene.answered(false, "404 Not Found", &[], r#"{"error":{"message":"no such model"}}"#)
     }),
     Case {
         resting: 1.0,
@@ -409,10 +410,10 @@ const CASES: &[Case] = &[
     failed("500 to a stream", FAILED, |scene| {
         scene.answered(true, "500 Internal Server Error", &[], "")
     }),
-    failed("503", ("overloaded", "warn", 1.0), |scene| {
+    failed("503", ("upstream_error", "warn", 1.0), |scene| {
         scene.answered(true, "503 Service Unavailable", &[], "")
     }),
-    failed("no answer", ("cut", "warn", 1.0), |scene| {
+    failed("no answer", ("reset", "warn", 1.0), |scene| {
         let (mut client, connection) = scene.ask(false);
         connection.wire.close();
         seen(&client.answer())
@@ -501,7 +502,8 @@ const CASES: &[Case] = &[
     },
     Case {
         setup: native,
-        ..failed("native, an error", ("overloaded", "warn", 1.0), |scene| {
+        resting: 1.0,
+        ..failed("native, an error", ("overloaded", "warn", 0.0), |scene| {
             let (client, mut connection) = begun_native(scene);
             let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
             connection.raw_event("error", error);

@@ -220,7 +220,7 @@ fn answers_of_any_depth_are_read_on_a_workers_stack() {
                             assert_eq!(checked, Ok(()), "{name} {depth} deep in {chunk}");
                         }
                     }
-                    let context = Context { provider: "p", input_estimate: 1 };
+                    let context = Context { model: "p", input_estimate: 1 };
                     // As much of it as is read.
                     let read = &json.as_bytes()[..json.len().min(64 << 10)];
                     upstream_error(400, read, Retry::default(), context);

@@ -1,7 +1,7 @@
 //! Answers with an error → errors of the Messages API: the golden errors.
 
 use ccproxy::error::{Cause, Error, Retry};
-use ccproxy::translate::{Context, upstream_error};
+use ccproxy::translate::{Context, Explain, upstream_error};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -38,9 +38,20 @@ fn translate(answer: &str) -> Error {
             _ => {}
         }
     }
-    let context = Context { provider: "groq", input_estimate: 5000 };
+    let context = Context { model: "llama-9", input_estimate: 5000 };
     let status = status.parse().expect("a status");
-    upstream_error(status, body.trim_end().as_bytes(), retry, context)
+    let explain = Explain {
+        provider: "groq".to_owned(),
+        base_url: "https://api.groq.com/openai/v1".to_owned(),
+        keys: "GROQ_API_KEY".to_owned(),
+        base_url_variable: "GROQ_BASE_URL".to_owned(),
+        model_variable: "GROQ_MODEL".to_owned(),
+        has_key: true,
+        model: "llama-9".to_owned(),
+        example: "openai/gpt-oss-120b",
+        is_clients: false,
+    };
+    explain.explain(upstream_error(status, body.trim_end().as_bytes(), retry, context))
 }
 
 #[test]
@@ -78,8 +89,8 @@ fn own_errors_have_a_status_and_a_type() {
     check(Error::protocol("why"), 502, "api_error");
     check(Error::Internal, 500, "api_error");
     for (cause, status, kind) in [
-        (Cause::Dns, 529, "overloaded_error"),
-        (Cause::ConnectRefused, 529, "overloaded_error"),
+        (Cause::Dns, 502, "api_error"),
+        (Cause::ConnectRefused, 502, "api_error"),
         (Cause::Reset, 502, "api_error"),
         (Cause::Timeout, 504, "timeout_error"),
     ] {
@@ -89,8 +100,8 @@ fn own_errors_have_a_status_and_a_type() {
 
 #[test]
 fn every_status_of_an_upstream_becomes_one_of_anthropic() {
-    const STATUSES: &[u16] = &[400, 401, 402, 403, 404, 408, 409, 413, 429, 500, 502, 504, 529];
-    let context = Context { provider: "groq", input_estimate: 1 };
+    const STATUSES: &[u16] = &[400, 402, 408, 409, 413, 429, 500, 502, 503, 504, 529];
+    let context = Context { model: "llama-9", input_estimate: 1 };
     for status in 0..=1000 {
         let error = upstream_error(status, b"", Retry::default(), context);
         assert!(STATUSES.contains(&error.status()), "{status} became {}", error.status());

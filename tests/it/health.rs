@@ -318,7 +318,7 @@ fn a_provider_that_fails_is_shown_and_left_alone_and_costs_no_readiness() {
         client.answer().error(500, "api_error");
     }
     let left_alone = Client::fetch_message(&proxy, "hello");
-    let told = left_alone.error(529, "overloaded_error");
+    let told = left_alone.error(503, "api_error");
     assert!(told.contains("failed 5 times in a row"), "{told}");
     assert!(left_alone.header("retry-after").is_some());
     upstream.assert_nobody_waits();
@@ -376,7 +376,7 @@ fn an_unreachable_provider_is_a_failure_and_a_refused_request_is_none() {
     let refusing = Refusing::start();
     let proxy = Setup::at(&refusing.base_url()).start();
     for _ in 0..3 {
-        Client::fetch_message(&proxy, "hello").error(529, "overloaded_error");
+        Client::fetch_message(&proxy, "hello").error(502, "api_error");
     }
     assert_eq!(get(&proxy, "/status", &[]).json()["status"], "degraded");
 

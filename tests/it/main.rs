@@ -2,6 +2,7 @@
 
 mod accounting;
 mod carry;
+mod causes;
 mod cli;
 mod config;
 mod config_secrets;

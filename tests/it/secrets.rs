@@ -180,7 +180,7 @@ fn check(places: &[Place], is_native: bool) {
                         assert_hidden(&page, secret, &coded, &what);
                     }
                 }
-                proxy.wait_for_line("POST /v1/messages");
+                proxy.wait_for_line("  req_");
                 assert_hidden(&proxy.log(), secret, &coded, place);
             }
         }

@@ -578,7 +578,7 @@ fn echo_shows_an_error_of_a_provider() {
     for stream in [false, true] {
         let body = message("[[status:503]]", stream);
         let answer = Client::fetch(&proxy, "POST", "/v1/messages", JSON, &body);
-        answer.error(529, "overloaded_error");
+        answer.error(503, "api_error");
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
 }

@@ -157,7 +157,7 @@ fn one_that_cannot_be_reached_is_left_out_for_a_while() {
         assert_eq!(answer.message(), "answered");
         // After five failures it is the last resort.
         let told = answer.header("x-ccproxy-fallback");
-        assert_eq!(told, (number < 5).then_some("dead 529"), "message {number}");
+        assert_eq!(told, (number < 5).then_some("dead 502"), "message {number}");
     }
     let shown = status(&proxy);
     assert_eq!(shown["status"], "degraded");
@@ -578,8 +578,8 @@ fn a_key_that_a_provider_quotes_is_shown_to_nobody() {
     let mut connection = upstream.accept();
     connection.request();
     connection.answer("401 Unauthorized", &[("Connection", "close")], &quoted);
-    let told = client.answer().error(401, "authentication_error");
-    assert!(told.starts_with("custom: Incorrect key: [redacted]"), "{told}");
+    let told = client.answer().error(502, "api_error");
+    assert!(told.starts_with("custom refuses its key: Incorrect key: [redacted];"), "{told}");
 
     let mut client = Client::connect(&proxy);
     client.send_stream("hello");
@@ -590,8 +590,8 @@ fn a_key_that_a_provider_quotes_is_shown_to_nobody() {
     connection.event(&quoted);
     client.begin();
     let (_, told) = client.fail();
-    assert_eq!(told, "Incorrect key: [redacted]");
-    proxy.wait_for_line("  Incorrect key: [redacted]  ");
+    assert_eq!(told, "custom: Incorrect key: [redacted]");
+    proxy.wait_for_line("  custom: Incorrect key: [redacted]  ");
     assert!(!proxy.log().contains(PLAIN));
 }
 
@@ -605,7 +605,7 @@ fn a_line_of_the_log_is_one_line() {
     connection.request();
     let forged = json!({ "error": "no model x\n2026-01-01 FAKE \u{1b}[31m" }).to_string();
     connection.answer("404 Not Found", &[], &forged);
-    client.answer().error(404, "not_found_error");
+    client.answer().error(500, "api_error");
     let line = proxy.wait_for_line("no model x");
     assert!(line.contains(r"no model x\n2026-01-01 FAKE \u{1b}[31m"), "{line}");
 }

@@ -14,14 +14,25 @@ use crate::support::client::Client;
 use crate::support::proxy::Setup;
 
 const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certificates/authority.pem");
-const SERVER: &[u8] = include_bytes!("certificates/server.pem");
+pub const FAULTS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certificates/faults_authority.pem");
+pub const SERVER: &[u8] = include_bytes!("certificates/server.pem");
+pub const EXPIRED: &[u8] = include_bytes!("certificates/expired.pem");
+pub const EARLY: &[u8] = include_bytes!("certificates/early.pem");
+pub const OTHER_NAME: &[u8] = include_bytes!("certificates/other_name.pem");
+pub const SELF_MADE: &[u8] = include_bytes!("certificates/self_made.pem");
 const SERVER_KEY: &[u8] = include_bytes!("certificates/server.key");
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// Calls `serve` with every connection, on a thread of its own.
 fn listen(serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
-    let chain = CertificateDer::pem_slice_iter(SERVER).map(|c| c.expect("a certificate")).collect();
+    listen_with(SERVER, serve)
+}
+
+/// The same with this certificate, which is for the same key.
+fn listen_with(chain: &[u8], serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
+    let chain = CertificateDer::pem_slice_iter(chain).map(|c| c.expect("a certificate")).collect();
     let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).expect("a key");
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
     let config = Arc::new(config.expect("the key is the certificate's"));
@@ -44,6 +55,13 @@ fn listen(serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
 fn proxy_to(address: SocketAddr) -> Setup {
     let base_url = format!("https://localhost:{}", address.port());
     Setup::at(&base_url).variable("SSL_CERT_FILE", AUTHORITY)
+}
+
+/// A server whose certificate is this, which is for the same key.
+pub fn start_with(chain: &[u8]) -> SocketAddr {
+    listen_with(chain, |mut stream| {
+        let _ = read_request(&mut stream);
+    })
 }
 
 /// Answers every request on every connection with a stream, and tells of each handshake.
@@ -113,7 +131,7 @@ fn a_provider_behind_tls_is_reached_and_its_connection_kept() {
 fn an_unknown_authority_is_not_trusted() {
     let (address, _handshakes) = start();
     let proxy = Setup::at(&format!("https://localhost:{}", address.port())).start();
-    let told = Client::fetch_message(&proxy, "hello").error(529, "overloaded_error");
+    let told = Client::fetch_message(&proxy, "hello").error(502, "api_error");
     assert!(told.contains("certificate"), "{told}");
 }
 
