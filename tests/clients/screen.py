@@ -85,8 +85,12 @@ class Terminal:
         self._tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), shell)
         self._tmux("pipe-pane", "-o", f"cat >{shlex.quote(str(self.root / 'written'))}")
 
-    def screen(self):
-        lines = self._tmux("capture-pane", "-p").splitlines()
+    def resize(self, columns, rows):
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def screen(self, colours=False):
+        """The lines that are not empty; with the terminal's codes for colours, if they are asked for."""
+        lines = self._tmux("capture-pane", "-p", *(["-e"] if colours else [])).splitlines()
         return "\n".join(line.rstrip() for line in lines if line.strip())
 
     def wait(self, *texts, gone=None, seconds=PATIENCE):

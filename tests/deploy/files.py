@@ -34,12 +34,13 @@ def has_all_lines(whole, part):
 
 
 def compose(suite):
-    command, content = lab.compose(FILES["compose.yaml"], suite.note)
+    command = lab.compose(suite.note)
     service = yaml.safe_load(FILES["compose.yaml"])["services"]["ccproxy"]
     suite.equal("compose.yaml: `docker logs ccproxy` works", service["container_name"], "ccproxy")
     with directory() as where:
-        for name, text in {"compose.yaml": content, "stack.yaml": FILES["stack.yaml"]}.items():
-            (where / name).write_text(text)
+        (where / ".env").write_text("PROVIDER=echo\n")
+        for name in ["compose.yaml", "stack.yaml"]:
+            (where / name).write_text(FILES[name])
             outcome = Outcome([*command, "-f", name, "config", "-q"], where=where)
             suite.check(f"{name}: docker compose config", outcome.code == 0, outcome)
 
@@ -214,11 +215,26 @@ tests:
     values: 0x4 0+5x30
   - series: ccproxy_requests_shed_total{job="ccproxy-metrics", instance="a", reason="draining"}
     values: 0+5x40
+  - series: ccproxy_requests_total{job="ccproxy-metrics", instance="a", provider="p", status="success"}
+    values: 0+10x8 80x32
+  - series: ccproxy_requests_total{job="ccproxy-metrics", instance="a", provider="p", status="error"}
+    values: 0+1x8 8+10x32
+  - series: ccproxy_requests_total{job="ccproxy-metrics", instance="a", provider="p", status="cancelled"}
+    values: 0+50x40
+  - series: http_server_active_requests{job="ccproxy-metrics", instance="a"}
+    values: 79x8 81x32
+  - series: ccproxy_in_flight_limit{job="ccproxy-metrics", instance="a"}
+    values: 100x40
+  - series: ccproxy_provider_resting_keys{job="ccproxy-metrics", instance="a", provider="p"}
+    values: 1x4 0x4 2x32
   alert_rule_test:
   - {eval_time: 2m, alertname: CCProxyDown}
   - {eval_time: 2m, alertname: CCProxyProviderDown}
   - {eval_time: 2m, alertname: CCProxyBreakerOpen}
   - {eval_time: 2m, alertname: CCProxySheds}
+  - {eval_time: 4m, alertname: CCProxyErrors}
+  - {eval_time: 9m, alertname: CCProxyNearlyFull}
+  - {eval_time: 4m, alertname: CCProxyKeysRest}
   - eval_time: 4m
     alertname: CCProxyDown
     exp_alerts:
@@ -241,6 +257,21 @@ tests:
     exp_alerts:
     - exp_labels: {severity: warning, instance: a, reason: in_flight}
       exp_annotations: {summary: "a turns requests away: in_flight"}
+  - eval_time: 19m
+    alertname: CCProxyErrors
+    exp_alerts:
+    - exp_labels: {severity: warning, instance: a, provider: p}
+      exp_annotations: {summary: "p: 100% of the messages fail"}
+  - eval_time: 10m
+    alertname: CCProxyNearlyFull
+    exp_alerts:
+    - exp_labels: {severity: warning, job: ccproxy-metrics, instance: a}
+      exp_annotations: {summary: a answers nearly as many messages as it can}
+  - eval_time: 10m
+    alertname: CCProxyKeysRest
+    exp_alerts:
+    - exp_labels: {severity: warning, job: ccproxy-metrics, instance: a, provider: p}
+      exp_annotations: {summary: p refuses or limits 2 of its keys}
 """
 
 
@@ -277,13 +308,13 @@ def prometheus(suite):
         ):
             until("Prometheus has scraped", lambda: up(port) == "1")
             until("and the metrics", lambda: value(port, 'up{job="ccproxy-metrics"}') == "1")
-            names = set(re.findall(r"\bccproxy_\w+(?=\{)", FILES["rules.yml"]))
-            suite.equal("rules.yml: metrics", len(names), 3)
+            names = set(re.findall(r"\b(?:ccproxy|http)_\w+", FILES["rules.yml"]))
+            suite.equal("rules.yml: metrics", len(names), 7)
             for name in names:
                 seen = value(port, name + '{job="ccproxy-metrics"}')
                 suite.check(f"rules.yml: there is {name}", seen is not None, seen)
             rules = json.loads(get(port, "/api/v1/rules")[2])["data"]["groups"][0]["rules"]
-            suite.equal("rules.yml: rules that run", len(rules), 4)
+            suite.equal("rules.yml: rules that run", len(rules), 7)
             failing = [rule for rule in rules if rule.get("lastError")]
             suite.equal("rules.yml: rules that fail", failing, [])
 

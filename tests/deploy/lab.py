@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -284,15 +283,15 @@ class Traffic:
         self.seconds = time.monotonic() - self._began
 
 
-def compose(text, note):
-    """The command of Docker Compose that is here, and the file without what that does not know."""
+def compose(note):
+    """The command of Docker Compose that is here."""
     if Outcome("docker compose version").code == 0:
-        return ["docker", "compose"], text
+        return ["docker", "compose"]
     if shutil.which("docker-compose") is None:
         raise RuntimeError("Docker Compose is missing; scripts/test installs docker-compose")
-    # Debian 12 has version 1 alone, which is older than `start_interval` and `--wait`.
-    note("this is Compose 1, so start_interval is left out and nothing waits with --wait")
-    return ["docker-compose"], re.sub(r"\n +start_interval: .*", "", text)
+    # Debian 12 has version 1 alone, which does not know `--wait`.
+    note("this is Compose 1, so nothing waits with --wait")
+    return ["docker-compose"]
 
 
 # --- Programs that no registry has ---------------------------------------------------------------

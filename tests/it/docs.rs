@@ -99,3 +99,56 @@ fn the_first_message_of_the_readme_is_answered() {
     assert!(answer.contains("event: message_stop"), "{answer}{typed:?}");
     assert!(answer.contains("Hello "), "{answer}");
 }
+
+/// The lines that start ccproxy with a provider, with a key in the place of the dots.
+#[test]
+fn every_line_that_starts_it_is_a_valid_configuration() {
+    let readme = readme();
+    let lines: Vec<&str> =
+        readme.lines().filter(|line| line.contains('=') && line.ends_with(" ccproxy")).collect();
+    assert!(lines.len() >= 3, "README.md starts ccproxy by provider: {lines:?}");
+    for line in lines {
+        let mut setup = Setup::empty().arguments(&["--check-config"]);
+        for word in line.split(' ').filter(|word| *word != "ccproxy") {
+            let (name, value) = word.split_once('=').expect("NAME=value before the command");
+            setup = setup.variable(name, &value.replace('…', "sk-of-the-readme"));
+        }
+        let shown = setup.run();
+        assert_eq!(shown.code, Some(0), "{line}: {}", shown.stderr);
+        assert_eq!(shown.stderr, "", "{line}");
+    }
+}
+
+/// Claude Code's first start asks Anthropic unless the token is named as here.
+#[test]
+fn every_line_that_starts_claude_code_has_the_token() {
+    let readme = readme();
+    let lines = readme.lines().filter(|line| line.starts_with("ANTHROPIC_BASE_URL="));
+    let wanted = "ANTHROPIC_BASE_URL=http://localhost:3456 ANTHROPIC_AUTH_TOKEN=any claude";
+    let others: Vec<&str> = lines.filter(|line| !line.starts_with(wanted)).collect();
+    assert_eq!(others, Vec::<&str>::new());
+    assert!(readme.contains(wanted));
+}
+
+/// A picture or a section that is linked to is there.
+#[test]
+fn every_link_within_the_project_leads_somewhere() {
+    let readme = readme();
+    let anchors: Vec<String> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .map(|heading| heading.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| heading.replace([',', '.', '`'], "").replace(' ', "-"))
+        .collect();
+    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut seen = 0;
+    for target in targets.filter(|target| !target.starts_with("http")) {
+        let exists = match target.strip_prefix('#') {
+            Some(anchor) => anchors.iter().any(|known| known == anchor),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(),
+        };
+        assert!(exists, "README.md links to {target}");
+        seen += 1;
+    }
+    assert!(seen > 3, "{seen} links");
+}
