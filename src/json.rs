@@ -3,6 +3,8 @@
 //! serde_json stops at 128 levels, but each parser that begins anew counts from nothing, and a
 //! `RawValue` has no limit. So what is kept unparsed is measured here, without recursion.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
@@ -52,6 +54,112 @@ pub fn complaint(error: &serde_json::Error) -> String {
             format!("{}, expected {expected}", found[..end].trim_end())
         }
         _ => text,
+    }
+}
+
+/// The halves of surrogate pairs, which UTF-16 writes one character as.
+pub const HIGH_FIRST: u16 = 0xD800;
+pub const HIGH_LAST: u16 = 0xDBFF;
+pub const LOW_FIRST: u16 = 0xDC00;
+pub const LOW_LAST: u16 = 0xDFFF;
+
+/// Where the characters begin that stand for halves in a text that was [`mended`]: at the end of the
+/// last private plane, which nobody writes.
+const HALVES: u32 = 0x10_F000;
+
+/// The keys of a provider's answer whose texts come in pieces, so that a character may be cut.
+const TEXTS: &[&str] = &[
+    "content",
+    "text",
+    "thinking",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "arguments",
+    "delta",
+];
+
+/// `json` with what serde refuses in strings made to fit, if there is any: control characters are
+/// escaped, and a half of a surrogate pair without the other becomes U+FFFD, or where the other half
+/// may come later, a character that [`half`] knows.
+pub fn mended(json: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(json.len() + 16);
+    let mut has_mended = false;
+    let mut key = None;
+    let mut at = 0;
+    while at < json.len() {
+        if json[at] != b'"' {
+            out.push(json[at]);
+            at += 1;
+            continue;
+        }
+        let begin = at + 1;
+        let keeps_halves = key.is_none_or(|key| TEXTS.iter().any(|text| text.as_bytes() == key));
+        out.push(b'"');
+        at = begin;
+        while let Some(&byte) = json.get(at).filter(|byte| **byte != b'"') {
+            match (byte, unit(&json[at..])) {
+                (_, Some(HIGH_FIRST..=HIGH_LAST))
+                    if unit(&json[at + 6..])
+                        .is_some_and(|low| (LOW_FIRST..=LOW_LAST).contains(&low)) =>
+                {
+                    out.extend_from_slice(&json[at..at + 12]);
+                    at += 12;
+                }
+                (_, Some(half @ HIGH_FIRST..=LOW_LAST)) => {
+                    let shown = char::from_u32(HALVES + u32::from(half - HIGH_FIRST));
+                    let shown =
+                        shown.filter(|_| keeps_halves).unwrap_or(char::REPLACEMENT_CHARACTER);
+                    out.extend_from_slice(shown.encode_utf8(&mut [0; 4]).as_bytes());
+                    has_mended = true;
+                    at += 6;
+                }
+                (b'\\', _) => {
+                    out.extend_from_slice(&json[at..(at + 2).min(json.len())]);
+                    at += 2;
+                }
+                (..0x20, _) => {
+                    out.extend_from_slice(escaped(byte).as_bytes());
+                    has_mended = true;
+                    at += 1;
+                }
+                _ => {
+                    out.push(byte);
+                    at += 1;
+                }
+            }
+        }
+        let text = json.get(begin..at).unwrap_or_default();
+        if at < json.len() {
+            out.push(b'"');
+            at += 1;
+        }
+        if json.get(at..).unwrap_or_default().trim_ascii_start().first() == Some(&b':') {
+            key = Some(text);
+        }
+    }
+    has_mended.then_some(out)
+}
+
+/// The code unit that an escape `\uXXXX` at the beginning of `json` stands for.
+fn unit(json: &[u8]) -> Option<u16> {
+    let hex = json.strip_prefix(b"\\u")?.get(..4).filter(|hex| hex[0] != b'+')?;
+    u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+}
+
+/// The half of a surrogate pair that `c` stands for in a text that was [`mended`].
+pub fn half(c: char) -> Option<u16> {
+    let unit = u16::try_from(u32::from(c).checked_sub(HALVES)?).ok()?.checked_add(HIGH_FIRST)?;
+    (HIGH_FIRST..=LOW_LAST).contains(&unit).then_some(unit)
+}
+
+/// A control character as JSON has it in strings.
+pub fn escaped(control: u8) -> Cow<'static, str> {
+    match control {
+        b'\n' => "\\n".into(),
+        b'\r' => "\\r".into(),
+        b'\t' => "\\t".into(),
+        other => format!("\\u{other:04x}").into(),
     }
 }
 
@@ -137,5 +245,30 @@ mod tests {
         assert!(!is_too_deep(&"[],".repeat(1000)));
         assert!(tree("{\"a\":[1]}").is_some() && tree(&nested(MAX_TREE_DEPTH + 1)).is_none());
         assert!(tree(&format!("[{}1]", "1,".repeat(MAX_TREE_VALUES))).is_none());
+    }
+
+    #[test]
+    fn strings_that_serde_refuses_are_mended() {
+        let mended = |json: &str| {
+            let mended = super::mended(json.as_bytes())?;
+            serde_json::from_slice::<Value>(&mended).expect(json)["content"]
+                .as_str()
+                .map(|text| text.escape_unicode().to_string().replace("\\u", ""))
+        };
+        for (json, wanted) in [
+            (r#"{"content":"a\ud83d"}"#, Some("{61}{10f03d}")),
+            (r#"{"content":"\ude00"}"#, Some("{10f600}")),
+            (r#"{"content":"\ud83d\ude00"}"#, None),
+            (r#"{"content":"\\ud83d"}"#, None),
+            ("{\"content\":\"\t\"}", Some("{9}")),
+            (r#"{"content":"\ud83d","id":"\ud83d"}"#, Some("{10f03d}")),
+        ] {
+            assert_eq!(mended(json).as_deref(), wanted, "{json}");
+        }
+        for cut in [r#"{"content":"\ud83d"#, r#"{"content":"\"#, r#""\ud8"#, "\"\t"] {
+            let _ = super::mended(cut.as_bytes());
+        }
+        assert_eq!(half('\u{10f03d}'), Some(0xD83D));
+        assert_eq!((half('\u{10f800}'), half('a'), half('\u{10ffff}')), (None, None, None));
     }
 }

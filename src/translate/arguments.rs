@@ -4,14 +4,33 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::json::{self, HIGH_FIRST, HIGH_LAST, LOW_FIRST, LOW_LAST, escaped};
+
 /// Follows the text far enough to know when the object is complete, which tells where a call ends
 /// when services interleave, repeat or merge calls.
 #[derive(Debug, Default)]
 pub struct Arguments {
-    text: String,
-    /// Bytes of `text` already handed out. Invariant: `sent <= text.len()`.
+    object: Object,
+    /// Bytes of the object's text already handed out. Invariant: `sent <= object.text.len()`.
     sent: usize,
+    /// What has come behind the object.
+    again: Object,
+    /// It is neither the same again nor nothing.
+    has_more: bool,
+}
+
+/// A JSON text as it comes in, with what no JSON parser takes in its strings made to fit: control
+/// characters are escaped, and a half of a surrogate pair without the other becomes U+FFFD.
+///
+/// RFC 8259 wants the first (section 7) and says of the second that nobody knows what becomes of it
+/// (section 8.2).
+#[derive(Debug, Default)]
+struct Object {
+    text: String,
     form: Form,
+    /// An escape that is not complete, or that may be the first half of a pair. It is no part of
+    /// `text` yet.
+    held: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -19,56 +38,53 @@ enum Form {
     #[default]
     Blank,
     /// Inside the object.
-    Object { depth: usize, in_string: bool, escaped: bool },
+    Open { depth: usize, in_string: bool },
     /// The object has been closed; what follows is no part of it.
     Complete,
     /// Not an object, so nothing is known before the end.
     Odd,
 }
 
+/// What takes the place of half a pair.
+const REPLACEMENT: &str = "\\ufffd";
+
 impl Arguments {
     pub fn push(&mut self, piece: &str) {
-        if self.form == Form::Complete {
-            return;
-        }
-        if self.form == Form::Odd {
-            self.text.push_str(piece);
-            return;
-        }
-        for (at, byte) in piece.bytes().enumerate() {
-            self.form = match (self.form, byte) {
-                (Form::Blank, b' ' | b'\t' | b'\r' | b'\n') => Form::Blank,
-                (Form::Blank, b'{') => Form::Object { depth: 1, in_string: false, escaped: false },
-                (Form::Blank, _) => Form::Odd,
-                (Form::Object { depth, in_string, escaped }, byte) => {
-                    object(depth, in_string, escaped, byte)
+        let mut rest = self.object.push(piece);
+        // Some services begin with `{}` and then send what was meant.
+        while !rest.is_empty() && !self.has_more {
+            rest = self.again.push(rest);
+            match self.again.form {
+                Form::Complete if self.object.text == EMPTY && self.again.text != EMPTY => {
+                    self.object = std::mem::take(&mut self.again);
                 }
-                (form, _) => form,
-            };
-            match self.form {
-                Form::Complete => {
-                    self.text.push_str(&piece[..=at]);
-                    return;
+                Form::Complete if [EMPTY, &self.object.text].contains(&&*self.again.text) => {
+                    self.again = Object::default();
                 }
-                Form::Odd => break,
-                _ => {}
+                Form::Complete => self.has_more = true,
+                // A bracket too many says nothing.
+                Form::Odd if self.again.text.trim_matches(is_surplus).is_empty() => {
+                    self.again = Object::default();
+                }
+                Form::Odd => self.has_more = true,
+                Form::Blank | Form::Open { .. } => {}
             }
-        }
-        if self.form != Form::Complete {
-            self.text.push_str(piece);
         }
     }
 
     /// Whether the object is closed.
     pub fn is_complete(&self) -> bool {
-        self.form == Form::Complete
+        self.object.form == Form::Complete
     }
 
     /// What can be handed on now, each byte once.
     pub fn take(&mut self) -> &str {
-        if matches!(self.form, Form::Object { .. } | Form::Complete) {
-            let from = std::mem::replace(&mut self.sent, self.text.len());
-            &self.text[from..]
+        // What follows may still take the place of nothing.
+        if matches!(self.object.form, Form::Open { .. } | Form::Complete)
+            && !EMPTY.starts_with(&*self.object.text)
+        {
+            let from = std::mem::replace(&mut self.sent, self.object.text.len());
+            &self.object.text[from..]
         } else {
             ""
         }
@@ -77,44 +93,204 @@ impl Arguments {
     /// What is left at the end of the call. No arguments are `{}`; a JSON text in a JSON string,
     /// which some services send, is taken out of it.
     pub fn take_rest(&mut self) -> String {
-        match self.form {
-            Form::Blank => "{}".to_owned(),
-            Form::Odd => match serde_json::from_str::<Option<String>>(&self.text) {
-                Ok(None) => "{}".to_owned(),
-                Ok(Some(inner)) if inner.trim_start().starts_with('{') => inner,
-                _ => std::mem::take(&mut self.text),
-            },
-            Form::Object { .. } | Form::Complete => self.take().to_owned(),
+        match self.object.form {
+            Form::Blank => EMPTY.to_owned(),
+            Form::Odd => self.object.odd().unwrap_or_default(),
+            Form::Open { .. } | Form::Complete => self.object.text.split_off(self.sent),
+        }
+    }
+
+    /// Why a client must not run the call, if nothing more comes of it. A call that broke off is none
+    /// that `may_break_off`.
+    pub fn fault(&self, may_break_off: bool) -> Option<&'static str> {
+        let is_cut = |object: &Object| matches!(object.form, Form::Open { .. });
+        match self.object.form {
+            Form::Blank => None,
+            Form::Open { .. } | Form::Odd if may_break_off => None,
+            Form::Open { .. } => Some("the arguments of a call break off"),
+            Form::Odd if self.object.odd().is_some() => None,
+            Form::Complete if self.has_more || is_cut(&self.again) => {
+                Some("the arguments of a call are followed by others")
+            }
+            Form::Complete if is_json(&self.object.text) => None,
+            Form::Complete | Form::Odd => Some("the arguments of a call are not JSON"),
         }
     }
 }
 
-/// One byte further inside an object.
-fn object(depth: usize, in_string: bool, escaped: bool, byte: u8) -> Form {
-    let inside = |depth, in_string, escaped| Form::Object { depth, in_string, escaped };
+/// What arguments that are none look like.
+const EMPTY: &str = "{}";
+
+fn is_surplus(c: char) -> bool {
+    c.is_ascii_whitespace() || matches!(c, '}' | ']')
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+impl Object {
+    /// Takes a piece as far as the object goes, and returns the rest of it.
+    fn push<'p>(&mut self, piece: &'p str) -> &'p str {
+        if self.form == Form::Complete {
+            return piece;
+        }
+        // Everything before it is in `text`, in `held`, or is left out.
+        let mut from = 0;
+        for (at, byte) in piece.bytes().enumerate() {
+            if !self.held.is_empty() {
+                if self.escape(byte) {
+                    from = at + 1;
+                    continue;
+                }
+                from = at;
+            }
+            self.form = match (self.form, byte) {
+                (Form::Blank, b' ' | b'\t' | b'\r' | b'\n') => {
+                    from = at + 1;
+                    Form::Blank
+                }
+                (Form::Blank, b'{') => Form::Open { depth: 1, in_string: false },
+                (Form::Blank | Form::Odd, _) => Form::Odd,
+                (Form::Open { in_string: true, .. }, b'\\') => {
+                    self.text.push_str(&piece[from..at]);
+                    self.held.push('\\');
+                    from = at + 1;
+                    self.form
+                }
+                (Form::Open { in_string: true, .. }, ..0x20) => {
+                    self.text.push_str(&piece[from..at]);
+                    self.text.push_str(&escaped(byte));
+                    from = at + 1;
+                    self.form
+                }
+                (Form::Open { depth, in_string }, byte) => opened(depth, in_string, byte),
+                (Form::Complete, _) => unreachable!("it returns where it completes"),
+            };
+            match self.form {
+                Form::Complete => {
+                    self.text.push_str(&piece[from..=at]);
+                    return &piece[at + 1..];
+                }
+                Form::Odd => break,
+                _ => {}
+            }
+        }
+        self.text.push_str(&piece[from..]);
+        ""
+    }
+
+    /// Takes one more byte of an escape. `false` if it is none, or one of no concern: then what was held
+    /// is in the text, and the byte follows it.
+    fn escape(&mut self, byte: u8) -> bool {
+        match (self.held.len(), byte) {
+            (1 | 7, b'u')
+            | (2..=5 | 8..=11, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+            | (6, b'\\') => {
+                self.held.push(char::from(byte));
+            }
+            (6.., _) => {
+                self.text.push_str(REPLACEMENT);
+                self.held.drain(..6);
+                return !self.held.is_empty() && self.escape(byte);
+            }
+            // `\"` and its like, or no JSON, which is found at the end.
+            (1, b'"' | b'\\') => {
+                self.text.push_str(&std::mem::take(&mut self.held));
+                self.text.push(char::from(byte));
+                return true;
+            }
+            _ => {
+                self.text.push_str(&std::mem::take(&mut self.held));
+                return false;
+            }
+        }
+        let unit = |hex: &str| u16::from_str_radix(hex, 16).unwrap_or_default();
+        match self.held.len() {
+            6 => match unit(&self.held[2..]) {
+                HIGH_FIRST..=HIGH_LAST => {}
+                LOW_FIRST..=LOW_LAST => {
+                    self.held.clear();
+                    self.text.push_str(REPLACEMENT);
+                }
+                _ => self.text.push_str(&std::mem::take(&mut self.held)),
+            },
+            12 => match unit(&self.held[8..]) {
+                LOW_FIRST..=LOW_LAST => self.text.push_str(&std::mem::take(&mut self.held)),
+                HIGH_FIRST..=HIGH_LAST => {
+                    self.text.push_str(REPLACEMENT);
+                    self.held.drain(..6);
+                }
+                _ => {
+                    self.text.push_str(REPLACEMENT);
+                    self.text.push_str(&std::mem::take(&mut self.held)[6..]);
+                }
+            },
+            _ => {}
+        }
+        true
+    }
+
+    /// What arguments are that are not an object.
+    fn odd(&self) -> Option<String> {
+        match json_string(&self.text) {
+            Some(inner) if inner.trim_start().starts_with('{') => {
+                let mut object = Object::default();
+                let rest = object.push(&inner);
+                (object.form == Form::Complete && rest.trim().is_empty() && is_json(&object.text))
+                    .then_some(object.text)
+            }
+            _ if self.text.trim() == "null" => Some(EMPTY.to_owned()),
+            _ => is_json(&self.text).then(|| self.text.clone()),
+        }
+    }
+}
+
+/// One byte further inside an object, outside of escapes.
+fn opened(depth: usize, in_string: bool, byte: u8) -> Form {
     match byte {
-        _ if escaped => inside(depth, true, false),
-        b'\\' if in_string => inside(depth, true, true),
-        b'"' => inside(depth, !in_string, false),
-        _ if in_string => inside(depth, true, false),
-        b'{' | b'[' => inside(depth + 1, false, false),
+        b'"' => Form::Open { depth, in_string: !in_string },
+        _ if in_string => Form::Open { depth, in_string },
+        b'{' | b'[' => Form::Open { depth: depth + 1, in_string },
         b'}' | b']' if depth == 1 => Form::Complete,
-        b'}' | b']' => inside(depth - 1, false, false),
-        _ => inside(depth, false, false),
+        b'}' | b']' => Form::Open { depth: depth - 1, in_string },
+        _ => Form::Open { depth, in_string },
     }
 }
 
 /// The JSON text of arguments that come as a string, or as an object as some services send them.
 pub(super) fn json_text(raw: &RawValue) -> Cow<'_, str> {
+    let json = raw.get();
+    match json_string(json) {
+        Some(text) => text,
+        None if json == "null" => Cow::Borrowed(""),
+        None => Cow::Borrowed(json),
+    }
+}
+
+/// The text of a JSON string, with halves of surrogate pairs as escapes.
+fn json_string(json: &str) -> Option<Cow<'_, str>> {
     #[derive(serde::Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    let json = raw.get();
-    match serde_json::from_str::<Text>(json) {
-        Ok(text) => text.0,
-        Err(_) if json == "null" => Cow::Borrowed(""),
-        Err(_) => Cow::Borrowed(json),
+    if let Ok(Text(text)) = serde_json::from_str::<Text>(json) {
+        return Some(text);
     }
+    let mended = json::mended(json.trim().as_bytes()).filter(|_| json.trim().starts_with('"'))?;
+    let text: String = serde_json::from_slice(&mended).ok()?;
+    Some(Cow::Owned(escape_halves(&text)))
+}
+
+/// The halves that [`json::mended`] has kept apart, as the escapes of a JSON text.
+pub(super) fn escape_halves(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match json::half(c) {
+            Some(unit) => out.push_str(&format!("\\u{unit:04x}")),
+            None => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -122,6 +298,10 @@ mod tests {
     use super::Arguments;
 
     fn check(pieces: &[&str], live: &str, rest: &str, complete: bool) {
+        check_fault(pieces, live, rest, complete, None);
+    }
+
+    fn check_fault(pieces: &[&str], live: &str, rest: &str, complete: bool, fault: Option<&str>) {
         let mut arguments = Arguments::default();
         let mut taken = String::new();
         for piece in pieces {
@@ -129,6 +309,7 @@ mod tests {
             taken.push_str(arguments.take());
         }
         assert_eq!((taken.as_str(), arguments.is_complete()), (live, complete), "{pieces:?}");
+        assert_eq!(arguments.fault(false), fault, "{pieces:?}");
         assert_eq!(arguments.take_rest(), rest, "{pieces:?}");
     }
 
@@ -136,10 +317,84 @@ mod tests {
     fn knows_where_the_object_ends() {
         check(&["{\"a\":\"}\\\"", "}\"}"], "{\"a\":\"}\\\"}\"}", "", true);
         check(&["{\"a\":[{}", "]}", "{}"], "{\"a\":[{}]}", "", true);
-        check(&["{\"a\":"], "{\"a\":", "", false);
+        let cut = Some("the arguments of a call break off");
+        check_fault(&["{\"a\":"], "{\"a\":", "", false, cut);
         check(&["", " "], "", "{}", false);
         check(&["nu", "ll"], "", "{}", false);
         check(&["\"{\\\"a\\\":1}\""], "", "{\"a\":1}", false);
         check(&["[1]"], "", "[1]", false);
+    }
+
+    /// Every way to cut `input` in two gives the object, or the fault.
+    fn check_cuts(input: &str, wanted: Result<&str, &str>) {
+        for cut in (0..=input.len()).filter(|cut| input.is_char_boundary(*cut)) {
+            let mut arguments = Arguments::default();
+            let mut all = String::new();
+            for piece in [&input[..cut], &input[cut..]] {
+                arguments.push(piece);
+                all.push_str(arguments.take());
+            }
+            let fault = arguments.fault(false);
+            all.push_str(&arguments.take_rest());
+            let got = fault.map_or(Ok(&*all), Err);
+            assert_eq!(got, wanted, "{input:?} at {cut}");
+        }
+    }
+
+    #[test]
+    fn control_characters_in_strings_are_escaped() {
+        check_cuts("{\n\"a\":\t\"x\n\ty\r\u{1}\\n\"}", Ok("{\n\"a\":\t\"x\\n\\ty\\r\\u0001\\n\"}"));
+    }
+
+    #[test]
+    fn halves_of_pairs_are_joined_or_replaced() {
+        for (input, wanted) in [
+            (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00"}"#),
+            (r#"{"a":"\ud83d"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"{"a":"\uDE00 x"}"#, r#"{"a":"\ufffd x"}"#),
+            (r#"{"a":"\ud83d\n"}"#, r#"{"a":"\ufffd\n"}"#),
+            (r#"{"a":"\ud83d\""}"#, r#"{"a":"\ufffd\""}"#),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
+            (r#"{"a":"\ud83d\u00e9é"}"#, r#"{"a":"\ufffd\u00e9é"}"#),
+            (r#"{"\ud83d":1,"b\\ud83d":[]}"#, r#"{"\ufffd":1,"b\\ud83d":[]}"#),
+            (r#""{\"a\":\"\\ud83d\"}""#, r#"{"a":"\ufffd"}"#),
+            (r#""{\"a\":\"\ud83d\"}""#, r#"{"a":"\ufffd"}"#),
+        ] {
+            check_cuts(input, Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_no_call() {
+        const CUT: &str = "the arguments of a call break off";
+        const MORE: &str = "the arguments of a call are followed by others";
+        const NO_JSON: &str = "the arguments of a call are not JSON";
+        for (input, wanted) in [
+            (r#"{"a":1}{"a":1}"#, Ok(r#"{"a":1}"#)),
+            ("{\"a\":1}\n{\"a\":1} {\"a\":1}", Ok(r#"{"a":1}"#)),
+            (r#"{}{"a":1}"#, Ok(r#"{"a":1}"#)),
+            (r#"{}{"a":1}{"a":1}"#, Ok(r#"{"a":1}"#)),
+            (r#"{"a":1}{}"#, Ok(r#"{"a":1}"#)),
+            (r#"{"a":1}} ]"#, Ok(r#"{"a":1}"#)),
+            ("{}{}", Ok("{}")),
+            (r#"{"a":1}{"a":2}"#, Err(MORE)),
+            (r#"{"a":1}{"a":"#, Err(MORE)),
+            (r#"{}{"a":"#, Err(MORE)),
+            (r#"{"a":1} and more"#, Err(MORE)),
+            (r#"{"a":1"#, Err(CUT)),
+            (r#"{"a":"\u00"#, Err(CUT)),
+            (r#"{"a":"\d"}"#, Err(NO_JSON)),
+            (r#"{"a":"\u00g0"}"#, Err(NO_JSON)),
+            (r#"{"a":"\é"}"#, Err(NO_JSON)),
+            (r#"{a:1}"#, Err(NO_JSON)),
+            (r#"{"a":[1}"#, Err(CUT)),
+            ("ls -l", Err(NO_JSON)),
+            (r#""{\"a\":""#, Err(NO_JSON)),
+            (r#""{\"a"#, Err(NO_JSON)),
+        ] {
+            check_cuts(input, wanted);
+        }
+        let many = "{}".repeat(100_000);
+        check(&[&many], "", "{}", true);
     }
 }

@@ -89,6 +89,10 @@ impl Fold {
         let Some((stop_reason, stop_sequence)) = self.stop else {
             return Err(Error::protocol("it held no message"));
         };
+        let is_finished = matches!(
+            stop_reason,
+            StopReason::EndTurn | StopReason::StopSequence | StopReason::ToolUse
+        );
         let mut content = Vec::with_capacity(self.blocks.len());
         for block in self.blocks {
             content.push(match block {
@@ -99,7 +103,8 @@ impl Fold {
                 Block::RedactedThinking { data } => ContentBlock::RedactedThinking { data },
                 Block::ToolUse { id, name, json } => match RawValue::from_string(json) {
                     Ok(input) => ContentBlock::ToolUse { id, name, input },
-                    Err(_) if stop_reason == StopReason::MaxTokens => continue,
+                    // Cut, so there is no call.
+                    Err(_) if !is_finished => continue,
                     Err(e) => {
                         return Err(Error::protocol(format!(
                             "the arguments of a call are not JSON: {e}"

@@ -49,6 +49,8 @@ struct Message {
     json: String,
     /// A call was stopped whose arguments end too early.
     stopped_half: bool,
+    /// One was stopped whose arguments are no JSON, or hold half a character.
+    stopped_no_json: bool,
     stop_reason: Option<String>,
     ended: bool,
 }
@@ -112,6 +114,7 @@ impl Message {
                 let json = std::mem::take(&mut self.json);
                 let is_call = self.open.take().as_deref() == Some("tool_use");
                 let parsed = serde_json::from_str::<serde::de::IgnoredAny>(&json);
+                self.stopped_no_json |= is_call && serde_json::from_str::<Value>(&json).is_err();
                 self.stopped_half |= is_call && parsed.is_err_and(|e| e.is_eof());
                 self.blocks += 1;
             }
@@ -120,7 +123,7 @@ impl Message {
                 need(data["usage"]["output_tokens"].is_u64(), "no usage")?;
                 let stop = text(&data["delta"]["stop_reason"]);
                 let fits = match stop {
-                    "tool_use" => !self.tool_ids.is_empty(),
+                    "tool_use" => !self.tool_ids.is_empty() && !self.stopped_no_json,
                     "max_tokens" | "refusal" => true,
                     "end_turn" | "stop_sequence" => self.tool_ids.is_empty(),
                     _ => false,

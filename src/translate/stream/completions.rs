@@ -3,7 +3,6 @@
 use super::items::CallPiece;
 use super::{Sink, Translator};
 use crate::error::Error;
-use crate::json::complaint;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
 use crate::translate::arguments::json_text;
 use crate::translate::carry::{self, SIGNATURE};
@@ -18,10 +17,13 @@ impl Translator {
         json: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let chunk: Chunk = serde_json::from_slice(json).map_err(|e| {
-            let reason = complaint(&e);
-            Error::protocol(format!("a chunk is not what chat completions send: {reason}"))
-        })?;
+        let chunk: Chunk = match serde_json::from_slice(json) {
+            Ok(chunk) => chunk,
+            Err(e) => {
+                let it = "a chunk is not what chat completions send";
+                return self.mended_chunk(json, &e, it, sink);
+            }
+        };
         let groq = chunk.x_groq.0;
         if let Some(error) = chunk.error.or(groq.error) {
             return Err(stream_error(error, self.input_estimate));

@@ -127,6 +127,11 @@ impl Items {
         self.open_calls().all(|call| call.arguments.is_complete())
     }
 
+    /// Why a call that has not been stopped is none, as [`Arguments::fault`] tells.
+    pub fn fault(&self, may_break_off: bool) -> Option<&'static str> {
+        self.open_calls().find_map(|call| call.arguments.fault(may_break_off))
+    }
+
     /// The calls that have not gone out yet.
     fn open_calls(&self) -> impl Iterator<Item = &Call> {
         self.queue.iter().filter_map(|item| match &item.content {
@@ -276,7 +281,10 @@ impl Items {
     }
 
     /// Sends what can be sent.
-    pub fn advance(&mut self, sink: &mut impl Sink) {
+    ///
+    /// # Errors
+    /// Why a call that is over is none.
+    pub fn advance(&mut self, sink: &mut impl Sink) -> Result<(), &'static str> {
         loop {
             self.flush_first(sink);
             let over = match self.queue.front() {
@@ -287,8 +295,14 @@ impl Items {
                 Some(_) => true,
             };
             if !over || self.queue.len() < 2 {
-                return;
+                return Ok(());
             }
+            if let Some(Item { content: Content::Call(call), .. }) = self.queue.front()
+                && let Some(fault) = call.arguments.fault(false)
+            {
+                return Err(fault);
+            }
+            self.finish_first_call(sink);
             self.close_first(sink);
         }
     }

@@ -13,10 +13,15 @@
 //! stopped, or `error`, and nothing follows it.
 
 mod completions;
+mod halves;
 mod items;
 mod responses;
 
+use std::borrow::Cow;
+
+use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
+use super::arguments::escape_halves;
 use super::error::stream_failure;
 use super::stop_reason::{is_failure, stop_reason};
 use super::stops::Stops;
@@ -26,6 +31,7 @@ use super::tools::ToolNames;
 use super::usage;
 use crate::anthropic::{Event, MessageDelta, MessageHead, StopReason, Usage};
 use crate::error::Error;
+use crate::json::{self, complaint};
 use crate::openai::Dialect;
 use crate::sse::Frame;
 
@@ -74,6 +80,10 @@ pub struct Translator {
     counted: TextCount,
     /// `[DONE]` has come.
     done: bool,
+    /// What is being read was [`json::mended`].
+    is_mended: bool,
+    /// Half a surrogate pair, which the other half may follow.
+    half: Option<(Voice, u16)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +128,8 @@ impl Translator {
             usage: None,
             counted: TextCount::default(),
             done: false,
+            is_mended: false,
+            half: None,
         }
     }
 
@@ -208,6 +220,24 @@ impl Translator {
         }
     }
 
+    /// Takes what could not be read once more, mended, or tells what is wrong with it: `it` is no JSON,
+    /// or not what is sent.
+    fn mended_chunk(
+        &mut self,
+        json: &[u8],
+        error: &serde_json::Error,
+        it: &str,
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let Some(mended) = json::mended(json).filter(|_| !self.is_mended) else {
+            return Err(Error::protocol(format!("{it}: {}", complaint(error))));
+        };
+        self.is_mended = true;
+        let taken = self.chunk(&mended, sink);
+        self.is_mended = false;
+        taken
+    }
+
     /// Ends the message: the upstream's answer is over.
     ///
     /// `message_delta` waits for this, since usage comes after the finish reason, without choices.
@@ -219,6 +249,7 @@ impl Translator {
         if self.state == State::Ended {
             return Ok(());
         }
+        self.give_up_half();
         let (items, counted) = (&mut self.items, &mut self.counted);
         self.splitter.finish(|voice, text| {
             counted.add(text);
@@ -228,9 +259,13 @@ impl Translator {
         self.check_size()?;
         let finish_reason =
             if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
+        let mut stop = stop_reason(&finish_reason, self.items.has_calls());
+        let is_finished = matches!(stop, StopReason::EndTurn | StopReason::ToolUse);
+        if let Some(fault) = self.items.fault(!is_finished) {
+            return Err(Error::protocol(fault));
+        }
         self.start(sink);
         self.items.finish(sink);
-        let mut stop = stop_reason(&finish_reason, self.items.has_calls());
         if self.refused && stop == StopReason::EndTurn {
             stop = StopReason::Refusal;
         }
@@ -301,12 +336,14 @@ impl Translator {
     }
 
     fn say(&mut self, voice: Voice, text: &str) {
+        let text = &*self.joined(voice, text);
         self.counted.add(text);
         self.items.append(voice, text);
     }
 
     /// Content that may begin with `<think>`.
     fn split(&mut self, text: &str) {
+        let text = &*self.joined(Voice::Text, text);
         let (items, counted) = (&mut self.items, &mut self.counted);
         self.splitter.push(text, |voice, text| {
             counted.add(text);
@@ -314,8 +351,40 @@ impl Translator {
         });
     }
 
+    /// `text` with the characters whole that were cut into halves.
+    fn joined<'t>(&mut self, voice: Voice, text: &'t str) -> Cow<'t, str> {
+        if self.half.is_some_and(|(other, _)| other != voice) {
+            self.give_up_half();
+        }
+        let pending = self.half.take().map(|(_, half)| half);
+        if !self.is_mended && pending.is_none() {
+            return Cow::Borrowed(text);
+        }
+        let (joined, pending) = join_halves(pending, text);
+        self.half = pending.map(|half| (voice, half));
+        Cow::Owned(joined)
+    }
+
+    /// The other half of a character has not come.
+    fn give_up_half(&mut self) {
+        if let Some((voice, _)) = self.half.take() {
+            let (items, counted) = (&mut self.items, &mut self.counted);
+            let mut say = |voice, text: &str| {
+                counted.add(text);
+                items.append(voice, text);
+            };
+            match voice {
+                Voice::Text => self.splitter.push("\u{FFFD}", say),
+                Voice::Thinking => say(voice, "\u{FFFD}"),
+            }
+        }
+    }
+
     fn tool_call(&mut self, piece: &CallPiece<'_>) {
-        if self.items.call(piece, &self.id, &self.names) {
+        self.give_up_half();
+        let escaped = self.is_mended.then(|| escape_halves(&piece.arguments));
+        let arguments = Cow::Borrowed(escaped.as_deref().unwrap_or(&piece.arguments));
+        if self.items.call(&CallPiece { arguments, ..*piece }, &self.id, &self.names) {
             self.counted.add(&piece.arguments);
         }
     }
@@ -326,7 +395,6 @@ impl Translator {
         if self.is_over() {
             return self.finish(sink);
         }
-        self.items.advance(sink);
-        Ok(())
+        self.items.advance(sink).map_err(Error::protocol)
     }
 }

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use super::items::{CallPiece, Content, Thinking};
 use super::{Sink, Translator};
 use crate::error::Error;
-use crate::json::complaint;
 use crate::openai::{
     OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
@@ -66,13 +65,16 @@ impl Translator {
         json: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
-        let protocol = |e: serde_json::Error| {
-            let reason = complaint(&e);
-            Error::protocol(format!("an event is not what the Responses API sends: {reason}"))
+        let it = "an event is not what the Responses API sends";
+        let event: ResponsesEvent = match serde_json::from_slice(json) {
+            Ok(event) => event,
+            Err(e) => return self.mended_chunk(json, &e, it, sink),
         };
-        let event: ResponsesEvent = serde_json::from_slice(json).map_err(protocol)?;
         let Some(kind) = event.kind.some() else {
-            let response: Response = serde_json::from_slice(json).map_err(protocol)?;
+            let response: Response = match serde_json::from_slice(json) {
+                Ok(response) => response,
+                Err(e) => return self.mended_chunk(json, &e, it, sink),
+            };
             let has_output = !response.output.items.is_empty();
             let status = response.status.some().cloned();
             return match status {
