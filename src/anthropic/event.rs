@@ -120,6 +120,34 @@ pub enum Delta<'a> {
 pub struct MessageDelta<'a> {
     pub stop_reason: StopReason,
     pub stop_sequence: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub safeguard_results: &'a [SafeguardResult],
+}
+
+/// The answer to one of a request's `safeguards`, which are judgements that only Anthropic's own server
+/// makes: that there is none here, so that Claude Code asks its user as it does without them.
+///
+/// Without an answer it takes its user out of the conversation to tell that the check is missing. The
+/// form is what Claude Code 2.1.330 reads; the API's reference does not have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SafeguardResult {
+    /// The safeguard's own type, as `dangerous_tool_use`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    status: SafeguardStatus,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum SafeguardStatus {
+    Unavailable { reason: &'static str },
+}
+
+impl SafeguardResult {
+    /// That nobody judges.
+    pub fn disabled(kind: String) -> SafeguardResult {
+        SafeguardResult { kind, status: SafeguardStatus::Unavailable { reason: "disabled" } }
+    }
 }
 
 /// Why the message ended.
@@ -167,6 +195,8 @@ pub struct Message {
     pub stop_reason: StopReason,
     pub stop_sequence: Option<String>,
     pub usage: Usage,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub safeguard_results: Vec<SafeguardResult>,
 }
 
 /// A block of a whole message.

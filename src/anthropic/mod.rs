@@ -9,7 +9,7 @@ mod request;
 
 pub use event::{
     BlockStart, ContentBlock, CountTokens, Delta, Event, Message, MessageDelta, MessageHead, Model,
-    ModelList, NoInput, StopReason, Usage,
+    ModelList, NoInput, SafeguardResult, StopReason, Usage,
 };
 pub use request::{
     Block, Content, Document, DocumentSource, ImageSource, InputMessage, MessagesRequest, Other,

@@ -13,6 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::event::SafeguardResult;
 use super::place::path_at;
 use crate::error::Error;
 use crate::json;
@@ -130,6 +131,9 @@ pub struct MessagesRequest<'a> {
     pub output_config: Option<OutputConfig<'a>>,
     /// The name `output_config.format` had in the beta.
     pub output_format: Option<OutputFormat<'a>>,
+    /// What the client wants the server to judge, with what the judge is to know.
+    #[serde(borrow)]
+    pub safeguards: Option<&'a RawValue>,
     /// Present when the client wants the server to hold the conversation.
     #[serde(borrow)]
     pub thread: Option<&'a RawValue>,
@@ -141,7 +145,31 @@ impl<'a> MessagesRequest<'a> {
         let format = self.output_config.as_ref().and_then(|config| config.format.as_ref());
         format.or(self.output_format.as_ref())
     }
+
+    /// The answers to its safeguards, one to each type. What is no list of objects with a type asks
+    /// for nothing.
+    pub fn safeguard_results(&self) -> Vec<SafeguardResult> {
+        #[derive(Deserialize)]
+        struct Safeguard<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+        }
+        let Some(safeguards) = self.safeguards else { return Vec::new() };
+        let safeguards: Vec<&RawValue> = serde_json::from_str(safeguards.get()).unwrap_or_default();
+        let mut kinds = Vec::new();
+        for safeguard in safeguards.into_iter().take(MAX_SAFEGUARDS) {
+            if let Ok(Safeguard { kind }) = serde_json::from_str(safeguard.get())
+                && !kinds.contains(&kind)
+            {
+                kinds.push(kind);
+            }
+        }
+        kinds.into_iter().map(|kind| SafeguardResult::disabled(kind.into_owned())).collect()
+    }
 }
+
+/// Of a request's safeguards so many are answered; Claude Code sends one.
+const MAX_SAFEGUARDS: usize = 16;
 
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "a message")]

@@ -96,6 +96,7 @@ impl<'a> Asking<'a> {
             stops,
             self.input_estimate,
         )
+        .with_safeguards(self.request.safeguard_results())
     }
 }
 

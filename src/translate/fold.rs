@@ -3,7 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::stream::Sink;
-use crate::anthropic::{BlockStart, ContentBlock, Delta, Event, Message, StopReason, Usage};
+use crate::anthropic::{
+    BlockStart, ContentBlock, Delta, Event, Message, SafeguardResult, StopReason, Usage,
+};
 use crate::error::Error;
 
 /// Collects the events of a message.
@@ -13,6 +15,7 @@ pub struct Fold {
     model: String,
     blocks: Vec<Block>,
     stop: Option<(StopReason, Option<String>)>,
+    safeguard_results: Vec<SafeguardResult>,
     usage: Usage,
 }
 
@@ -68,6 +71,7 @@ impl Sink for Fold {
             },
             Event::MessageDelta { delta, usage } => {
                 self.stop = Some((delta.stop_reason, delta.stop_sequence.map(str::to_owned)));
+                self.safeguard_results = delta.safeguard_results.to_vec();
                 self.usage = *usage;
             }
             Event::ContentBlockStop { .. }
@@ -122,6 +126,7 @@ impl Fold {
             stop_reason,
             stop_sequence,
             usage: self.usage,
+            safeguard_results: self.safeguard_results,
         })
     }
 }

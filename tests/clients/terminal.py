@@ -73,10 +73,12 @@ def permission(steps):
     terminal, made = steps.terminal, steps.terminal.directory / "made-by-tool"
     call = {"command": f"curl -s http://127.0.0.1:9/; touch {made.name}", "description": "asks"}
     terminal.say(f"[[tool:Bash {json.dumps(call)}]]")
-    shown = steps.shows("a tool asks for permission", "Do you want to proceed?", "can't check")
-    steps.suite.check("… in an ordinary question", "can't check" not in shown, shown)
+    # The other text is of a full-screen dialogue, which takes its user out of the conversation.
+    shown = steps.shows("a tool asks", "Do you want to proceed?", "Enter to stay in auto mode")
+    steps.suite.contains("… by an ordinary question", shown, "Do you want to proceed?")
     steps.suite.check("… before it runs", not made.exists())
-    steps.walks("the tool's output is answered", {"❯ 1. Yes": "Enter"}, "● The tool said:")
+    answer = {"❯ No": "Down", "❯ Yes": "Enter"}
+    steps.walks("the tool's output is answered", answer, "● The tool said:")
     steps.suite.check("the tool ran", made.exists())
 
 

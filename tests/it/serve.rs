@@ -573,6 +573,43 @@ fn echo_calls_the_tool_that_it_must() {
 }
 
 #[test]
+fn safeguards_are_answered_as_disabled() {
+    let proxy = Setup::echo().start();
+    let disabled = |kind: &str| {
+        json!({ "type": kind,
+        "status": { "type": "unavailable", "reason": "disabled" } })
+    };
+    let check = |safeguards: Value, wanted: Option<Value>| {
+        let mut body = json!({
+            "model": "claude-opus-5-5", "max_tokens": 100, "safeguards": safeguards,
+            "messages": [{ "role": "user", "content": "hello" }],
+        });
+        let whole =
+            Client::fetch(&proxy, "POST", "/v1/messages", JSON, body.to_string().as_bytes());
+        assert_eq!(whole.message(), "You said: hello", "{safeguards}");
+        assert_eq!(whole.json().get("safeguard_results"), wanted.as_ref(), "{safeguards}");
+        body["stream"] = json!(true);
+        let mut client = Client::connect(&proxy);
+        client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+        client.begin();
+        let events = client.events();
+        let end = &events[events.len() - 2];
+        assert_eq!(end.name, "message_delta");
+        assert_eq!(end.data["delta"].get("safeguard_results"), wanted.as_ref(), "{safeguards}");
+    };
+    let tool_use = json!({ "type": "dangerous_tool_use", "classifier_context": { "a": [1] } });
+    check(json!([tool_use]), Some(json!([disabled("dangerous_tool_use")])));
+    let other = json!({ "type": "other" });
+    check(
+        json!([other, tool_use, tool_use, "x", {}]),
+        Some(json!([disabled("other"), disabled("dangerous_tool_use")])),
+    );
+    for nothing in [json!(null), json!([]), json!("dangerous_tool_use"), json!([{ "type": 1 }])] {
+        check(nothing, None);
+    }
+}
+
+#[test]
 fn echo_shows_an_error_of_a_provider() {
     let proxy = Setup::echo().start();
     for stream in [false, true] {

@@ -29,7 +29,7 @@ use super::think::{ThinkSplitter, Voice};
 use super::tokens::TextCount;
 use super::tools::ToolNames;
 use super::usage;
-use crate::anthropic::{Event, MessageDelta, MessageHead, StopReason, Usage};
+use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
 use crate::error::Error;
 use crate::json::{self, complaint};
 use crate::openai::Dialect;
@@ -65,6 +65,7 @@ pub struct Translator {
     names: ToolNames,
     stop_sequences: Vec<String>,
     input_estimate: u64,
+    safeguard_results: Vec<SafeguardResult>,
     state: State,
     items: Items,
     splitter: ThinkSplitter,
@@ -116,6 +117,7 @@ impl Translator {
             names,
             stop_sequences,
             input_estimate,
+            safeguard_results: Vec::new(),
             state: State::Idle,
             items: Items::new(stops),
             splitter: ThinkSplitter::default(),
@@ -133,6 +135,11 @@ impl Translator {
         }
     }
 
+    /// The same, which ends its message with these answers to the request's safeguards.
+    pub fn with_safeguards(self, safeguard_results: Vec<SafeguardResult>) -> Translator {
+        Translator { safeguard_results, ..self }
+    }
+
     /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
     /// maybe its start, which `has_started` tells.
     pub fn restart(&mut self, reading: Reading, has_started: bool) {
@@ -147,7 +154,8 @@ impl Translator {
             self.input_estimate,
         );
         let state = if has_started { State::Started } else { State::Idle };
-        *self = Translator { state, ..fresh };
+        let safeguard_results = std::mem::take(&mut self.safeguard_results);
+        *self = Translator { state, safeguard_results, ..fresh };
     }
 
     /// Whether the message's start has gone out.
@@ -275,7 +283,8 @@ impl Translator {
             stop = StopReason::StopSequence;
         }
         self.stop_reason = Some(stop);
-        let delta = MessageDelta { stop_reason: stop, stop_sequence };
+        let safeguard_results = &*self.safeguard_results;
+        let delta = MessageDelta { stop_reason: stop, stop_sequence, safeguard_results };
         sink.event(&Event::MessageDelta { delta, usage: self.usage() });
         sink.event(&Event::MessageStop);
         self.state = State::Ended;
