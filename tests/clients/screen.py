@@ -54,6 +54,7 @@ class Terminal:
             folder.mkdir()
         # The printed line says `claude`.
         (self.root / "bin" / "claude").symlink_to(CLAUDE)
+        self._is_started = False
         os.mkfifo(self.root / "written")
         # Opened for both, so that it neither blocks nor ends.
         self._written = os.open(self.root / "written", os.O_RDWR | os.O_NONBLOCK)
@@ -82,8 +83,13 @@ class Terminal:
         # Afterwards the shell waits, so that the last screen can still be read.
         script = f"{line}; echo \"{ENDED} $?\"; read end"
         shell = f"cd {shlex.quote(str(self.directory))} && exec env -i {given} sh -c {shlex.quote(script)}"
-        self._tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), shell)
-        self._tmux("pipe-pane", "-o", f"cat >{shlex.quote(str(self.root / 'written'))}")
+        if self._is_started:
+            # In the same terminal, in place of whatever runs there.
+            self._tmux("respawn-pane", "-k", shell)
+        else:
+            self._tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), shell)
+            self._is_started = True
+        self._tmux("pipe-pane", f"cat >{shlex.quote(str(self.root / 'written'))}")
 
     def resize(self, columns, rows):
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
@@ -163,10 +169,6 @@ class Terminal:
     def say(self, text):
         self.idle()
         self.type(text)
-
-    def end(self):
-        """Leaves the client, so that another one can start here."""
-        self._tmux("kill-server")
 
     def settle(self):
         """Lets the client find what it asks for at its first start: theme, notes and trust."""

@@ -63,7 +63,6 @@ def first_contact(suite):
         terminal.say("/exit")
         shown = steps.shows("the way back is told", "claude --resume")
         session = re.search(r"claude --resume (\S+)", shown)[1]
-        terminal.end()
         for option in ("--continue", f"--resume {session}"):
             resumed(steps, f"{line} {option}", option.split()[0])
 
@@ -86,12 +85,12 @@ def commands(steps):
     terminal = steps.terminal
     terminal.say("/model")
     steps.shows("/model lists models", "Select model")
-    steps.walks("/model is left", {"Select model": "Escape"}, "Kept model as")
+    steps.walks("/model is left", {"Select model": "Escape"}, *PROMPT)
     terminal.say("/cost")
     shown = steps.shows("/cost counts tokens", "Usage by model:")
     counted = re.search(r"(\d\S*) input, (\d+) output", shown)
     steps.suite.check("/cost counts what echo said", counted and int(counted[2]) > 0, shown)
-    steps.walks("/cost is left", {"Usage by model:": "Escape"}, "Settings dialog dismissed")
+    steps.walks("/cost is left", {"Usage by model:": "Escape"}, *PROMPT)
     terminal.say("After the commands")
     steps.shows("what the client adds is not echoed", "● You said: After the commands")
 
@@ -113,7 +112,6 @@ def resumed(steps, line, option):
     steps.shows(f"{option} shows the conversation", "● You said: Hello there")
     terminal.say(f"Back with {option}")
     steps.shows(f"{option} goes on", f"● You said: Back with {option}")
-    terminal.end()
 
 
 def with_client_keys(suite):
