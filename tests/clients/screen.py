@@ -19,7 +19,8 @@ from claude_code import CLAUDE
 # Seconds for whatever does not depend on the proxy: a client that starts on a busy machine.
 PATIENCE = 60
 
-WIDTH, HEIGHT = 180, 50
+# High enough for a whole conversation.
+WIDTH, HEIGHT = 180, 120
 
 # What is on the screen when Claude Code waits for a prompt; the last one as long as it works.
 PROMPT = ("auto mode on", "? for shortcuts", "accept edits on", "/effort")
