@@ -62,8 +62,8 @@ check("toolChoice required", forced.toolCalls.length === 1, forced.toolCalls);
 const filled = await generateObject({ model, schema, prompt: "An order" });
 check("generateObject", schema.safeParse(filled.object).success, filled.object);
 
-const refusal = await generateText({ model, prompt: "[[status:403]]" }).catch((error) => error);
-check("refusal", refusal.statusCode === 403, refusal.message);
+const refusal = await generateText({ model, prompt: "[[status:400]]" }).catch((error) => error);
+check("refusal", refusal.statusCode === 400, refusal.message);
 
 const leaving = new AbortController();
 const slow = streamText({

@@ -77,10 +77,10 @@ async def main():
     check("structured output beside a tool", isinstance(chosen.output, Order), chosen.output)
 
     try:
-        refused = await agent.run("[[status:403]]")
+        refused = await agent.run("[[status:400]]")
         check("refusal", False, refused.output)
     except ModelHTTPError as error:
-        check("refusal", error.status_code == 403, error)
+        check("refusal", error.status_code == 400, error)
 
 
 asyncio.run(main())
