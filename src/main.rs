@@ -326,6 +326,7 @@ fn reload(door: &Door, flags: &[(&'static str, String)], watched: &mut Watched) 
     };
     hide_keys(&config);
     log::set_max_level(config.log_level);
+    door.forget_lessons();
     let (live, late) = watched.changed(&now);
     let keys = config.client_keys.len();
     if keys == 0 && door.has_keys() && !config.is_open {

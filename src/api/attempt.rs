@@ -22,7 +22,7 @@ use crate::relay::native::WholeMessage;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, Translated, Translator,
-    first_words, for_responses, native_request, translate, upstream_error,
+    first_words, for_responses, may_teach, native_request, translate, upstream_error,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
@@ -216,7 +216,7 @@ impl Attempt<'_> {
         let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {
-            Err(Failed::Refused(refused)) => {
+            Err(Failed::Refused(refused)) if may_teach(refused.status, &refused.body) => {
                 // The same again, since what was sent is bytes by now.
                 let sent = translate(asking.request, &target).ok();
                 let lesson =

@@ -3,6 +3,8 @@
 //!
 //! Nothing of an answer that failed has reached the client when the next provider is asked.
 
+use std::time::Instant;
+
 use super::attempt::{Asking, Attempt, Delivered, Failed, Receiver};
 use crate::error::Error;
 use crate::route::{Asked, Choice};
@@ -62,7 +64,7 @@ impl<'a> Dispatch<'a> {
         let name = &provider.config.name;
         let model = hop.model(&provider.config.model, &request.model);
         ledger.turn_of(hop.provider, model);
-        let mut learned = api.health.lessons.of(hop.provider, model);
+        let mut learned = api.health.lessons.of(hop.provider, model, Instant::now());
         // What is tried, and the refusal that taught it.
         let mut lesson: Option<(Lesson, Error)> = None;
         let mut left_native: Option<Lesson> = None;
@@ -71,7 +73,8 @@ impl<'a> Dispatch<'a> {
             let tried = lesson.as_ref().map(|(lesson, _)| lesson);
             let remember = || {
                 for lesson in tried.into_iter().chain(&left_native).filter(|l| l.is_lasting()) {
-                    api.health.lessons.add(hop.provider, model, lesson.clone());
+                    let lesson = lesson.clone();
+                    api.health.lessons.add(hop.provider, model, lesson, Instant::now());
                 }
             };
             let attempt = Attempt {
@@ -122,7 +125,7 @@ impl<'a> Dispatch<'a> {
                 (Some((known, first)), Some(_))
                     if known.is_lasting() && is_another(&first, &refused.error) =>
                 {
-                    api.health.lessons.add(hop.provider, model, known);
+                    api.health.lessons.add(hop.provider, model, known, Instant::now());
                     return Err(refused.error.into());
                 }
                 _ => return Err(refused.error.into()),

@@ -162,6 +162,12 @@ impl Door {
         self.access.replace_keys(keys);
     }
 
+    /// What refusals have taught is asked anew: who reads the configuration again may have mended what
+    /// was refused.
+    pub fn forget_lessons(&self) {
+        self.health.lessons.clear();
+    }
+
     /// Ends the service: health says 503 at once, new messages are still taken for `delay`, then the
     /// answers in progress may take `timeout`, and what is left is told that it ends. Returns how many
     /// answers were cut off. The sockets stay open, so that health goes on telling.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::words::{Told, seconds};
@@ -199,11 +201,10 @@ impl Health {
             max_tokens: provider.max_tokens,
             details: provider.details(),
         });
-        let learned = self.lessons.all().into_iter().map(|(place, model, lessons)| LearnedModel {
-            provider: &self.providers[place].name,
-            model,
-            lessons,
-        });
+        let learned =
+            self.lessons.all(Instant::now()).into_iter().map(|(place, model, lessons)| {
+                LearnedModel { provider: &self.providers[place].name, model, lessons }
+            });
         let answering = self.answering();
         Details {
             reason: self.why(answering),

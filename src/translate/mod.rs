@@ -44,7 +44,7 @@ mod usage;
 pub use error::{Context, native_error, upstream_error};
 pub use explain::{Explain, first_words};
 pub use fold::Fold;
-pub use learned::{Learned, Lesson, Param};
+pub use learned::{Learned, Lesson, Param, may_teach};
 pub use native::native_request;
 pub use report::Report;
 pub use request::{Target, Translated, translate};

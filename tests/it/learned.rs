@@ -384,3 +384,42 @@ fn the_responses_api_teaches_too() {
     let top_p = r#"{"error":{"message":"Unsupported parameter: 'top_p' is not supported with this model.","param":"top_p","code":null}}"#;
     assert_eq!(told(400, top_p), "without top_p");
 }
+
+#[test]
+fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
+    let body = everything().to_string();
+    let request = anthropic::parse(body.as_bytes()).expect("a request");
+    let (row, nothing) = (row(), Learned::default());
+    let target = Target {
+        provider: &row,
+        model: "grok-4.5",
+        max_tokens: 0,
+        images: true,
+        api: Dialect::ChatCompletions,
+        learned: &nothing,
+    };
+    let chat = translate(&request, &target).expect("a translation").chat;
+    for (said, is_lasting) in [
+        ("temperature must be in [0, 2]", Some(false)),
+        ("Invalid value for temperature", Some(false)),
+        ("Invalid 'top_p': only some are taken", Some(false)),
+        ("top_k must be less than 5", None),
+        ("temperature is not supported with this model", Some(true)),
+        ("Unsupported parameter: 'top_p'", Some(true)),
+    ] {
+        let refusal = json!({ "error": { "message": said } }).to_string();
+        let lesson = nothing.lesson(400, refusal.as_bytes(), &chat);
+        assert_eq!(lesson.map(|lesson| lesson.is_lasting()), is_lasting, "{said}");
+    }
+    for (status, said, may_teach) in [
+        (400, "top_k is not supported", true),
+        (400, "prompt is too long: 9 tokens > 8 maximum", false),
+        (401, "a key that is not supported", false),
+        (429, "too many", false),
+        (500, "temperature is not supported", false),
+    ] {
+        let refusal = json!({ "error": { "message": said } }).to_string();
+        let may = ccproxy::translate::may_teach(status, refusal.as_bytes());
+        assert_eq!(may, may_teach, "{status} {said}");
+    }
+}

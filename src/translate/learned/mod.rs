@@ -107,6 +107,12 @@ pub(super) const EFFORTS: &[&str] =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned(Vec<Lesson>);
 
+/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one. Those
+/// of a key, a rate or a failure do not, nor does that of a conversation that is too long.
+pub fn may_teach(status: u16, body: &[u8]) -> bool {
+    matches!(status, 400 | 402 | 404 | 413 | 422) && Refusal::new(body).is_some()
+}
+
 impl Learned {
     /// What the refusal `status` with `body` of the request `sent` teaches that is not known yet.
     pub fn lesson(&self, status: u16, body: &[u8], sent: &ChatRequest<'_>) -> Option<Lesson> {

@@ -8,8 +8,8 @@ use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Ro
 use crate::provider::{MaxTokensField, ToolChoiceLimit};
 use crate::translate::error::{is_overflow, message};
 
-/// Words of a refusal. What is neither named nor refused is not touched.
-const REFUSALS: &[&str] = &[
+/// Words of a refusal of a field, whatever stands in it.
+const UNSUPPORTED: &[&str] = &[
     "not support",
     "unsupported",
     "n't support",
@@ -24,14 +24,13 @@ const REFUSALS: &[&str] = &[
     "not implemented",
     "extra inputs",
     "extra_forbidden",
-    "invalid",
-    "must be",
-    "cannot",
-    "can't",
-    "only ",
     "deprecated",
     "verified",
 ];
+
+/// Words of a refusal that may be about the value alone. What is neither named nor refused is not
+/// touched.
+const REFUSALS: &[&str] = &["invalid", "must be", "cannot", "can't", "only "];
 
 /// Words of a refusal that is about the client's schema, and not about schemas.
 const BAD_SCHEMA: &[&str] = &["invalid schema", "invalid json schema", "schema for"];
@@ -131,7 +130,7 @@ impl Refusal {
     }
 
     fn refuses(&self) -> bool {
-        self.says_any(REFUSALS)
+        self.says_any(UNSUPPORTED) || self.says_any(REFUSALS)
     }
 
     /// The numbers in what was said, without those that are parts of names.
@@ -378,7 +377,10 @@ impl Refusal {
             .filter(|(param, _)| has(sent, *param))
             .find(|(_, names)| is_named(names))
             .filter(|_| self.refuses());
-        named.map(|(param, _)| Lesson::Drop(*param))
+        // What one client has set teaches nothing about what others will.
+        let is_lasting = self.says_any(UNSUPPORTED);
+        let lesson = named.map(|(param, _)| Lesson::Drop(*param));
+        lesson.map(|lesson| if is_lasting { lesson } else { lesson.once() })
     }
 
     fn about_schemas(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
