@@ -45,6 +45,14 @@ pub fn beginning(json: &str) -> &str {
     &json[..end]
 }
 
+/// Whether `json` is very many values in very few bytes, which would cost many times those.
+pub fn is_dense(json: &str) -> bool {
+    const MANY: usize = 4096;
+    const FEW_BYTES: usize = 12;
+    let marks = json.bytes().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count();
+    marks > MANY && marks > json.len() / FEW_BYTES && measure(json).1 > json.len() / FEW_BYTES
+}
+
 /// What is wrong with JSON, without the value that serde quotes: it may be a secret or a prompt.
 pub fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::conversation;
 use super::learned::{EFFORTS, Learned};
 use super::report::Report;
+use super::schema::{self, Budget};
 use super::stops::Stops;
 use super::tools::{self, ToolNames};
-use super::{conversation, schema};
 use crate::anthropic::{MessagesRequest, OutputFormat, Role};
 use crate::error::Error;
 use crate::openai::{
@@ -60,8 +61,11 @@ pub fn translate<'a>(
     let learned = target.learned;
     let provider = &learned.row(target.provider);
     let keywords = learned.schema_keywords();
+    let schemas = request.tools.iter().flatten().filter_map(|tool| tool.input_schema);
+    let schemas = schemas.chain(request.format().and_then(|format| format.schema));
+    let mut budget = Budget::new(schemas.map(|schema| schema.get().len()).sum());
     let (response_format, format_note) = match request.format() {
-        Some(format) => response_format(format, provider, &keywords),
+        Some(format) => response_format(format, provider, &keywords, &mut budget),
         None => (None, None),
     };
     let images = target.images && !learned.is_text_only();
@@ -71,7 +75,7 @@ pub fn translate<'a>(
     }
     let forces = request.tool_choice.as_ref().is_some_and(|choice| choice.forces());
     let thinks = thinks(request, target.model, provider, forces);
-    let offer = tools::offer(request, provider, &keywords, thinks != Some(false))?;
+    let offer = tools::offer(request, provider, &keywords, thinks != Some(false), &mut budget)?;
     let limit = match (target.max_tokens, learned.max_tokens()) {
         (0, learned) => learned.unwrap_or(u64::MAX),
         (set, learned) => set.min(learned.unwrap_or(set)),
@@ -205,11 +209,12 @@ fn response_format<'a>(
     format: &'a OutputFormat<'a>,
     provider: &Provider,
     keywords: &[&'static str],
+    budget: &mut Budget,
 ) -> (Option<ResponseFormat<'a>>, Option<Cow<'a, str>>) {
     let Some(raw) = format.schema else { return (None, None) };
     match provider.response_format {
         FormatSupport::JsonSchema => {
-            let schema = schema::format(raw, &provider.schema, keywords);
+            let schema = schema::format(raw, &provider.schema, keywords, budget);
             let json_schema = Some(JsonSchema { name: "output", schema });
             (Some(ResponseFormat { kind: FormatKind::JsonSchema, json_schema }), None)
         }

@@ -4,10 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::hash::hash;
-use super::schema;
+use super::schema::{self, Budget};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
@@ -63,6 +61,7 @@ pub fn offer<'a>(
     provider: &Provider,
     keywords: &[&'static str],
     may_think: bool,
+    budget: &mut Budget,
 ) -> Result<Offer<'a>, Error> {
     let loaded = loaded_tools(request);
     let mut names = ToolNames::default();
@@ -90,7 +89,7 @@ pub fn offer<'a>(
                 .as_deref()
                 .filter(|text| !text.is_empty())
                 .or(provider.tool_description.then_some(name)),
-            parameters: parameters(input_schema, provider, keywords),
+            parameters: schema::object(input_schema, &provider.schema, keywords, budget),
         }));
     }
     let asked = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
@@ -144,14 +143,6 @@ fn limited<'a>(
         }
         (_, ToolChoice::Mode(_)) => ToolChoice::Mode("auto"),
     }
-}
-
-fn parameters<'a>(
-    input_schema: &'a RawValue,
-    provider: &Provider,
-    keywords: &[&'static str],
-) -> Cow<'a, RawValue> {
-    schema::object(input_schema, &provider.schema, keywords)
 }
 
 /// The names in the `tool_reference` blocks of the conversation's tool results.

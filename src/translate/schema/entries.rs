@@ -74,8 +74,12 @@ impl<'a> Entries<'a> {
 
     /// Adds those of `other` whose keys are not there yet.
     pub fn add_missing(&mut self, other: Entries<'a>) {
-        let mut keys: HashSet<_> = self.0.iter().map(|(key, _)| key.clone()).collect();
+        let mut keys = self.keys();
         self.0.extend(other.0.into_iter().filter(|(key, _)| keys.insert(key.clone())));
+    }
+
+    pub fn keys(&self) -> HashSet<Cow<'a, str>> {
+        self.0.iter().map(|(key, _)| key.clone()).collect()
     }
 
     pub fn to_json(&self) -> String {
@@ -110,6 +114,19 @@ pub fn quoted(text: &str) -> String {
 pub fn list(json: &str) -> Option<Vec<&str>> {
     let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
     Some(items.into_iter().map(RawValue::get).collect())
+}
+
+/// The items of an array, which live as long as it does where it is borrowed.
+pub fn items<'a>(json: &Cow<'a, str>) -> Vec<Cow<'a, str>> {
+    match json {
+        Cow::Borrowed(json) => {
+            list(json).unwrap_or_default().into_iter().map(Cow::Borrowed).collect()
+        }
+        Cow::Owned(json) => {
+            let items = list(json).unwrap_or_default();
+            items.into_iter().map(|item| Cow::Owned(item.to_owned())).collect()
+        }
+    }
 }
 
 pub fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::entries::{Entries, list, push_key, quoted, string, to_list};
+use super::Budget;
+use super::entries::{Entries, items, list, push_key, quoted, string, to_list};
+use super::merge::{Merge, names};
 use crate::provider::SchemaRules;
 
 /// Deeper than any schema that is meant; below it keywords are left alone, or the schema goes where
@@ -11,11 +13,6 @@ use crate::provider::SchemaRules;
 const MAX_DEPTH: usize = 64;
 /// How many times `$ref` and `allOf` may take each other's place, and `anyOf` of one its own.
 const MAX_TURNS: usize = 8;
-/// How much `$ref` may bring in: a part of what there is, and what is always allowed.
-const MAX_INLINED: usize = 64 * 1024;
-/// Each reference is looked for from the top of the schema.
-const MAX_SCAN: usize = 64 * 1024 * 1024;
-
 const TYPES: &[&str] = &["string", "number", "integer", "boolean", "object", "array", "null"];
 
 /// Stands for what cannot be told.
@@ -28,9 +25,7 @@ pub struct Rewrite<'a> {
     out: String,
     /// The references that the schema being written stands in for.
     refs: Vec<String>,
-    /// Bytes that references may still bring in, and that may be looked through for them.
-    left: usize,
-    scan: usize,
+    budget: &'a mut Budget,
 }
 
 /// What the value of a keyword is made of.
@@ -79,9 +74,13 @@ fn types_of(keyword: &str) -> &'static [&'static str] {
 }
 
 impl<'a> Rewrite<'a> {
-    pub fn new(whole: &'a str, rules: &'a SchemaRules, drops: &'a [&'a str]) -> Rewrite<'a> {
-        let left = whole.len().saturating_mul(8).saturating_add(MAX_INLINED);
-        Rewrite { whole, rules, drops, out: String::new(), refs: Vec::new(), left, scan: MAX_SCAN }
+    pub fn new(
+        whole: &'a str,
+        rules: &'a SchemaRules,
+        drops: &'a [&'a str],
+        budget: &'a mut Budget,
+    ) -> Rewrite<'a> {
+        Rewrite { whole, rules, drops, out: String::new(), refs: Vec::new(), budget }
     }
 
     /// The root of a tool's schema, which is an object.
@@ -94,20 +93,24 @@ impl<'a> Rewrite<'a> {
         for keyword in ["anyOf", "oneOf"] {
             let Some(branches) = root.take(keyword) else { continue };
             let mut common: Option<Vec<String>> = None;
-            for branch in list(&branches).unwrap_or_default() {
-                let Some(branch) = Entries::parse_owned(branch) else { continue };
+            let mut merge = Merge::into(root);
+            for branch in items(&branches) {
+                let Some(branch) = Entries::parse_cow(&branch) else { continue };
                 let refs = self.refs.len();
                 let mut branch = self.resolved(branch, true, 1);
                 self.refs.truncate(refs);
                 let required = names(branch.take("required").as_deref());
                 common = Some(match common {
                     None => required,
-                    Some(common) => common.into_iter().filter(|n| required.contains(n)).collect(),
+                    Some(common) => {
+                        let required: HashSet<String> = required.into_iter().collect();
+                        common.into_iter().filter(|name| required.contains(name)).collect()
+                    }
                 });
-                let properties = branch.take("properties");
-                merge_properties(&mut root, properties);
+                merge.properties(branch.take("properties"));
             }
-            require(&mut root, common.unwrap_or_default());
+            merge.require(common.unwrap_or_default());
+            root = merge.finish();
         }
         for keyword in ["enum", "const", "not"] {
             root.take(keyword);
@@ -226,16 +229,18 @@ impl<'a> Rewrite<'a> {
             if (self.rules.merge_all_of || always)
                 && let Some(parts) = entries.take("allOf")
             {
-                for part in list(&parts).unwrap_or_default() {
+                let mut merge = Merge::into(entries);
+                for part in items(&parts) {
                     if depth < MAX_DEPTH
-                        && let Some(part) = Entries::parse_owned(part)
+                        && let Some(part) = Entries::parse_cow(&part)
                     {
                         let refs = self.refs.len();
                         let part = self.resolved(part, always, depth + 1);
                         self.refs.truncate(refs);
-                        merge(&mut entries, part);
+                        merge.part(part);
                     }
                 }
+                entries = merge.finish();
                 continue;
             }
             break;
@@ -251,7 +256,9 @@ impl<'a> Rewrite<'a> {
             return None;
         }
         let pointer = reference.strip_prefix('#')?;
-        self.scan = self.scan.checked_sub(self.whole.len())?;
+        if !self.budget.scan(self.whole.len()) {
+            return None;
+        }
         let mut at = Cow::Borrowed(self.whole);
         for step in pointer.split('/').skip(1) {
             let step = step.replace("~1", "/").replace("~0", "~");
@@ -260,7 +267,9 @@ impl<'a> Rewrite<'a> {
                 None => Cow::Owned((*list(&at)?.get(step.parse::<usize>().ok()?)?).to_owned()),
             };
         }
-        self.left = self.left.checked_sub(at.len())?;
+        if !self.budget.copy(at.len()) {
+            return None;
+        }
         let target = Entries::parse_owned(&at)?;
         self.refs.push(reference);
         Some(target)
@@ -276,7 +285,7 @@ impl<'a> Rewrite<'a> {
             entries.set("enum", to_list([value]));
         }
         if rules.single_type {
-            split_types(entries);
+            split_types(entries, self.budget);
         }
         if rules.any_of_alone {
             for _ in 0..MAX_TURNS {
@@ -284,7 +293,7 @@ impl<'a> Rewrite<'a> {
                     break;
                 }
                 if rules.single_type {
-                    split_types(entries);
+                    split_types(entries, self.budget);
                 }
             }
         }
@@ -337,15 +346,26 @@ impl<'a> Rewrite<'a> {
         match branches.len() {
             0 => false,
             1 => {
-                let branch = Entries::parse_owned(&branches[0].to_json()).unwrap_or_default();
+                let json = branches[0].to_json();
+                if !self.budget.copy(json.len()) {
+                    return false;
+                }
+                let branch = Entries::parse_owned(&json).unwrap_or_default();
                 let branch = self.resolved(branch, false, depth);
-                merge(entries, branch);
+                let mut merge = Merge::into(std::mem::take(entries));
+                merge.part(branch);
+                *entries = merge.finish();
                 true
             }
             _ if own => false,
             _ => {
-                let (kind, description, nullable) =
+                let (mut kind, mut description, nullable) =
                     (entries.take("type"), entries.take("description"), entries.take("nullable"));
+                let length = |word: &Option<Cow<'_, str>>| word.as_ref().map_or(0, |w| w.len());
+                let shared = length(&kind) + length(&description);
+                if !self.budget.copy(shared.saturating_mul(branches.len())) {
+                    (kind, description) = (None, None);
+                }
                 for branch in &mut branches {
                     let typed = ["type", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"];
                     if let Some(kind) = &kind
@@ -373,7 +393,7 @@ impl<'a> Rewrite<'a> {
 }
 
 /// One word for `type`; several become `anyOf`, each with the keywords that are about it.
-fn split_types(entries: &mut Entries<'_>) {
+fn split_types(entries: &mut Entries<'_>, budget: &mut Budget) {
     if entries.get("type").is_some_and(|kind| kind == "\"null\"") {
         entries.take("type");
         entries.set("nullable", "true");
@@ -381,9 +401,17 @@ fn split_types(entries: &mut Entries<'_>) {
     }
     let Some(kinds) = entries.get("type").and_then(|json| list(json)) else { return };
     let mut kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
-    let all = kinds.len();
-    kinds.retain(|kind| kind != "\"null\"");
-    let nullable = kinds.len() < all;
+    let nullable = kinds.iter().any(|kind| kind == "\"null\"");
+    // Each of them once.
+    let mut known = HashSet::new();
+    kinds.retain(|kind| {
+        let name = string(kind).filter(|name| name != "null");
+        name.is_some_and(|name| TYPES.contains(&&*name) && known.insert(name))
+    });
+    let all: usize = entries.0.iter().map(|(_, value)| value.len()).sum();
+    if kinds.len() > 1 && !budget.copy(all) {
+        kinds.truncate(1);
+    }
     match &kinds[..] {
         [] => drop(entries.take("type")),
         [kind] => entries.set("type", kind.clone()),
@@ -464,39 +492,6 @@ fn fit_required(entries: &mut Entries<'_>) {
         count if count == all.len() && required.starts_with('[') => {}
         _ => entries.set("required", to_list(kept)),
     }
-}
-
-/// The strings of an array.
-fn names(json: Option<&str>) -> Vec<String> {
-    let items = json.and_then(list).unwrap_or_default();
-    items.into_iter().filter_map(string).collect()
-}
-
-/// Adds what `part` says to `entries`: properties and required ones to those there are, anything
-/// else where nothing is said yet.
-fn merge<'a>(entries: &mut Entries<'a>, mut part: Entries<'a>) {
-    let properties = part.take("properties");
-    merge_properties(entries, properties);
-    require(entries, names(part.take("required").as_deref()));
-    entries.add_missing(part);
-}
-
-fn merge_properties(entries: &mut Entries<'_>, more: Option<Cow<'_, str>>) {
-    let Some(more) = more.and_then(|json| Entries::parse_owned(&json)) else { return };
-    let there = entries.get("properties").and_then(|json| Entries::parse_owned(json));
-    let mut properties = there.unwrap_or_default();
-    properties.add_missing(more);
-    entries.set("properties", properties.to_json());
-}
-
-fn require(entries: &mut Entries<'_>, more: Vec<String>) {
-    if more.is_empty() {
-        return;
-    }
-    let mut required = names(entries.get("required").map(|json| &**json));
-    let known: HashSet<String> = required.iter().cloned().collect();
-    required.extend(more.into_iter().filter(|name| !known.contains(name)));
-    entries.set("required", to_list(required.iter().map(|name| quoted(name))));
 }
 
 /// Whether `type` is there and says something.

@@ -2,10 +2,15 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{format, object, raw};
+use super::{Budget, format, object, raw};
 use crate::provider::{PROVIDERS, SchemaRules};
 
 const GROQ_LIKE: SchemaRules = SchemaRules { drops: &["$schema"], ..SchemaRules::ANY };
+
+/// What a request with little but this schema may cost.
+fn roomy() -> Budget {
+    Budget::new(10_000)
+}
 
 /// The rules of the service that takes the fewest keywords.
 fn strict() -> &'static SchemaRules {
@@ -19,13 +24,13 @@ fn strict() -> &'static SchemaRules {
 /// Checks what becomes of the schema of a property.
 #[track_caller]
 fn check(rules: &SchemaRules, schema: &str, wanted: &str) {
-    assert_eq!(format(&raw(schema.to_owned()), rules, &[]).get(), wanted, "{schema}");
+    assert_eq!(format(&raw(schema.to_owned()), rules, &[], &mut roomy()).get(), wanted, "{schema}");
 }
 
 /// Checks what becomes of a tool's schema.
 #[track_caller]
 fn check_tool(rules: &SchemaRules, schema: &str, wanted: &str) {
-    assert_eq!(object(&raw(schema.to_owned()), rules, &[]).get(), wanted, "{schema}");
+    assert_eq!(object(&raw(schema.to_owned()), rules, &[], &mut roomy()).get(), wanted, "{schema}");
 }
 
 #[test]
@@ -42,8 +47,11 @@ fn learned_keywords_go_too() {
     let schema =
         raw(r#"{"type":"object","properties":{"a":{"minLength":1,"$schema":"x"}}}"#.to_owned());
     let wanted = r#"{"type":"object","properties":{"a":{}}}"#;
-    assert_eq!(object(&schema, &GROQ_LIKE, &["minLength"]).get(), wanted);
-    assert_eq!(format(&schema, &SchemaRules::ANY, &["minLength", "$schema"]).get(), wanted);
+    assert_eq!(object(&schema, &GROQ_LIKE, &["minLength"], &mut roomy()).get(), wanted);
+    assert_eq!(
+        format(&schema, &SchemaRules::ANY, &["minLength", "$schema"], &mut roomy()).get(),
+        wanted
+    );
 }
 
 #[test]
@@ -61,8 +69,14 @@ fn an_object_has_type_and_properties() {
 #[test]
 fn what_is_taken_as_it_is_is_borrowed() {
     let schema = raw(r#"{ "type" : "object", "properties" : { "a" : true } }"#.to_owned());
-    assert!(matches!(object(&schema, &SchemaRules::ANY, &[]), std::borrow::Cow::Borrowed(_)));
-    assert!(matches!(format(&schema, &SchemaRules::ANY, &[]), std::borrow::Cow::Borrowed(_)));
+    assert!(matches!(
+        object(&schema, &SchemaRules::ANY, &[], &mut roomy()),
+        std::borrow::Cow::Borrowed(_)
+    ));
+    assert!(matches!(
+        format(&schema, &SchemaRules::ANY, &[], &mut roomy()),
+        std::borrow::Cow::Borrowed(_)
+    ));
 }
 
 #[test]
@@ -76,12 +90,12 @@ fn depth_is_no_danger() {
     ] {
         let deep = raw(format!("{}{{}}{}", open.repeat(300), close.repeat(300)));
         for provider in PROVIDERS {
-            object(&deep, &provider.schema, &[]);
-            format(&deep, &provider.schema, &["$schema"]);
+            object(&deep, &provider.schema, &[], &mut roomy());
+            format(&deep, &provider.schema, &["$schema"], &mut roomy());
         }
     }
     let deep = raw(format!("{}{{}}{}", r#"{"items":"#.repeat(50_000), "}".repeat(50_000)));
-    assert!(object(&deep, &GROQ_LIKE, &[]).get().len() > 400_000);
+    assert!(object(&deep, &GROQ_LIKE, &[], &mut roomy()).get().len() > 400_000);
 }
 
 #[test]
@@ -258,8 +272,8 @@ fn references_that_multiply_are_bounded() {
     }
     schema += r#""d60":{"type":"string"}}}"#;
     let schema = raw(schema);
-    assert!(format(&schema, strict(), &[]).get().len() < 2_000_000);
-    assert!(object(&schema, strict(), &[]).get().len() < 2_000_000);
+    assert!(format(&schema, strict(), &[], &mut roomy()).get().len() < 2_000_000);
+    assert!(object(&schema, strict(), &[], &mut roomy()).get().len() < 2_000_000);
 }
 
 #[test]
@@ -371,10 +385,10 @@ fn what_comes_out_is_accepted() {
             let schema = raw(schema.to_owned());
             for provider in PROVIDERS {
                 let rules = &provider.schema;
-                let tool = object(&schema, rules, &[]);
+                let tool = object(&schema, rules, &[], &mut roomy());
                 let tool: Value = serde_json::from_str(tool.get()).expect("JSON");
                 assert!(tool["properties"].is_object(), "{}: {tool}", provider.name);
-                let answer = format(&schema, rules, &[]);
+                let answer = format(&schema, rules, &[], &mut roomy());
                 let answer: Value = serde_json::from_str(answer.get()).expect("JSON");
                 if !rules.keeps.is_empty() {
                     check_accepted(&tool, rules);
