@@ -144,12 +144,18 @@ impl Native {
     /// The provider tells of an error before anything has gone out, or a frame is too large.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         self.partial.extend_from_slice(bytes);
-        while let Some(end) = self.frame_end() {
-            let rest = self.partial.split_off(end);
-            let frame = std::mem::replace(&mut self.partial, rest);
+        // What is left moves once, however many frames there are.
+        let partial = std::mem::take(&mut self.partial);
+        let mut begun = 0;
+        let mut passed = Ok(());
+        while let Some(end) = self.frame_end(&partial[begun..]).filter(|_| passed.is_ok()) {
             self.searched = 0;
-            self.frame(&frame, out)?;
+            passed = self.frame(&partial[begun..begun + end], out);
+            begun += end;
         }
+        self.partial = partial;
+        self.partial.drain(..begun);
+        passed?;
         if self.partial.len() > FRAME_LIMIT_BYTES {
             let reason = "an event is too large to be one".to_owned();
             return Err(Error::protocol(reason));
@@ -180,21 +186,25 @@ impl Native {
         Err(Error::cut("it ended before the message was complete"))
     }
 
-    /// Where the first frame ends: behind a blank line.
-    fn frame_end(&mut self) -> Option<usize> {
+    /// Where the first frame of `bytes` ends: behind a blank line.
+    fn frame_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let from = self.searched.saturating_sub(3);
-        for at in from..self.partial.len() {
-            let seen = &self.partial[..=at];
+        for at in from..bytes.len() {
+            let seen = &bytes[..=at];
             if seen.ends_with(b"\n\n") || seen.ends_with(b"\n\r\n") || seen.ends_with(b"\r\r") {
                 return Some(at + 1);
             }
         }
-        self.searched = self.partial.len();
+        self.searched = bytes.len();
         None
     }
 
     fn frame(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if self.state == State::Ended {
+            return Ok(());
+        }
+        if frame.iter().all(|byte| matches!(byte, b'\n' | b'\r')) {
+            out.extend_from_slice(frame);
             return Ok(());
         }
         let mut decoder = Decoder::default();

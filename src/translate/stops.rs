@@ -6,8 +6,12 @@
 /// The sequences that are looked for, and the one that was found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stops {
-    /// The longest first.
+    /// In order, none twice.
     sequences: Vec<String>,
+    /// Of each the place of the longest other one that it begins with.
+    shorter: Vec<Option<usize>>,
+    /// The bytes that one of them begins with, as bits.
+    first: [u64; 4],
     found: Option<String>,
 }
 
@@ -23,8 +27,21 @@ impl Stops {
     pub fn new(sequences: impl IntoIterator<Item = String>) -> Stops {
         let mut sequences: Vec<String> =
             sequences.into_iter().filter(|sequence| !sequence.is_empty()).collect();
-        sequences.sort_by_key(|sequence| std::cmp::Reverse(sequence.len()));
-        Stops { sequences, found: None }
+        sequences.sort_unstable();
+        sequences.dedup();
+        let mut stops = Stops { sequences, ..Stops::default() };
+        let mut begun: Vec<usize> = Vec::new();
+        for (at, sequence) in stops.sequences.iter().enumerate() {
+            // In this order those that one begins with stand before it, each in the next.
+            while begun.last().is_some_and(|last| !sequence.starts_with(&*stops.sequences[*last])) {
+                begun.pop();
+            }
+            stops.shorter.push(begun.last().copied());
+            begun.push(at);
+            let byte = sequence.as_bytes()[0];
+            stops.first[usize::from(byte / 64)] |= 1 << (byte % 64);
+        }
+        stops
     }
 
     /// The sequence at which the answer is over.
@@ -34,15 +51,22 @@ impl Stops {
 
     /// Searches `text`, after which more may come unless it `is_over`.
     fn search(&self, text: &str, is_over: bool) -> Search<'_> {
-        for (at, _) in text.char_indices() {
+        let begins = |byte: u8| self.first[usize::from(byte / 64)] >> (byte % 64) & 1 == 1;
+        for (at, _) in text.bytes().enumerate().filter(|(_, byte)| begins(*byte)) {
+            // A sequence begins with a whole character, so one begins here.
             let rest = &text[at..];
-            for sequence in &self.sequences {
-                if rest.starts_with(&**sequence) {
+            let next = self.sequences.partition_point(|sequence| **sequence <= *rest);
+            let may_come = |sequence: &String| sequence.starts_with(rest);
+            if !is_over && self.sequences.get(next).is_some_and(may_come) {
+                return Search::Free(at);
+            }
+            let mut found = next.checked_sub(1);
+            while let Some(place) = found {
+                let sequence = &*self.sequences[place];
+                if rest.starts_with(sequence) {
                     return Search::Found(at, sequence);
                 }
-                if !is_over && sequence.starts_with(rest) {
-                    return Search::Free(at);
-                }
+                found = self.shorter[place];
             }
         }
         Search::Free(text.len())
