@@ -23,6 +23,15 @@ const MAX_MESSAGES: usize = 100_000;
 /// More than any client offers, and few enough to cost little whatever they hold.
 const MAX_TOOLS: usize = 2000;
 const MAX_STOP_SEQUENCES: usize = 1000;
+/// About what a message, a block, a call and a block of an unknown kind cost on their way, in bytes,
+/// beside their own: what is nothing but frames costs many times its size.
+const MESSAGE_BYTES: usize = 500;
+const BLOCK_BYTES: usize = 120;
+const CALL_BYTES: usize = 700;
+const UNKNOWN_BYTES: usize = 280;
+/// How often its own size a request may cost so, beside what every one may.
+const MAX_TIMES: usize = 6;
+const FREE_BYTES: usize = 900 << 10;
 /// The longest value that a complaint repeats.
 const MAX_SHOWN_BYTES: usize = 40;
 
@@ -35,6 +44,7 @@ pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
     if request.messages.is_empty() {
         return Err(Error::request("messages", "at least one message is required"));
     }
+    check_size(&request, body.len())?;
     // As the API does: what a provider says to such a value is not to be learned from.
     for (name, value) in [("temperature", request.temperature), ("top_p", request.top_p)] {
         if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
@@ -42,6 +52,36 @@ pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
         }
     }
     Ok(request)
+}
+
+/// Refuses a request that is made of very many parts with next to nothing in them.
+fn check_size(request: &MessagesRequest<'_>, bytes: usize) -> Result<(), Error> {
+    let content = |content: &Content| content.0.iter().map(cost).sum::<usize>();
+    let messages = request.messages.iter().map(|message| MESSAGE_BYTES + content(&message.content));
+    let cost = messages.sum::<usize>() + request.system.as_ref().map_or(0, content);
+    if cost <= bytes.saturating_mul(MAX_TIMES).saturating_add(FREE_BYTES) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} messages with their content blocks are too many for {bytes} bytes; join some of them",
+        request.messages.len()
+    );
+    Err(Error::request("messages", reason))
+}
+
+fn cost(block: &Block<'_>) -> usize {
+    let inner = |content: &Content| content.0.iter().map(cost).sum::<usize>();
+    match block {
+        Block::ToolUse(_) => CALL_BYTES,
+        Block::Unknown { .. } => UNKNOWN_BYTES,
+        Block::ToolResult(result) => BLOCK_BYTES + inner(&result.content),
+        Block::Other(other) => BLOCK_BYTES + inner(&other.content),
+        Block::Document(document) => match &document.source {
+            DocumentSource::Content(content) => BLOCK_BYTES + inner(content),
+            _ => BLOCK_BYTES,
+        },
+        _ => BLOCK_BYTES,
+    }
 }
 
 /// Words a serde_json error the way the Messages API words its own.

@@ -8,6 +8,7 @@ mod config;
 mod config_secrets;
 mod config_shown;
 mod config_typos;
+mod cost;
 mod depth;
 mod docs;
 mod door_access;

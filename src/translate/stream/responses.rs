@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::items::{CallPiece, Content, Thinking};
+use super::items::{CallPiece, Content, MAX_BLOCKS, Thinking};
 use super::{Sink, Translator};
 use crate::error::Error;
 use crate::openai::{
@@ -242,6 +242,9 @@ impl Translator {
             .take()
             .is_some_and(|part| part.voice == Voice::Thinking && part.output_index == at);
         let Some(encrypted_content) = item.encrypted_content.some() else { return };
+        if item.summary.0.len() > MAX_BLOCKS {
+            return self.items.overflow();
+        }
         let summary = item.summary.0.iter().filter_map(|part| part.text.some());
         let reasoning = ReasoningItem {
             id: item.id.some().cloned(),

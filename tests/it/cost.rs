@@ -1,0 +1,353 @@
+//! What an input costs, from either side: at most [`TIMES`] its bytes and [`FREE_BYTES`] of memory, or a
+//! refusal, and twice of it no more than two and a half times the work. Nothing is timed: the allocator
+//! counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use ccproxy::anthropic;
+use ccproxy::openai::Dialect;
+use ccproxy::provider::Provider;
+use ccproxy::relay::native::Native;
+use ccproxy::relay::{self, BodyForm};
+use ccproxy::translate::{self, Learned, Target, estimate, for_responses};
+
+use crate::stream::translator;
+
+const TIMES: usize = 8;
+const FREE_BYTES: usize = 1 << 20;
+
+/// Counts what this thread holds, and all that it has ever asked for.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static ASKED: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(more: isize) {
+    // While a thread ends there is nothing to count with.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + more);
+        PEAK.with(|peak| peak.set(peak.get().max(held.get())));
+    });
+    let _ = ASKED.try_with(|asked| asked.set(asked.get() + more.max(0) as usize));
+}
+
+// SAFETY: `System` does it all; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most that `work` held beside what there was, and all that it asked for.
+fn cost(work: impl FnOnce()) -> (usize, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    ASKED.set(0);
+    work();
+    ((PEAK.get() - before) as usize, ASKED.get())
+}
+
+/// A request as it is read, counted, translated and written.
+fn request(body: &[u8], provider: &Provider, api: Dialect) {
+    let Ok(request) = anthropic::parse(body) else { return };
+    estimate(&request);
+    let learned = Learned::default();
+    let target =
+        Target { provider, model: "m", max_tokens: 0, images: true, api, learned: &learned };
+    let Ok(translated) = translate::translate(&request, &target) else { return };
+    let mut out = Vec::with_capacity(body.len());
+    let written = match api {
+        Dialect::ChatCompletions => serde_json::to_writer(&mut out, &translated.chat),
+        Dialect::Responses => {
+            serde_json::to_writer(&mut out, &for_responses(translated.chat, true))
+        }
+    };
+    written.expect("it serializes");
+}
+
+/// Hands out `body` in reads of the size that they have.
+fn reads(body: &[u8]) -> impl FnMut(&mut [u8]) -> Result<usize, ccproxy::upstream::Failure> {
+    let mut rest = body;
+    move |buffer| {
+        let n = rest.len().min(buffer.len());
+        let (read, more) = rest.split_at(n);
+        buffer[..n].copy_from_slice(read);
+        rest = more;
+        Ok(n)
+    }
+}
+
+/// An answer as a client gets it that does not stream.
+fn whole(body: &[u8], dialect: Dialect, form: BodyForm) {
+    let message = relay::whole(&mut translator(dialect), form, &mut reads(body));
+    if let Ok(message) = message {
+        serde_json::to_vec(&message).expect("it serializes");
+    }
+}
+
+fn native(body: &[u8]) {
+    let mut native = Native::new("m".to_owned(), false);
+    for read in body.chunks(8192) {
+        let mut out = Vec::new();
+        if native.feed(read, &mut out).is_err() {
+            return;
+        }
+    }
+}
+
+/// `[item,item,…]` of about `bytes`.
+fn list(item: &str, bytes: usize) -> String {
+    let count = bytes / (item.len() + 1) + 1;
+    let mut list = String::with_capacity(count * (item.len() + 1) + 2);
+    list.push('[');
+    for n in 0..count {
+        list.push_str(if n > 0 { "," } else { "" });
+        list.push_str(&item.replace('#', &n.to_string()));
+    }
+    list.push(']');
+    list
+}
+
+/// Requests of small things: a name, and where the list of them stands for `$`.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    ("tools", r#""tools":$,"messages":[{"role":"user","content":"hi"}]"#, "{}"),
+    (
+        "tools",
+        r#""tools":$,"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"name":"a#","input_schema":{}}"#,
+    ),
+    (
+        "stop sequences",
+        r#""stop_sequences":$,"messages":[{"role":"user","content":"hi"}]"#,
+        r#""""#,
+    ),
+    (
+        "stop sequences",
+        r#""stop_sequences":$,"messages":[{"role":"user","content":"hi"}]"#,
+        r#""a#""#,
+    ),
+    (
+        "system",
+        r#""system":$,"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"type":"text","text":"a"}"#,
+    ),
+    ("blocks", r#""messages":[{"role":"user","content":$}]"#, r#"{"type":""}"#),
+    ("blocks", r#""messages":[{"role":"user","content":$}]"#, r#"{"type":"a#"}"#),
+    ("texts", r#""messages":[{"role":"user","content":$}]"#, r#"{"type":"text","text":""}"#),
+    ("texts", r#""messages":[{"role":"user","content":$}]"#, r#"{"type":"text","text":"a"}"#),
+    (
+        "texts with an escape",
+        r#""messages":[{"role":"user","content":$}]"#,
+        r#"{"type":"text","text":"a\n"}"#,
+    ),
+    ("messages", r#""messages":$"#, r#"{"role":"user","content":"a"}"#),
+    (
+        "turns",
+        r#""messages":$"#,
+        r#"{"role":"user","content":"a"},{"role":"assistant","content":"b"}"#,
+    ),
+    (
+        "calls",
+        r#""messages":[{"role":"assistant","content":$}]"#,
+        r#"{"type":"tool_use","id":"a#","name":"b"}"#,
+    ),
+    (
+        "results",
+        r#""messages":[{"role":"user","content":$}]"#,
+        r#"{"type":"tool_result","tool_use_id":"a#"}"#,
+    ),
+    (
+        "images",
+        r#""messages":[{"role":"user","content":$}]"#,
+        r#"{"type":"image","source":{"type":"url","url":"u"}}"#,
+    ),
+    (
+        "thoughts",
+        r#""messages":[{"role":"assistant","content":$}]"#,
+        r#"{"type":"thinking","thinking":"a"}"#,
+    ),
+    (
+        "results in one",
+        r#""messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":$}]}]"#,
+        r#"{"type":"text","text":"a"}"#,
+    ),
+    (
+        "allOf",
+        r#""tools":[{"name":"a","input_schema":{"allOf":$}}],"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"properties":{"a#":{"type":"string"}},"required":["a#"]}"#,
+    ),
+    (
+        "anyOf",
+        r#""tools":[{"name":"a","input_schema":{"anyOf":$}}],"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"properties":{"a#":{"type":"string"}},"required":["a#"]}"#,
+    ),
+    (
+        "oneOf",
+        r#""tools":[{"name":"a","input_schema":{"oneOf":$,"description":"long, very long, really long"}}],"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"k#":1}"#,
+    ),
+    (
+        "keywords",
+        r#""tools":[{"name":"a","input_schema":{"allOf":$}}],"messages":[{"role":"user","content":"hi"}]"#,
+        r#"{"k#":1}"#,
+    ),
+    (
+        "types",
+        r#""tools":[{"name":"a","input_schema":{"type":"object","properties":{"a":{"type":$,"enum":$}}}}],"messages":[{"role":"user","content":"hi"}]"#,
+        r#""string""#,
+    ),
+    (
+        "references",
+        r#""tools":$,"messages":[{"role":"user","content":"hi"}]"#,
+        r##"{"name":"a","input_schema":{"type":"object","properties":{"x":{"$ref":"#/$defs/a"}},"$defs":{"a":{"properties":{"l":{"$ref":"#/$defs/b"},"r":{"$ref":"#/$defs/b"},"m":{"$ref":"#/$defs/b"}}},"b":{"properties":{"l":{"$ref":"#/$defs/c"},"r":{"$ref":"#/$defs/c"},"m":{"$ref":"#/$defs/c"}}},"c":{"properties":{"l":{"$ref":"#/$defs/d"},"r":{"$ref":"#/$defs/d"},"m":{"$ref":"#/$defs/d"}}},"d":{"type":"string","description":"something to be written many times"}}}}"##,
+    ),
+];
+
+/// Answers of small things, in the same way.
+const ANSWERS: &[(&str, Dialect, &str, &str)] = &[
+    ("choices", Dialect::ChatCompletions, r#"{"choices":$}"#, "{}"),
+    ("tool calls", Dialect::ChatCompletions, r#"{"choices":[{"delta":{"tool_calls":$}}]}"#, "{}"),
+    (
+        "tool calls",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"tool_calls":$}}]}"#,
+        r#"{"index":#,"function":{"name":"a"}}"#,
+    ),
+    (
+        "parts",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"content":$},"finish_reason":"stop"}]}"#,
+        "{}",
+    ),
+    (
+        "parts",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"content":$},"finish_reason":"stop"}]}"#,
+        r#"{"text":"a"}"#,
+    ),
+    (
+        "parts in turn",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"content":$},"finish_reason":"stop"}]}"#,
+        r#"{"thinking":"a"},{"text":"a"}"#,
+    ),
+    (
+        "details",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"reasoning_details":$}}]}"#,
+        r#"{"a":1}"#,
+    ),
+    (
+        "details",
+        Dialect::ChatCompletions,
+        r#"{"choices":[{"delta":{"reasoning_details":[{"a":$}]}}]}"#,
+        "1",
+    ),
+    ("errors", Dialect::ChatCompletions, r#"{"error":$}"#, "1"),
+    ("errors", Dialect::ChatCompletions, r#"{"error":$}"#, r#"{"a":1}"#),
+    ("output", Dialect::Responses, r#"{"status":"completed","output":$}"#, "{}"),
+    (
+        "output",
+        Dialect::Responses,
+        r#"{"type":"response.completed","response":{"output":$}}"#,
+        r#"{"type":"message","content":[{"text":"a"}]}"#,
+    ),
+    (
+        "output parts",
+        Dialect::Responses,
+        r#"{"status":"completed","output":[{"type":"message","content":$}]}"#,
+        r#"{"text":"a"}"#,
+    ),
+    (
+        "summaries",
+        Dialect::Responses,
+        r#"{"status":"completed","output":[{"type":"reasoning","encrypted_content":"e","summary":$}]}"#,
+        r#"{"text":"a"}"#,
+    ),
+    ("errors", Dialect::Responses, r#"{"type":"error","message":$}"#, "1"),
+];
+
+fn filled(form: &str, item: &str, bytes: usize) -> Vec<u8> {
+    form.replace('$', &list(item, bytes)).into_bytes()
+}
+
+/// Measures `work` of inputs of two sizes, one twice the other.
+fn check(what: &str, input: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8])) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut asked = Vec::new();
+    for bytes in [250_000, 500_000] {
+        let input = input(bytes);
+        let (peak, all) = cost(|| work(&input));
+        asked.push(all);
+        let bound = input.len() * TIMES + FREE_BYTES;
+        if peak + input.len() > bound {
+            faults.push(format!("{what}: {} bytes hold {peak}", input.len()));
+        }
+    }
+    if asked[1] > asked[0] * 5 / 2 + FREE_BYTES {
+        faults.push(format!("{what}: twice the input asks for {asked:?}"));
+    }
+    faults
+}
+
+#[test]
+fn a_request_of_small_things_costs_little() {
+    let mut faults = Vec::new();
+    for name in ["custom", "gemini"] {
+        let provider = Provider::find(name).expect("a row");
+        for api in [Dialect::ChatCompletions, Dialect::Responses] {
+            for (what, form, item) in REQUESTS {
+                let form = format!(r#"{{"model":"m","max_tokens":9,{form}}}"#);
+                let what = format!("{what} of {item:.40} for {name}");
+                let input = |bytes| filled(&form, item, bytes);
+                faults.extend(check(&what, input, |body| request(body, provider, api)));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn an_answer_of_small_things_costs_little() {
+    let mut faults = Vec::new();
+    for (what, dialect, form, item) in ANSWERS {
+        let what = format!("{what} of {item:.40}");
+        let body = |bytes| filled(form, item, bytes);
+        let form_of = |form| move |body: &[u8]| whole(body, *dialect, form);
+        faults.extend(check(&format!("{what}, whole"), body, form_of(BodyForm::Whole)));
+        let stream = |bytes| {
+            let body = String::from_utf8(body(bytes)).expect("UTF-8");
+            format!("data: {body}\n\n").into_bytes()
+        };
+        faults.extend(check(&format!("{what}, streamed"), stream, form_of(BodyForm::Events)));
+    }
+    for frame in ["\n", "\r\n", ":\n\n", "data: {}\n\n", "event: ping\n\n"] {
+        let input = |bytes: usize| frame.repeat(bytes / frame.len()).into_bytes();
+        let what = format!("frames {frame:?}");
+        faults.extend(check(&format!("{what}, native"), input, native));
+        let events = |body: &[u8]| whole(body, Dialect::ChatCompletions, BodyForm::Events);
+        faults.extend(check(&what, input, events));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
