@@ -20,6 +20,7 @@ mod door_load;
 mod door_requests;
 mod door_shortage;
 mod error;
+mod fuzz;
 mod golden;
 mod grammar;
 mod greeting;

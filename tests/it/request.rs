@@ -15,7 +15,8 @@ use serde_json::Value;
 use crate::golden::{Case, Kind};
 use crate::splits::{Random, damage_bytes};
 
-const REQUESTS: Kind = Kind { dir: "request", input: ".anthropic.json", output: ".openai.json" };
+pub const REQUESTS: Kind =
+    Kind { dir: "request", input: ".anthropic.json", output: ".openai.json" };
 
 const FOR_RESPONSES: Kind =
     Kind { dir: "responses/request", input: ".anthropic.json", output: ".responses.json" };

@@ -111,7 +111,7 @@ fn frames(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// `input` with one to three faults: in its frames, as services make them, or in its bytes.
-fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
+pub fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..=random.below(3) {
         if random.below(3) < 2 {

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +65,29 @@ impl Upstream {
                         } else {
                             connection.complete("answered");
                         }
+                    }
+                });
+            }
+        });
+    }
+
+    /// Answers every request from now on with a stream that `answer` makes.
+    pub fn answer_with(self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            while let Ok((stream, _)) = self.listener.accept() {
+                let answer = Arc::clone(&answer);
+                thread::spawn(move || {
+                    let mut connection = Connection::new(stream);
+                    while let Some(head) = connection.wire.try_head() {
+                        connection.request_after(head);
+                        let body = answer();
+                        let head = format!(
+                            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                             Content-Length: {}\r\n\r\n",
+                            body.len()
+                        );
+                        connection.wire.send(&[head.as_bytes(), &body].concat());
                     }
                 });
             }
