@@ -1,28 +1,41 @@
-//! What the door hands to the API beside the private HTTP request: the body, which is not copied
-//! through a socket, and the client's socket, which the API watches.
-//!
-//! A private request names its exchange by the request's id. One that names none was not checked by
-//! the door, and is refused.
+//! What the door hands to the API beside the private request, which is as small as can be: the body,
+//! which is not copied through a socket, and the client's connection, on which the API answers.
 
 use std::collections::HashMap;
-use std::net::TcpStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::line::Line;
 use crate::record::Caller;
 
-/// The header of a private request that names the exchange.
-pub const HEADER: &str = "X-Ccproxy-Exchange";
+/// The answer to every private request: it has been taken. The client's own answer does not come this way.
+pub const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// The status by which the API tells the door that the client has left, and that there is no answer.
-pub const CLIENT_GONE: u16 = 499;
+/// The API, as the door sees it.
+pub trait Workers: Send + Sync {
+    /// Reserves a worker for one private request, started for it if none is free. False is that none could
+    /// be.
+    fn reserve(&self) -> bool;
+    /// Whether a worker waits for nothing in particular.
+    fn has_free(&self) -> bool;
+    /// Gives back a worker that was reserved, for a request that nobody took.
+    fn release(&self);
+    /// Sets up the private server anew. Returns the connections that lead to it; there can be no others.
+    ///
+    /// # Errors
+    /// What could not be had.
+    fn open(&self) -> io::Result<Vec<UnixStream>>;
+}
 
 /// One request on its way through the API.
 #[derive(Debug)]
 pub struct Exchange {
     pub request_id: String,
     pub call: Call,
+    /// For the metrics: a HEAD counts as a GET.
+    pub method: &'static str,
     pub body: Vec<u8>,
-    pub client: Arc<TcpStream>,
     pub caller: Caller,
     /// The page that may read the answer.
     pub origin: Option<String>,
@@ -47,6 +60,18 @@ impl Exchange {
     }
 }
 
+impl Call {
+    /// The name of its path in the metrics.
+    pub fn route(&self) -> &'static str {
+        match self {
+            Call::Messages => "/v1/messages",
+            Call::CountTokens => "/v1/messages/count_tokens",
+            Call::Models => "/v1/models",
+            Call::Model(_) => "/v1/models/{id}",
+        }
+    }
+}
+
 /// What is asked of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
@@ -57,21 +82,30 @@ pub enum Call {
     Model(String),
 }
 
-/// The exchanges that have been handed over and not been taken.
+/// What a private request stands for.
+#[derive(Debug)]
+pub enum Errand {
+    /// A request, and the client's connection, on which the answer goes.
+    Exchange(Box<Exchange>, Line),
+    /// Whether the API is there.
+    Hello,
+}
+
+/// The errands that have been handed over and not been taken. Whoever takes one has it alone.
 #[derive(Debug, Default)]
-pub struct Exchanges(Mutex<HashMap<String, Exchange>>);
+pub struct Errands(Mutex<HashMap<u64, Errand>>);
 
-impl Exchanges {
-    pub fn hand_over(&self, exchange: Exchange) {
-        self.lock().insert(exchange.request_id.clone(), exchange);
+impl Errands {
+    pub fn hand_over(&self, id: u64, errand: Errand) {
+        self.lock().insert(id, errand);
     }
 
-    /// Takes the exchange called `id`; also to give up one that was never asked for.
-    pub fn take(&self, id: &str) -> Option<Exchange> {
-        self.lock().remove(id)
+    /// Takes the errand `id`; also to give up one that was never asked for.
+    pub fn take(&self, id: u64) -> Option<Errand> {
+        self.lock().remove(&id)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Exchange>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Errand>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,9 @@
 //! How the head of an answer is written. Shared by the door and the API behind it.
 
 use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::calendar::{Date, HttpDate};
 use crate::error::Retry;
 
 /// Appends the status line.
@@ -13,6 +15,13 @@ pub fn push_status(out: &mut Vec<u8>, status: u16) {
 /// Appends a header. Values come from this program, or have been checked where they were read.
 pub fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     write!(out, "{name}: {value}\r\n").expect("a Vec takes every byte");
+}
+
+/// Appends the time: RFC 9110, section 6.6.1.
+pub fn push_date(out: &mut Vec<u8>) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let date = HttpDate(Date::of(since.as_secs()));
+    write!(out, "Date: {date}\r\n").expect("a Vec takes every byte");
 }
 
 /// Appends what the client is told about trying again.

@@ -22,7 +22,7 @@
 //!
 //! 1. `translate`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact` and `error` do no IO, read no clock and
 //!    no environment, make no random ids, and do not log.
-//! 2. Only `api` and `echo` know tiny_http, only `upstream` knows ureq, only `main` exits.
+//! 2. Only `api` knows tiny_http, only `door` mio, only `upstream` ureq; only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
 //! 4. Whatever the upstream sends and wherever it ends, the client gets one well-formed message: the
 //!    last event is `message_stop`, with every started block stopped, or `error`, and nothing follows
@@ -32,6 +32,7 @@
 
 pub mod anthropic;
 pub mod api;
+mod calendar;
 pub mod cli;
 pub mod config;
 pub mod door;
@@ -45,8 +46,10 @@ mod http;
 pub mod http_proxy;
 mod json;
 mod lessons;
+pub mod line;
 pub mod logging;
 pub mod metrics;
+mod net;
 pub mod openai;
 mod private;
 pub mod probe;

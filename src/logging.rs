@@ -2,8 +2,9 @@
 //! nobody who logs ever waits for whoever reads.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -15,6 +16,7 @@ use log::kv::{self, VisitSource};
 use log::{Level, LevelFilter, Record};
 use serde::Serialize;
 
+use crate::calendar::Date;
 use crate::config::{LogFormat, Secret};
 
 /// Lines that wait for a slow reader before further ones are dropped.
@@ -182,13 +184,35 @@ pub fn json_line(msg: &str) -> String {
 /// Tells where a bug is, in the log's format. What a panic says may quote what was being read, so it is
 /// told only where it is a text of the source.
 fn panicked(info: &PanicHookInfo<'_>) {
+    if QUIET.get() {
+        return;
+    }
     let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+    if thread::current().name().is_none() {
+        // One of tiny_http's, which ends so where it gets no other.
+        return log::warn!("a thread of the private server ended{place}");
+    }
     let said = info.payload().downcast_ref::<&'static str>();
     let said = said.map_or_else(String::new, |said| format!(": {said}"));
     log::error!("a bug in ccproxy{place}{said}; please report it");
     if thread::current().name() == Some("main") {
         flush();
     }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code that may panic without being to blame: nothing is said of it.
+///
+/// # Errors
+/// It did.
+pub fn quietly<T>(code: impl FnOnce() -> T) -> thread::Result<T> {
+    QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(code));
+    QUIET.set(false);
+    result
 }
 
 /// Waits until the lines so far are written, but not for a reader that has stopped.
@@ -320,31 +344,13 @@ impl std::fmt::Display for TimeOfDay {
     }
 }
 
-/// A time as RFC 3339 in UTC; the packages at hand have no calendar.
+/// A time as RFC 3339 in UTC.
 pub(crate) struct Timestamp(pub SystemTime);
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-        // Civil date from days, counted in years that begin in March (Howard Hinnant's algorithm).
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-            since.subsec_millis()
-        )
+        write!(f, "{}.{:03}Z", Date::of(since.as_secs()), since.subsec_millis())
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use ccproxy::cli::{self, Command, Form};
 use ccproxy::config::{Config, Environment, Healthcheck, Problems, Source, Watched};
 use ccproxy::door::{self, Door, Limits, Resources};
-use ccproxy::exchange::Exchanges;
+use ccproxy::exchange::Errands;
 use ccproxy::greeting::Greeting;
 use ccproxy::health::Health;
 use ccproxy::probe::{self, Target};
 use ccproxy::provider::Key;
-use ccproxy::upstream::Upstream;
+use ccproxy::upstream::{Embedded, Upstream};
 use ccproxy::{api, dotenv, echo, logging};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -134,9 +134,9 @@ fn in_container() -> bool {
 fn upstreams(
     config: &Config,
     max_in_flight: usize,
-    embedded: Option<String>,
+    embedded: Option<Embedded>,
 ) -> Result<Vec<Upstream>, String> {
-    let upstream = |provider| Upstream::new(config, provider, max_in_flight, embedded.clone());
+    let upstream = |provider| Upstream::new(config, provider, max_in_flight, embedded);
     config.providers.iter().map(upstream).collect()
 }
 
@@ -262,15 +262,12 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
 /// Starts everything, from the provider to the public socket.
 fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
     let resources = Resources::of_this_process();
-    let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes);
     let embeds = config.providers.iter().any(|provider| provider.row.key == Key::Embedded);
-    let embedded = if embeds { Some(echo::start()) } else { None };
-    let embedded = embedded
-        .transpose()
-        .map_err(|e| format!("the embedded provider could not be started: {e}"))?;
+    let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes, embeds);
+    let embedded = embeds.then_some(echo::connect as Embedded);
     let upstreams = upstreams(&config, limits.max_in_flight, embedded)?;
     let health = Arc::new(Health::new(&config));
-    let exchanges = Arc::<Exchanges>::default();
+    let errands = Arc::<Errands>::default();
     let has_client_keys = !config.client_keys.is_empty();
     for provider in &config.providers {
         log::info!(
@@ -287,14 +284,14 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
         limits.max_connections
     );
     let config = Arc::new(config);
-    let api = api::Server::new(
+    let workers = api::start(
         Arc::clone(&config),
         upstreams,
-        Arc::clone(&exchanges),
+        Arc::clone(&errands),
         Arc::clone(&health),
         limits.max_in_flight,
     )?;
-    let door = door::start(&config, limits, health, exchanges, api.listen()?)?;
+    let door = door::start(&config, limits, health, errands, workers)?;
     let greeting = Greeting {
         host: config.host,
         addresses: door.addresses(),
@@ -309,7 +306,7 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
     let give_up = move |reason: &str| {
         let _ = events.send(Event::Hopeless(reason.to_owned()));
     };
-    door::watch(Arc::clone(&door), move || api.listen(), give_up)
+    door::watch(Arc::clone(&door), give_up)
         .map_err(|e| format!("the watchdog could not be started: {e}"))?;
     Ok(door)
 }

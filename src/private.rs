@@ -1,53 +1,91 @@
-//! Private connections inside the process: abstract Unix sockets to a tiny_http server.
-//!
-//! tiny_http's thread pool may promise one waiting thread to two new connections; the second is then
-//! not served until the first is over. So connections are opened one at a time: the next begins when
-//! this one has had its first answer.
+//! Private connections inside the process, to a server that wants to accept them: abstract Unix sockets.
 
-use std::io::{self, Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 
-/// How long the other end may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(5);
+use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Binds a socket with a name of its own, and returns that.
-pub fn listen(what: &str) -> io::Result<(UnixListener, String)> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("ccproxy-{what}-{}-{count}", std::process::id());
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
-    Ok((listener, name))
+use crate::unique::unique;
+
+/// Makes `count` connections, and a listener that has them waiting and takes no others, whoever asks.
+///
+/// An abstract socket knows no permissions. So its queue has room for `count` connections and no more: once
+/// all of ours are in it, nobody else's is, and then the listener is shut. Who was faster than we are
+/// costs us a new name.
+///
+/// # Errors
+/// No descriptors, or no luck.
+pub fn closed_circle(count: usize) -> io::Result<(UnixListener, Vec<UnixStream>)> {
+    const ATTEMPTS: usize = 3;
+    let mut failure = None;
+    for _ in 0..ATTEMPTS {
+        let name = SockAddr::unix(format!("\0{}", unique("ccproxy-")))?;
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        listener.bind(&name)?;
+        // Linux lets one more wait than it is told.
+        listener.listen(i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX))?;
+        let connect = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.connect(&name)?;
+            socket.set_nonblocking(false)?;
+            Ok(UnixStream::from(OwnedFd::from(socket)))
+        };
+        match (0..count).map(|_| connect()).collect::<io::Result<Vec<UnixStream>>>() {
+            Ok(streams) => {
+                listener.shutdown(Shutdown::Both)?;
+                return Ok((UnixListener::from(OwnedFd::from(listener)), streams));
+            }
+            Err(e) => failure = Some(e),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
-/// Connects to the server called `name`, which must answer `GET path` with one JSON object.
-pub fn connect(name: &str, path: &str) -> io::Result<UnixStream> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: private\r\n\r\n").as_bytes())?;
-    // The object ends the answer, and the head holds no brace.
-    let mut depth = 0;
-    let mut bytes = [0; 512];
-    loop {
-        let n = stream.read(&mut bytes)?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_closed_circle_lets_nobody_else_in() {
+        let (listener, streams) = closed_circle(2).unwrap();
+        let name = listener.local_addr().unwrap();
+        assert_eq!(streams.len(), 2);
+        // While ours have not been accepted, and afterwards.
+        assert_eq!(
+            UnixStream::connect_addr(&name).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        for stream in &streams {
+            let (mut accepted, _) = listener.accept().unwrap();
+            (&*stream).write_all(b"x").unwrap();
+            accepted.read_exact(&mut [0]).unwrap();
         }
-        for byte in &bytes[..n] {
-            match byte {
-                b'{' => depth += 1,
-                b'}' if depth == 1 => {
-                    stream.set_read_timeout(None)?;
-                    return Ok(stream);
-                }
-                b'}' => depth -= 1,
-                _ => {}
-            }
+        listener.accept().unwrap_err();
+        UnixStream::connect_addr(&name).unwrap_err();
+    }
+
+    /// A queue that takes one more than ours would let a stranger in.
+    #[test]
+    fn the_queue_of_a_closed_circle_has_room_for_ours_alone() {
+        for count in 1..5 {
+            let name = SockAddr::unix(format!("\0{}", unique("ccproxy-test-"))).unwrap();
+            let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            listener.bind(&name).unwrap();
+            listener.listen(count - 1).unwrap();
+            let connect = || {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                socket.set_nonblocking(true)?;
+                socket.connect(&name)?;
+                Ok::<Socket, io::Error>(socket)
+            };
+            let ours: Vec<Socket> = (0..count).map(|_| connect().unwrap()).collect();
+            assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            drop(ours);
         }
     }
 }

@@ -1,35 +1,36 @@
-//! The answer on the wire: head, JSON body, or a stream of events in chunks of our own making, since
-//! tiny_http holds a stream back to its end.
+//! The answer on the wire, written to the client itself: head, JSON body, or a stream of events in
+//! chunks.
 
 use std::io::{self, Write};
-use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
-
-use tiny_http::Request;
+use std::time::Instant;
 
 use crate::anthropic::Event;
 use crate::error::{Error, Retry};
-use crate::exchange::{CLIENT_GONE, Exchange};
-use crate::http::{push_header, push_origin, push_retry, push_status};
+use crate::exchange::Exchange;
+use crate::health::Health;
+use crate::http::{push_date, push_header, push_origin, push_retry, push_status};
+use crate::line::Line;
 use crate::relay::EventWriter;
 
-/// The longest value of a note. The door reads an answer's head in 16 KiB.
+/// The longest value of a note.
 const MAX_NOTE_CHARS: usize = 1000;
 
 /// An answer in the making. Whatever happens to the thread that makes it, the client gets an end:
 /// dropping an unfinished one sends an error.
-///
-/// The door adds what the client's connection needs: `Connection`, or the framing of HTTP/1.0.
 pub struct Reply {
-    writer: Box<dyn Write + Send>,
-    client: Option<Arc<TcpStream>>,
+    /// The client's connection, until the answer is complete.
+    line: Option<Line>,
     pub request_id: String,
     /// The page that may read the answer.
     origin: Option<String>,
     /// Headers that tell what was done: names, and values of any text.
     pub notes: Vec<(&'static str, String)>,
     state: State,
+    /// What is written, in one piece. Its memory is used again for the next piece.
+    out: Vec<u8>,
+    tally: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,32 +40,34 @@ enum State {
     Done,
 }
 
+/// Counts the request when it has been answered.
+struct Tally {
+    health: Arc<Health>,
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+    began: Instant,
+}
+
 impl Reply {
-    /// The reply to a request, whose body came with the exchange.
-    pub fn new(request: Request, exchange: &Exchange) -> Reply {
+    /// The reply to a request, on the client's connection.
+    pub fn new(line: Line, exchange: &Exchange, health: &Arc<Health>) -> Reply {
+        let tally = Tally {
+            health: Arc::clone(health),
+            method: exchange.method,
+            route: exchange.call.route(),
+            status: 200,
+            began: Instant::now(),
+        };
         Reply {
-            writer: request.into_writer(),
-            client: Some(Arc::clone(&exchange.client)),
+            line: Some(line),
             request_id: exchange.request_id.clone(),
             origin: exchange.origin.clone(),
             notes: Vec::new(),
             state: State::Fresh,
+            out: Vec::with_capacity(1024),
+            tally,
         }
-    }
-
-    /// Answers a request without an exchange: the API is there.
-    pub fn hello(request: Request) {
-        let writer = request.into_writer();
-        let reply = Reply {
-            writer,
-            client: None,
-            request_id: String::new(),
-            origin: None,
-            notes: Vec::new(),
-            state: State::Fresh,
-        };
-        // The door has gone from this connection: nothing is lost.
-        let _ = reply.json(200, b"{}");
     }
 
     /// Answers with a JSON body.
@@ -82,13 +85,16 @@ impl Reply {
 
     fn respond(&mut self, status: u16, body: &[u8], retry: &Retry) -> io::Result<()> {
         self.state = State::Done;
-        let mut out = self.head(status);
-        push_retry(&mut out, retry);
-        push_header(&mut out, "Content-Type", "application/json");
-        push_header(&mut out, "Content-Length", &body.len().to_string());
+        self.head(status);
+        let out = &mut self.out;
+        push_retry(out, retry);
+        push_header(out, "Content-Type", "application/json");
+        push_header(out, "Content-Length", &body.len().to_string());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
-        self.send(&out)
+        if self.line.as_ref().is_some_and(|line| !line.manner.head_only) {
+            out.extend_from_slice(body);
+        }
+        self.send_last()
     }
 
     fn send_error(&mut self, error: &Error) -> io::Result<()> {
@@ -96,36 +102,64 @@ impl Reply {
         self.respond(error.status(), &body, &error.retry())
     }
 
-    /// The client has gone: the answer is completed, for nobody, so that the private connection can be
-    /// used again. Where the door has dropped it, this fails, and nothing is lost.
+    /// The client has gone, or cannot be told any more: its connection is closed.
     pub fn abandon(mut self) {
-        let _ = match self.state {
-            State::Fresh => self.respond(CLIENT_GONE, b"", &Retry::default()),
-            State::Streaming => self.end(),
-            State::Done => Ok(()),
-        };
+        self.state = State::Done;
+        self.line = None;
     }
 
-    /// Status line and the headers that every answer has.
-    fn head(&self, status: u16) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
-        push_status(&mut out, status);
-        push_header(&mut out, "Request-Id", &self.request_id);
-        push_header(&mut out, "Cache-Control", "no-store");
-        push_header(&mut out, "X-Content-Type-Options", "nosniff");
-        if let Some(origin) = &self.origin {
-            let notes: Vec<&str> = self.notes.iter().map(|(name, _)| *name).collect();
-            push_origin(&mut out, origin, &notes);
+    /// Begins the answer: status line and the headers that every one has.
+    fn head(&mut self, status: u16) {
+        self.tally.status = status;
+        let Reply { out, line, request_id, origin, notes, .. } = self;
+        out.clear();
+        push_status(out, status);
+        push_date(out);
+        push_header(out, "Request-Id", request_id);
+        push_header(out, "Cache-Control", "no-store");
+        push_header(out, "X-Content-Type-Options", "nosniff");
+        if line.as_ref().is_some_and(|line| line.manner.close) {
+            push_header(out, "Connection", "close");
         }
-        for (name, value) in &self.notes {
-            push_header(&mut out, name, &header_value(value));
+        if let Some(origin) = origin {
+            let names: Vec<&str> = notes.iter().map(|(name, _)| *name).collect();
+            push_origin(out, origin, &names);
         }
-        out
+        for (name, value) in notes.iter() {
+            push_header(out, name, &header_value(value));
+        }
     }
 
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.writer.write_all(bytes)?;
-        self.writer.flush()
+    /// Sends what was written.
+    fn send(&mut self) -> io::Result<()> {
+        let line = self.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let sent = line.send(&self.out);
+        self.out.clear();
+        sent
+    }
+
+    /// Sends what was written last, and gives the connection back.
+    fn send_last(&mut self) -> io::Result<()> {
+        let mut line = self.line.take().ok_or(io::ErrorKind::NotConnected)?;
+        let Tally { health, method, route, status, began } = &self.tally;
+        health.metrics.request((method, route, *status), began.elapsed());
+        line.send_last(&self.out)
+    }
+
+    /// Whether the body goes in chunks.
+    fn is_framed(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.manner.old)
+    }
+
+    /// Writes a piece of the stream.
+    fn push(&mut self, events: &[u8]) {
+        if self.is_framed() {
+            write!(self.out, "{:x}\r\n", events.len()).expect("a Vec takes every byte");
+            self.out.extend_from_slice(events);
+            self.out.extend_from_slice(b"\r\n");
+        } else {
+            self.out.extend_from_slice(events);
+        }
     }
 }
 
@@ -138,30 +172,39 @@ fn header_value(text: &str) -> String {
 impl EventWriter for Reply {
     fn begin(&mut self) -> io::Result<()> {
         self.state = State::Streaming;
-        let mut out = self.head(200);
-        push_header(&mut out, "Content-Type", "text/event-stream; charset=utf-8");
+        self.head(200);
+        push_header(&mut self.out, "Content-Type", "text/event-stream; charset=utf-8");
         // nginx holds a stream back without it.
-        push_header(&mut out, "X-Accel-Buffering", "no");
-        push_header(&mut out, "Transfer-Encoding", "chunked");
-        out.extend_from_slice(b"\r\n");
-        self.send(&out)
+        push_header(&mut self.out, "X-Accel-Buffering", "no");
+        if self.is_framed() {
+            push_header(&mut self.out, "Transfer-Encoding", "chunked");
+        }
+        self.out.extend_from_slice(b"\r\n");
+        Ok(())
     }
 
     fn write(&mut self, events: &[u8]) -> io::Result<()> {
-        let mut out = Vec::with_capacity(events.len() + 16);
-        write!(out, "{:x}\r\n", events.len()).expect("a Vec takes every byte");
-        out.extend_from_slice(events);
-        out.extend_from_slice(b"\r\n");
-        self.send(&out)
+        self.push(events);
+        self.send()
     }
 
     fn end(&mut self) -> io::Result<()> {
+        self.finish(&[])
+    }
+
+    fn finish(&mut self, events: &[u8]) -> io::Result<()> {
         self.state = State::Done;
-        self.send(b"0\r\n\r\n")
+        if !events.is_empty() {
+            self.push(events);
+        }
+        if self.is_framed() {
+            self.out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.send_last()
     }
 
     fn socket(&self) -> Option<RawFd> {
-        self.client.as_ref().map(|client| client.as_raw_fd())
+        self.line.as_ref().map(Line::fd)
     }
 }
 
@@ -174,7 +217,7 @@ impl Drop for Reply {
             State::Streaming => {
                 let mut events = Vec::new();
                 Event::Error { error: &error.detail() }.encode(&mut events);
-                self.write(&events).and_then(|()| self.end())
+                self.finish(&events)
             }
         };
     }

@@ -63,6 +63,8 @@ pub struct Config {
     pub body_limit_bytes: usize,
     pub connect_timeout: Duration,
     pub idle_timeout: Duration,
+    /// How long a client's connection is kept between two requests.
+    pub keepalive_timeout: Duration,
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub provider_probe: ProviderProbe,
@@ -190,6 +192,7 @@ impl Config {
             body_limit_bytes: reader.bytes(&BODY_LIMIT, 32 << 20, 1024, 1 << 30),
             connect_timeout: reader.seconds(&CONNECT_TIMEOUT, 5),
             idle_timeout: reader.seconds(&IDLE_TIMEOUT, 120),
+            keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT, 75),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
             provider_probe: reader.provider_probe(),

@@ -81,6 +81,7 @@ pub static SETTINGS: &[Setting] = &[
     BODY_LIMIT,
     CONNECT_TIMEOUT,
     IDLE_TIMEOUT,
+    KEEPALIVE_TIMEOUT,
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     CERTIFICATES,
@@ -271,6 +272,13 @@ pub(super) const IDLE_TIMEOUT: Setting = Setting {
     variables: &["CCPROXY_IDLE_TIMEOUT"],
     default: "120",
     doc: "seconds the provider may be silent within its answer",
+};
+pub(super) const KEEPALIVE_TIMEOUT: Setting = Setting {
+    group: Group::Limits,
+    flag: "keepalive-timeout",
+    variables: &["CCPROXY_KEEPALIVE_TIMEOUT"],
+    default: "75",
+    doc: "seconds a client's connection may be idle between two requests; more than the balancer before it keeps one",
 };
 pub(super) const DRAIN_DELAY: Setting = Setting {
     group: Group::Limits,

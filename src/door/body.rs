@@ -1,23 +1,20 @@
-//! Reads a request's body whole: within its limit, within what all bodies may hold together, and at a
-//! pace that a client with a message to send keeps.
+//! A request's body, collected as it comes, without IO: within its limit, within what all bodies may
+//! hold together, and at a pace that a client with a message to send keeps.
 
-use std::io::{self, Read};
-use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::chunks::Chunks;
 use super::head::BodyLength;
-use super::registry::{Connection, Stage};
 use crate::error::Error;
 
 /// What a body may take at least, and how fast it must come on the whole.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIN_BYTES_PER_SECOND: usize = 64 << 10;
 
-/// A chunked body takes from the budget in steps of this many bytes.
+/// Memory is taken in steps of this many bytes, when they come: what a head announces takes none.
 const STEP: usize = 64 << 10;
-const READ_BYTES: usize = 16 << 10;
 
 /// Bytes that all bodies may hold together.
 #[derive(Debug)]
@@ -27,8 +24,8 @@ pub struct Budget {
 
 /// Bytes taken from the budget, given back when dropped.
 #[derive(Debug)]
-pub struct Share<'a> {
-    budget: &'a Budget,
+pub struct Share {
+    budget: Arc<Budget>,
     bytes: usize,
 }
 
@@ -37,161 +34,198 @@ impl Budget {
         Budget { left: AtomicUsize::new(bytes) }
     }
 
+    fn share(self: &Arc<Budget>) -> Share {
+        Share { budget: Arc::clone(self), bytes: 0 }
+    }
+
     /// How many are free.
     pub fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
     }
-
-    fn share(&self) -> Share<'_> {
-        Share { budget: self, bytes: 0 }
-    }
 }
 
-impl Share<'_> {
-    fn grow(&mut self, bytes: usize) -> Result<(), Error> {
-        let taken = self
-            .budget
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        if taken.is_err() {
-            let reason = "there is no memory left for another request body".to_owned();
-            return Err(Error::Refused { status: 529, reason });
+impl Share {
+    /// Takes as much as `bytes` need, in whole steps unless that is more than `most`.
+    fn grow_to(&mut self, bytes: usize, most: usize) -> Result<(), Error> {
+        if bytes <= self.bytes {
+            return Ok(());
         }
-        self.bytes += bytes;
+        let more = bytes.next_multiple_of(STEP).min(most.max(bytes)) - self.bytes;
+        self.budget
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(more))
+            .map_err(|_| no_memory())?;
+        self.bytes += more;
         Ok(())
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
         self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// Why there is no body.
+fn no_memory() -> Error {
+    let reason = "there is no memory left for another request body".to_owned();
+    Error::Refused { status: 529, reason }
+}
+
+/// A body that is coming.
 #[derive(Debug)]
-pub enum BodyError {
-    /// The client has to be told, and what it still sends is not read.
-    Refused(Error),
-    /// The client has gone, or was cut for being slow.
-    Gone,
-}
-
-impl From<Error> for BodyError {
-    fn from(error: Error) -> BodyError {
-        BodyError::Refused(error)
-    }
-}
-
-impl From<io::Error> for BodyError {
-    fn from(_: io::Error) -> BodyError {
-        BodyError::Gone
-    }
-}
-
-/// Reads a body of the length `length`. `buffer` holds what came behind the head, and keeps what
-/// belongs to the next request.
-pub fn read<'a>(
-    connection: &Connection,
-    length: BodyLength,
+pub struct Body {
+    form: Form,
     limit: usize,
-    buffer: &mut Vec<u8>,
-    budget: &'a Budget,
-) -> Result<(Vec<u8>, Share<'a>), BodyError> {
-    let mut share = budget.share();
-    let body = match length {
-        BodyLength::None => Vec::new(),
-        BodyLength::Bytes(length) => {
-            let length = usize::try_from(length).ok().filter(|length| *length <= limit);
-            let length = length.ok_or_else(|| too_large(limit))?;
-            share.grow(length)?;
-            sized(connection, length, buffer)?
+    bytes: Vec<u8>,
+    share: Share,
+    began: Instant,
+    /// Bytes that have come, with their framing.
+    received: usize,
+}
+
+#[derive(Debug)]
+enum Form {
+    Sized(usize),
+    Chunked(Chunks),
+}
+
+impl Body {
+    /// Begins a body of the length `length`, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is announced as larger.
+    pub fn new(
+        length: BodyLength,
+        limit: usize,
+        budget: &Arc<Budget>,
+        now: Instant,
+    ) -> Result<Body, Error> {
+        let form = match length {
+            BodyLength::None => Form::Sized(0),
+            BodyLength::Bytes(length) => {
+                let length = usize::try_from(length).ok().filter(|length| *length <= limit);
+                Form::Sized(length.ok_or_else(|| too_large(limit))?)
+            }
+            BodyLength::Chunked => Form::Chunked(Chunks::default()),
+        };
+        let (share, bytes) = (budget.share(), Vec::new());
+        Ok(Body { form, limit, bytes, share, began: now, received: 0 })
+    }
+
+    /// Takes what belongs to the body off `input`. Returns how many bytes that were.
+    ///
+    /// # Errors
+    /// The client has to be told, and what it still sends is not read.
+    pub fn take(&mut self, input: &[u8]) -> Result<usize, Error> {
+        let Body { form, bytes, share, limit, .. } = self;
+        let taken = match form {
+            Form::Sized(length) => {
+                let n = input.len().min(*length - bytes.len());
+                append(bytes, &input[..n], share, *length)?;
+                n
+            }
+            Form::Chunked(chunks) => {
+                let mut failure = None;
+                let n = chunks.read(input, |data| {
+                    if bytes.len() + data.len() > *limit {
+                        failure = Some(too_large(*limit));
+                    } else if failure.is_none() {
+                        failure = append(bytes, data, share, *limit).err();
+                    }
+                });
+                if let Some(error) = failure {
+                    return Err(error);
+                }
+                n.map_err(|_| {
+                    Error::request("", "the body is not in chunks as Transfer-Encoding says")
+                })?
+            }
+        };
+        self.received += taken;
+        Ok(taken)
+    }
+
+    /// Whether all of it is there.
+    pub fn is_whole(&self) -> bool {
+        match &self.form {
+            Form::Sized(length) => self.bytes.len() == *length,
+            Form::Chunked(chunks) => chunks.is_ended(),
         }
-        BodyLength::Chunked => chunked(connection, limit, buffer, &mut share)?,
-    };
-    Ok((body, share))
+    }
+
+    /// When it must be whole, unless more comes until then.
+    pub fn deadline(&self) -> Instant {
+        self.began + PATIENCE + Duration::from_secs((self.received / MIN_BYTES_PER_SECOND) as u64)
+    }
+
+    /// The bytes, and what they take of the budget.
+    pub fn into_parts(self) -> (Vec<u8>, Share) {
+        (self.bytes, self.share)
+    }
+}
+
+/// Appends to a body that will not be longer than `most`. Memory grows by doubling, so that a long body
+/// is not copied often.
+fn append(bytes: &mut Vec<u8>, data: &[u8], share: &mut Share, most: usize) -> Result<(), Error> {
+    let needed = bytes.len() + data.len();
+    share.grow_to(needed, most)?;
+    if needed > bytes.capacity() {
+        let wanted = needed.max((2 * bytes.capacity()).min(most));
+        bytes.try_reserve_exact(wanted - bytes.len()).map_err(|_| no_memory())?;
+    }
+    bytes.extend_from_slice(data);
+    Ok(())
 }
 
 fn too_large(limit: usize) -> Error {
     Error::Refused { status: 413, reason: format!("the body is larger than {limit} bytes") }
 }
 
-fn sized(
-    connection: &Connection,
-    length: usize,
-    buffer: &mut Vec<u8>,
-) -> Result<Vec<u8>, BodyError> {
-    let here = length.min(buffer.len());
-    let mut body = Vec::with_capacity(length.min(1 << 20));
-    body.extend(buffer.drain(..here));
-    let began = Pace::begin(connection);
-    while body.len() < length {
-        let have = body.len();
-        let step = (length - have).min(STEP);
-        body.resize(have + step, 0);
-        let n = receive(&connection.socket, &mut body[have..])?;
-        body.truncate(have + n);
-        began.came(connection, body.len());
-    }
-    Ok(body)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn chunked(
-    connection: &Connection,
-    limit: usize,
-    buffer: &mut Vec<u8>,
-    share: &mut Share<'_>,
-) -> Result<Vec<u8>, BodyError> {
-    let mut chunks = Chunks::default();
-    let mut body = Vec::new();
-    let mut received = 0;
-    let pace = Pace::begin(connection);
-    let mut bytes = std::mem::take(buffer);
-    loop {
-        let n = chunks.read(&bytes, |data| body.extend_from_slice(data)).map_err(|_| {
-            Error::request("", "the body is not in chunks as Transfer-Encoding says")
-        })?;
-        if body.len() > limit {
-            return Err(too_large(limit).into());
-        }
-        while share.bytes < body.len() {
-            share.grow(STEP)?;
-        }
-        if chunks.is_ended() {
-            bytes.drain(..n);
-            *buffer = bytes;
-            return Ok(body);
-        }
-        bytes.resize(READ_BYTES, 0);
-        let n = receive(&connection.socket, &mut bytes)?;
-        bytes.truncate(n);
-        received += n;
-        pace.came(connection, received);
-    }
-}
-
-/// Keeps the connection's deadline in step with what has come.
-struct Pace(std::time::Instant);
-
-impl Pace {
-    fn begin(connection: &Connection) -> Pace {
-        connection.enter(Stage::Body, PATIENCE);
-        Pace(std::time::Instant::now())
+    #[test]
+    fn what_a_head_announces_takes_no_memory() {
+        let budget = Arc::new(Budget::new(100_000));
+        let now = Instant::now();
+        let begin = || Body::new(BodyLength::Bytes(90_000), 90_000, &budget, now).unwrap();
+        let mut bodies: Vec<Body> = (0..50).map(|_| begin()).collect();
+        assert_eq!(budget.left(), 100_000);
+        assert_eq!(bodies[0].take(&[b'x'; 80_000]), Ok(80_000));
+        assert_eq!(budget.left(), 10_000);
+        // The budget has room for what comes, not for what others announce.
+        assert_eq!(bodies[1].take(&[b'x'; 20_000]).unwrap_err().status(), 529);
+        assert_eq!(bodies[0].take(&[b'x'; 20_000]), Ok(10_000));
+        assert!(bodies[0].is_whole());
+        let (bytes, share) = bodies.swap_remove(0).into_parts();
+        assert_eq!(bytes.len(), 90_000);
+        drop((share, bodies));
+        assert_eq!(budget.left(), 100_000);
     }
 
-    fn came(&self, connection: &Connection, bytes: usize) {
-        let allowed = PATIENCE + Duration::from_secs((bytes / MIN_BYTES_PER_SECOND) as u64);
-        connection.enter(Stage::Body, allowed.saturating_sub(self.0.elapsed()));
+    #[test]
+    fn a_body_in_chunks_is_bounded_by_its_limit_and_the_budget() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let body = |limit| Body::new(BodyLength::Chunked, limit, &budget, Instant::now()).unwrap();
+        let mut small = body(3);
+        assert_eq!(small.take(b"3\r\nabc\r\n0\r\n\r\nnext"), Ok(13));
+        assert!(small.is_whole());
+        assert_eq!(body(2).take(b"3\r\nabc\r\n").unwrap_err().status(), 413);
+        let chunk = [b"200000\r\n", &[b'x'; 1 << 20][..]].concat();
+        let mut large = body(1 << 30);
+        large.take(&chunk).unwrap_err();
+        drop((small, large));
+        assert_eq!(budget.left(), 1 << 20);
     }
-}
 
-/// Reads some bytes; the end of input is an error here.
-fn receive(mut socket: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match socket.read(bytes) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
+    #[test]
+    fn a_deadline_moves_with_what_comes() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let now = Instant::now();
+        let mut body = Body::new(BodyLength::Bytes(1 << 20), 1 << 20, &budget, now).unwrap();
+        assert_eq!(body.deadline(), now + PATIENCE);
+        body.take(&[0; 640 << 10]).unwrap();
+        assert_eq!(body.deadline(), now + PATIENCE + Duration::from_secs(10));
     }
 }

@@ -1,399 +1,425 @@
-//! One connection of a client, from its first byte to its last, one request at a time.
+//! One connection of a client, from its first byte to its last, one request at a time: a state machine
+//! without IO and without a clock. Bytes and the time come in; bytes, requests and the end come out.
 
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Door;
-use super::access::Sight;
-use super::answer::{self, Manner};
-use super::body::{self, BodyError};
-use super::handover::Interrupted;
+use super::body::{Body, Budget, Share};
 use super::head::{self, BodyLength, Head};
-use super::registry::{Connection, Entry, Stage};
-use super::route::{self, Route};
-use super::slot::Slot;
 use crate::error::Error;
-use crate::exchange::{Call, Exchange};
-use crate::health::{Asked, HealthPath};
-use crate::record::{Caller, Refusal};
-use crate::unique::unique;
+use crate::line::{Manner, READ_PATIENCE};
+use crate::record::Refusal;
 
 /// A request's head, from its first byte on.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Between requests: nginx keeps its side of a connection for 60 s, and a POST that meets a closed
-/// connection is an error there.
-pub const IDLE_TIME: Duration = Duration::from_secs(75);
-/// After a refusal, so that the client can read it before the connection is reset.
+/// After a last answer, so that the client can read it before the connection is reset.
 const LINGER_TIME: Duration = Duration::from_secs(5);
+/// Before the first request, unless idle connections are kept for less.
+const FIRST_TIME: Duration = Duration::from_secs(75);
+/// How long a connection may take to be read from or to say something before it can be cut.
+const GRACE: Duration = Duration::from_millis(5);
+/// Memory for output that a connection keeps between two answers.
+const KEPT_BYTES: usize = 2048;
 
-/// Serves the connection until it ends.
-pub fn serve(door: &Door, entry: &Entry) {
-    let connection = &*entry.connection;
-    let peer = peer_of(&connection.socket);
-    let mut buffer = Vec::with_capacity(1024);
-    loop {
-        match read_head(connection, &mut buffer) {
-            Ok(Some(length)) => {
-                let rest = buffer.split_off(length);
-                let head = std::mem::replace(&mut buffer, rest);
-                if answer(door, connection, peer, &head, &mut buffer) == After::Close {
-                    return;
-                }
-            }
-            Ok(None) => return,
-            Err(refusal) => {
-                let manner = Manner { head_only: false, close: true };
-                let (error, id) = (refusal.into(), unique("req_"));
-                door.health.refusals.refused(Refusal::Http, &error, &id, Caller::unknown(peer));
-                let _ = answer::send_error(&connection.socket, manner, &error, None, None, &id);
-                linger(connection);
-                return;
-            }
+/// Who decides about requests, and what is said to them.
+pub trait Rules {
+    /// What is kept of a head until its body has come.
+    type Ticket;
+
+    /// Answers the request by writing to `out`, or takes it. The answer looks as `manner` says, unless it
+    /// is the last one.
+    fn decide(
+        &mut self,
+        head: &Head<'_>,
+        peer: IpAddr,
+        now: Instant,
+        manner: Manner,
+        out: &mut Vec<u8>,
+    ) -> Decision<Self::Ticket>;
+
+    /// Writes an error to `out`, and counts it.
+    fn refuse(&mut self, refused: Refused<'_, Self::Ticket>, manner: Manner, out: &mut Vec<u8>);
+
+    /// No connection is kept any more.
+    fn is_leaving(&self) -> bool;
+
+    /// How long a connection may be idle.
+    fn idle_time(&self) -> Duration;
+
+    /// How large a body may be, and the memory for all of them.
+    fn bodies(&self) -> (usize, &Arc<Budget>);
+}
+
+/// What becomes of a request, by its head.
+#[derive(Debug)]
+pub enum Decision<T> {
+    Answered {
+        /// The connection ends, whatever was wanted.
+        last: bool,
+    },
+    /// Its body is wanted.
+    Taken(T),
+}
+
+/// A request that is turned away.
+#[derive(Debug)]
+pub struct Refused<'a, T> {
+    pub peer: IpAddr,
+    /// `None` for one that could not be read.
+    pub ticket: Option<&'a T>,
+    pub refusal: Refusal,
+    pub error: &'a Error,
+}
+
+/// A request that is there with its body.
+#[derive(Debug)]
+pub struct Request<T> {
+    pub ticket: T,
+    pub body: Vec<u8>,
+    pub share: Share,
+    pub manner: Manner,
+}
+
+/// What a step has come to.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// There is nothing to do before the client takes or sends something.
+    Wait,
+    /// Something was done, and there may be more to do.
+    Done,
+    /// A request has come whole. Until [`Connection::returned`] the connection is lent.
+    Request(Box<Request<T>>),
+}
+
+/// What is to be done with the client's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// Read, into [`Connection::received`].
+    Input,
+    /// Write [`Connection::output`].
+    Output,
+    /// Read, and forget what was read.
+    End,
+    /// It is lent: nothing.
+    Nothing,
+}
+
+#[derive(Debug)]
+enum Stage<T> {
+    /// Between two requests, or before the first.
+    Idle,
+    /// In the middle of a head, of which so many bytes were looked at.
+    Head(usize),
+    Body(Box<Upload<T>>),
+    /// A worker answers.
+    Lent,
+    /// Answered for the last time, and read on so that the client sees the answer.
+    Lingering,
+}
+
+/// A body that is coming, and what it belongs to.
+#[derive(Debug)]
+struct Upload<T> {
+    body: Body,
+    ticket: T,
+    manner: Manner,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection<T> {
+    peer: IpAddr,
+    stage: Stage<T>,
+    /// What has come and was not used.
+    input: Vec<u8>,
+    /// What is to be sent, and how much of it has been.
+    output: Vec<u8>,
+    sent: usize,
+    /// The output is the last.
+    ends: bool,
+    /// When it began to wait for the client, and until when it does.
+    since: Instant,
+    deadline: Instant,
+}
+
+impl<T> Connection<T> {
+    pub fn new(peer: IpAddr, now: Instant, idle_time: Duration) -> Connection<T> {
+        Connection {
+            peer,
+            stage: Stage::Idle,
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            ends: false,
+            since: now,
+            deadline: now + idle_time.min(FIRST_TIME),
         }
     }
-}
 
-/// What becomes of the connection after an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    Keep,
-    Close,
-}
+    pub fn wants(&self) -> Wants {
+        match self.stage {
+            _ if !self.output.is_empty() => Wants::Output,
+            Stage::Lent => Wants::Nothing,
+            Stage::Lingering => Wants::End,
+            Stage::Idle | Stage::Head(_) | Stage::Body(_) => Wants::Input,
+        }
+    }
 
-pub fn peer_of(socket: &TcpStream) -> IpAddr {
-    // A client that has gone already has no address any more.
-    socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical())
-}
+    /// Whether a body is on its way.
+    pub fn is_uploading(&self) -> bool {
+        matches!(self.stage, Stage::Body(_))
+    }
 
-/// Reads until `buffer` holds a head; returns its length, or `None` when the client has gone.
-fn read_head(
-    connection: &Connection,
-    buffer: &mut Vec<u8>,
-) -> Result<Option<usize>, head::Refusal> {
-    let mut seen = 0;
-    let mut waiting = connection.wait(Stage::Idle, IDLE_TIME);
-    loop {
-        // Empty lines before a request are from clients that end their bodies with one.
-        let blank = buffer.len() - buffer.iter().skip_while(|b| matches!(b, b'\r' | b'\n')).count();
-        if blank > 0 && seen == 0 {
-            buffer.drain(..blank);
+    /// Whether its time is over.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        !matches!(self.stage, Stage::Lent) && now >= self.deadline
+    }
+
+    /// How well it can be spared for a newcomer, which may be a probe: the larger, the better.
+    ///
+    /// One that has not said anything yet waits no less than one that sends a byte a second, so it is the
+    /// time that decides between them. But one that has come this moment is about to speak, and so is one
+    /// whose bytes have come and were not read (`has_unread`).
+    pub fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
+        let waited = now.saturating_duration_since(self.since);
+        let is_heard = has_unread && self.wants() == Wants::Input;
+        match self.stage {
+            Stage::Lent => None,
+            _ if waited < GRACE || is_heard => None,
+            Stage::Body(_) => Some((false, waited)),
+            _ => Some((true, waited)),
         }
-        if let Some(length) = head::length(buffer, seen)? {
-            return Ok(Some(length));
+    }
+
+    /// Whether something that was read has not been used.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Takes what was read.
+    pub fn received(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// What is still to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
+    /// So much of the output has been sent. Returns whether that was the last that is said here: the
+    /// client is to be told by a half-closed connection.
+    pub fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
+        self.sent += bytes;
+        if self.sent < self.output.len() {
+            if bytes > 0 {
+                self.deadline = now + READ_PATIENCE;
+            }
+            return false;
         }
-        seen = buffer.len();
-        if waiting.stage == Stage::Idle && !buffer.is_empty() {
-            waiting = connection.wait(Stage::Head, HEAD_TIME);
+        (self.output, self.sent) = (std::mem::take(&mut self.output), 0);
+        if self.output.capacity() > KEPT_BYTES {
+            self.output = Vec::new();
         }
-        // From here on it may be cut, until bytes have come.
-        connection.resume(waiting);
-        if !connection.await_bytes() {
+        self.output.clear();
+        if self.ends {
+            self.linger(now);
+            return true;
+        }
+        if !matches!(self.stage, Stage::Body(_)) {
+            self.idle(now, idle_time);
+        }
+        false
+    }
+
+    /// A worker has answered, to the end. `last` as for [`Connection::sent`], which is returned.
+    pub fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
+        if last {
+            self.linger(now);
+        } else {
+            self.idle(now, idle_time);
+        }
+        last
+    }
+
+    /// Refuses an upload that the server does not wait for.
+    pub fn refuse_upload(
+        &mut self,
+        refusal: Refusal,
+        error: &Error,
+        now: Instant,
+        rules: &mut impl Rules<Ticket = T>,
+    ) {
+        if let Stage::Body(upload) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            let manner = Manner { close: true, ..upload.manner };
+            self.refuse(Some(&upload.ticket), refusal, error, manner, now, rules);
+        }
+    }
+
+    /// Goes on as far as one request, with what has come.
+    pub fn step<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
+        if !self.output.is_empty() {
+            return Step::Wait;
+        }
+        match &mut self.stage {
+            Stage::Lent | Stage::Lingering => Step::Wait,
+            Stage::Body(_) => self.upload(now, rules),
+            Stage::Idle | Stage::Head(_) => match self.find_head(now) {
+                Ok(None) => Step::Wait,
+                Ok(Some(length)) => self.answer(length, now, rules),
+                Err(refusal) => {
+                    let manner = Manner { head_only: false, close: true, old: false };
+                    self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
+                    Step::Done
+                }
+            },
+        }
+    }
+
+    /// Looks for the end of a head in the input.
+    fn find_head(&mut self, now: Instant) -> Result<Option<usize>, head::Refusal> {
+        let mut seen = match self.stage {
+            Stage::Head(seen) => seen,
+            _ => 0,
+        };
+        if seen == 0 {
+            // Empty lines before a request are from clients that end their bodies with one.
+            let blank = self.input.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            self.input.drain(..blank);
+        }
+        if self.input.is_empty() {
             return Ok(None);
         }
-        match receive(&connection.socket, buffer) {
-            Ok(n) if n > 0 => {}
-            _ => return Ok(None),
+        if let Some(length) = head::length(&self.input, seen)? {
+            return Ok(Some(length));
         }
-    }
-}
-
-/// Appends what can be read at once, up to what a head may have.
-fn receive(mut socket: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let have = buffer.len();
-    let room = if have == 0 { 1024 } else { 8192 };
-    buffer.resize(have + room, 0);
-    let read = loop {
-        match socket.read(&mut buffer[have..]) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => break other,
+        if seen == 0 {
+            (self.since, self.deadline) = (now, now + HEAD_TIME);
         }
-    };
-    buffer.truncate(have + *read.as_ref().unwrap_or(&0));
-    read
-}
-
-/// Answers one request. `rest` is what came behind its head.
-fn answer(
-    door: &Door,
-    connection: &Connection,
-    peer: IpAddr,
-    bytes: &[u8],
-    rest: &mut Vec<u8>,
-) -> After {
-    let socket = &*connection.socket;
-    let head = match head::parse(bytes) {
-        Ok(head) => head,
-        Err(refusal) => {
-            let manner = Manner { head_only: false, close: true };
-            let whose = Whose { door, connection, caller: Caller::unknown(peer), origin: None };
-            return refuse(whose, Refusal::Http, &refusal.into(), None, manner, false);
-        }
-    };
-    let route = match route::find(head.method, head.target) {
-        // A browser asks in the form of a load balancer.
-        Route::Health(_) | Route::Hello if head.preflights && head.method == "OPTIONS" => {
-            Route::Preflight
-        }
-        route => route,
-    };
-    let now = Instant::now();
-    let close = head.close || door.health.is_draining();
-    let manner = Manner { head_only: head.method == "HEAD", close };
-    connection.busy();
-    let origin = door.access.origin(&head);
-    if let Err(error) = door.access.check_host(&head, &route) {
-        let unread = !drop_body(&head, rest);
-        let whose = Whose { door, connection, caller: door.access.who(&head, peer), origin };
-        return refuse(whose, Refusal::Host, &error, None, manner, unread);
+        seen = self.input.len();
+        self.stage = Stage::Head(seen);
+        Ok(None)
     }
 
-    if let Route::Health(path) = &route {
-        let tells_more = matches!(path, HealthPath::Status | HealthPath::Metrics);
-        let sight = if tells_more { door.access.sight(&head, peer, now) } else { Sight::Stranger };
-        let asked = Asked {
-            accept: head.accept.unwrap_or_default(),
-            scrapes: head.scrapes,
-            query: head.target.split_once('?').map_or("", |(_, query)| query),
-            is_known: sight == Sight::Known,
-            is_own: head.watchword == Some(&*door.watchword),
-        };
-        let answer = door.health.answer(path, asked, || door.load());
-        let unread = !drop_body(&head, rest);
-        let manner = Manner { close: close || unread || sight == Sight::Guesser, ..manner };
-        let mut headers =
-            vec![("Content-Type", answer.content_type), ("Allow", "GET, HEAD, OPTIONS")];
-        match (&origin, *path == HealthPath::Health) {
-            (Some(_), true) => headers.push(("Vary", "Accept, Origin")),
-            (Some(_), false) => headers.push(("Vary", "Origin")),
-            (None, true) => headers.push(("Vary", "Accept")),
-            (None, false) => {}
-        }
-        headers.extend(origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
-        if answer.status == 503 {
-            headers.push(("Retry-After", "5"));
-        }
-        let sent = answer::send(socket, manner, answer.status, &headers, &answer.body);
-        return after(connection, sent, manner, unread);
-    }
-    let whose = Whose { door, connection, caller: door.access.who(&head, peer), origin };
-    if let Err(error) = door.access.check(&head, &route, peer, now) {
-        let unread = !drop_body(&head, rest);
-        // Who tries keys needs a connection for each.
-        let guesses = error.retry().should_retry == Some(false);
-        let manner = Manner { close: manner.close || guesses, ..manner };
-        let refusal = Refusal::of_status(error.status());
-        return refuse(whose, refusal, &error, None, manner, unread);
-    }
-    match route {
-        Route::Call(call) => hand_over(whose, &head, call, rest, manner),
-        Route::Hello | Route::Preflight => {
-            let unread = !drop_body(&head, rest);
-            let manner = Manner { close: manner.close || unread, ..manner };
-            let sent = if route == Route::Hello {
-                answer::send(socket, manner, 200, &[("Content-Type", "application/json")], b"{}")
-            } else {
-                let mut headers = PREFLIGHT.to_vec();
-                headers.extend(whose.origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
-                answer::send(socket, manner, 204, &headers, b"")
-            };
-            after(connection, sent, manner, unread)
-        }
-        Route::WrongMethod(allow) => {
-            let reason = format!("{} is not allowed here; use {allow}", head.method);
-            let unread = !drop_body(&head, rest);
-            let error = Error::Refused { status: 405, reason };
-            refuse(whose, Refusal::Method, &error, Some(allow), manner, unread)
-        }
-        Route::Unknown => {
-            let path = head.target.split('?').next().unwrap_or_default();
-            let reason = format!("{path:?} is not a path of this API");
-            let unread = !drop_body(&head, rest);
-            let error = Error::Refused { status: 404, reason };
-            refuse(whose, Refusal::Path, &error, None, manner, unread)
-        }
-        Route::Health(_) => unreachable!("answered above"),
-    }
-}
-
-const PREFLIGHT: &[(&str, &str)] = &[
-    ("Allow", "GET, HEAD, POST, OPTIONS"),
-    ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
-    // `*` does not cover Authorization.
-    ("Access-Control-Allow-Headers", "*, Authorization"),
-    ("Access-Control-Max-Age", "86400"),
-    ("Vary", "Origin"),
-];
-
-/// Reads the body, admits the request, and lets the API answer it.
-fn hand_over(
-    whose: Whose<'_>,
-    head: &Head,
-    call: Call,
-    rest: &mut Vec<u8>,
-    manner: Manner,
-) -> After {
-    let Whose { door, connection, .. } = whose;
-    let mut socket = &*connection.socket;
-    let too_large = matches!(head.body, BodyLength::Bytes(n) if n > door.body_limit_bytes as u64);
-    if head.expects_continue && head.body != BodyLength::None && !too_large && rest.is_empty() {
-        let sent = io::Write::write_all(&mut socket, b"HTTP/1.1 100 Continue\r\n\r\n");
-        if sent.is_err() {
-            return After::Close;
-        }
-    }
-    let read = body::read(connection, head.body, door.body_limit_bytes, rest, &door.budget);
-    connection.busy();
-    let (body, share) = match read {
-        Ok(read) => read,
-        Err(BodyError::Gone) => return After::Close,
-        Err(BodyError::Refused(error)) => {
-            let refusal = Refusal::of_status(error.status());
-            return refuse(whose, refusal, &error, None, manner, true);
-        }
-    };
-    if door.closing.load(Ordering::Relaxed) {
-        let reason = "ccproxy is shutting down; try again".to_owned();
-        let error = Error::Refused { status: 529, reason };
-        let manner = Manner { close: true, ..manner };
-        return refuse(whose, Refusal::Draining, &error, None, manner, false);
-    }
-    let Some(slot) = Slot::take(&door.admitted, door.limits.max_in_flight) else {
-        let reason = format!(
-            "{} messages are being answered already, the most at once; CCPROXY_MAX_IN_FLIGHT sets it",
-            door.limits.max_in_flight
-        );
-        let error = Error::Refused { status: 529, reason };
-        return refuse(whose, Refusal::InFlight, &error, None, manner, false);
-    };
-    // Counts until the last byte is sent, which is what a shutdown waits for.
-    let _in_flight = Slot::take(&door.in_flight, usize::MAX);
-    // A stream to HTTP/1.0 has no end but the connection's.
-    let manner = Manner { close: manner.close || (head.old && call == Call::Messages), ..manner };
-    let method = if head.method == "POST" { "POST" } else { "GET" };
-    let route = route_of(&call);
-    let began = Instant::now();
-    let request_id = unique("req_");
-    door.exchanges.hand_over(Exchange {
-        request_id: request_id.clone(),
-        call,
-        body,
-        client: Arc::clone(&connection.socket),
-        caller: whose.caller.clone(),
-        origin: whose.origin.clone(),
-        anthropic_version: head.anthropic_version.map(str::to_owned),
-        anthropic_beta: (!head.anthropic_beta.is_empty()).then(|| head.anthropic_beta.join(",")),
-        #[cfg(debug_assertions)]
-        panics: head.panics,
-    });
-    let result = door.handover.run(&request_id, socket, manner, head.old, (slot, share));
-    // Only there if the API was never reached.
-    drop(door.exchanges.take(&request_id));
-    if let Ok(status) = result {
-        door.health.metrics.request((method, route, status), began.elapsed());
-    }
-    match result {
-        // A stream may have outlived the time when connections were kept.
-        Ok(_) if manner.close || door.health.is_draining() => close(connection),
-        Ok(_) => After::Keep,
-        Err(Interrupted::Within) => After::Close,
-        Err(Interrupted::Before(e)) => {
-            log::error!("the API did not take a request: {e}");
-            let reason = "ccproxy is short of threads or descriptors".to_owned();
-            let error = Error::Refused { status: 529, reason };
-            refuse(whose, Refusal::Resources, &error, None, manner, false)
-        }
-    }
-}
-
-/// The name of a call's path in the metrics.
-fn route_of(call: &Call) -> &'static str {
-    match call {
-        Call::Messages => "/v1/messages",
-        Call::CountTokens => "/v1/messages/count_tokens",
-        Call::Models => "/v1/models",
-        Call::Model(_) => "/v1/models/{id}",
-    }
-}
-
-/// Drops a body nobody wants, if all of it has come. Returns whether none of it is left to come.
-fn drop_body(head: &Head, rest: &mut Vec<u8>) -> bool {
-    match head.body {
-        BodyLength::None => true,
-        BodyLength::Bytes(length) => match usize::try_from(length) {
-            Ok(length) if length <= rest.len() => {
-                rest.drain(..length);
-                true
+    /// Answers or takes the request whose head is the first of the input.
+    fn answer<R: Rules<Ticket = T>>(
+        &mut self,
+        length: usize,
+        now: Instant,
+        rules: &mut R,
+    ) -> Step<T> {
+        self.stage = Stage::Idle;
+        let input = std::mem::take(&mut self.input);
+        let (bytes, rest) = input.split_at(length);
+        let head = match head::parse(bytes) {
+            Ok(head) => head,
+            Err(refusal) => {
+                let manner = Manner { head_only: false, close: true, old: false };
+                self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
+                return Step::Done;
             }
-            _ => false,
-        },
-        BodyLength::Chunked => false,
-    }
-}
-
-/// A request's connection, and who sent it.
-struct Whose<'a> {
-    door: &'a Door,
-    connection: &'a Connection,
-    caller: Caller,
-    /// The page that may read the answer.
-    origin: Option<String>,
-}
-
-/// Sends an error, which counts and is told as a refusal for that reason. `unread` tells that the
-/// client is still sending a body.
-fn refuse(
-    whose: Whose<'_>,
-    refusal: Refusal,
-    error: &Error,
-    allow: Option<&str>,
-    manner: Manner,
-    unread: bool,
-) -> After {
-    let Whose { door, connection, caller, origin } = whose;
-    let request_id = unique("req_");
-    door.health.refusals.refused(refusal, error, &request_id, caller);
-    let manner = Manner { close: manner.close || unread, ..manner };
-    let sent = answer::send_error(
-        &connection.socket,
-        manner,
-        error,
-        allow,
-        origin.as_deref(),
-        &request_id,
-    );
-    after(connection, sent, manner, unread || manner.close)
-}
-
-fn after(connection: &Connection, sent: io::Result<()>, manner: Manner, unread: bool) -> After {
-    match sent {
-        Err(_) => After::Close,
-        Ok(()) if manner.close && unread => {
-            linger(connection);
-            After::Close
+        };
+        let close = head.close || rules.is_leaving();
+        let manner = Manner { head_only: head.method == "HEAD", close, old: head.old };
+        // A body that nobody wants is skipped, if all of it is here.
+        let unwanted = match head.body {
+            BodyLength::None => Some(0),
+            BodyLength::Bytes(length) => {
+                usize::try_from(length).ok().filter(|length| *length <= rest.len())
+            }
+            BodyLength::Chunked => None,
+        };
+        let answer = Manner { close: close || unwanted.is_none(), ..manner };
+        let ticket = match rules.decide(&head, self.peer, now, answer, &mut self.output) {
+            Decision::Answered { last } => {
+                self.ends = answer.close || last;
+                self.wait_for_reader(now);
+                self.keep_input(input, length + unwanted.unwrap_or_default());
+                return Step::Done;
+            }
+            Decision::Taken(ticket) => ticket,
+        };
+        let (limit, budget) = rules.bodies();
+        let body = match Body::new(head.body, limit, budget, now) {
+            Ok(body) => body,
+            Err(error) => {
+                let manner = Manner { close: true, ..manner };
+                let refusal = Refusal::of_status(error.status());
+                self.refuse(Some(&ticket), refusal, &error, manner, now, rules);
+                return Step::Done;
+            }
+        };
+        if head.expects_continue && !body.is_whole() && rest.is_empty() {
+            self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        Ok(()) if manner.close => close(connection),
-        Ok(()) => After::Keep,
+        (self.since, self.deadline) = (now, body.deadline());
+        self.stage = Stage::Body(Box::new(Upload { body, ticket, manner }));
+        self.keep_input(input, length);
+        self.upload(now, rules)
     }
-}
 
-/// Ends the connection after a complete answer.
-fn close(connection: &Connection) -> After {
-    let _ = connection.socket.shutdown(Shutdown::Write);
-    After::Close
-}
-
-/// Reads on for a while after the last answer: closing with bytes unread resets the connection, and
-/// the client would lose the answer.
-fn linger(connection: &Connection) {
-    if connection.socket.shutdown(Shutdown::Write).is_err() {
-        return;
+    /// Takes what has come of the body.
+    fn upload<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
+        let Stage::Body(mut upload) = std::mem::replace(&mut self.stage, Stage::Lent) else {
+            unreachable!("there is a body");
+        };
+        let input = std::mem::take(&mut self.input);
+        match upload.body.take(&input) {
+            Ok(taken) => self.keep_input(input, taken),
+            Err(error) => {
+                let manner = Manner { close: true, ..upload.manner };
+                let refusal = Refusal::of_status(error.status());
+                self.refuse(Some(&upload.ticket), refusal, &error, manner, now, rules);
+                return Step::Done;
+            }
+        }
+        if !upload.body.is_whole() {
+            self.deadline = upload.body.deadline();
+            self.stage = Stage::Body(upload);
+            return if self.output.is_empty() { Step::Wait } else { Step::Done };
+        }
+        let Upload { body, ticket, manner } = *upload;
+        let (body, share) = body.into_parts();
+        Step::Request(Box::new(Request { ticket, body, share, manner }))
     }
-    connection.enter(Stage::Lingering, LINGER_TIME);
-    let mut socket = &*connection.socket;
-    let mut bytes = [0; 16 << 10];
-    // The reaper ends it in time.
-    while socket.read(&mut bytes).is_ok_and(|n| n > 0) {}
+
+    /// Keeps the input from `at` on, and no memory for none.
+    fn keep_input(&mut self, mut input: Vec<u8>, at: usize) {
+        if at < input.len() {
+            input.drain(..at);
+            self.input = input;
+        }
+    }
+
+    /// Answers the request at hand with an error.
+    pub fn refuse(
+        &mut self,
+        ticket: Option<&T>,
+        refusal: Refusal,
+        error: &Error,
+        manner: Manner,
+        now: Instant,
+        rules: &mut impl Rules<Ticket = T>,
+    ) {
+        let refused = Refused { peer: self.peer, ticket, refusal, error };
+        rules.refuse(refused, manner, &mut self.output);
+        self.ends = manner.close;
+        self.stage = Stage::Idle;
+        self.wait_for_reader(now);
+    }
+
+    fn wait_for_reader(&mut self, now: Instant) {
+        (self.since, self.deadline) = (now, now + READ_PATIENCE);
+    }
+
+    fn idle(&mut self, now: Instant, idle_time: Duration) {
+        self.stage = Stage::Idle;
+        (self.since, self.deadline) = (now, now + idle_time);
+    }
+
+    fn linger(&mut self, now: Instant) {
+        self.stage = Stage::Lingering;
+        self.input = Vec::new();
+        (self.since, self.deadline) = (now, now + LINGER_TIME);
+    }
 }

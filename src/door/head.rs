@@ -1,13 +1,17 @@
 //! The head of a request, read strictly and within bounds.
 //!
 //! RFC 9112, without everything that has ever been read in two ways: no bare CR or LF, no folding, no
-//! byte outside of visible ASCII, one length or one `chunked` and never both.
+//! control character, one length or one `chunked` and never both. Bytes from 0x80 on are only in values
+//! (RFC 9110, section 5.5), and never in one that is read here.
 
 use crate::error::Error;
 
 /// The largest head, and the most headers in it.
 pub const LIMIT_BYTES: usize = 32 << 10;
 const MAX_HEADERS: usize = 100;
+
+/// The headers that say where the request ends, or what becomes of the connection.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding", "host", "connection", "expect"];
 
 /// A request's head, as far as it matters to anybody here. Everything is borrowed.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,8 +87,8 @@ pub fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
         match bytes[at] {
             b'\n' if at == 0 || bytes[at - 1] != b'\r' => return bad("a line ends in a bare LF"),
             b'\n' if at >= 3 && bytes[at - 3..=at] == *b"\r\n\r\n" => return Ok(Some(at + 1)),
-            b'\n' | b'\r' | b'\t' | b' '..=b'~' => {}
-            _ => return bad("a byte of the head is not visible ASCII"),
+            b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
+            _ => return bad("a byte of the head is a control character"),
         }
         if at > 0 && bytes[at - 1] == b'\r' && bytes[at] != b'\n' {
             return bad("a CR stands alone");
@@ -117,10 +121,14 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         }
         Err(_) => return bad("the head is not HTTP/1.1"),
     }
+    let target = request.path.unwrap_or_default();
+    if !target.is_ascii() {
+        return bad("the target is not visible ASCII");
+    }
     let old = request.version == Some(0);
     let mut head = Head {
         method: request.method.unwrap_or_default(),
-        target: request.path.unwrap_or_default(),
+        target,
         old,
         body: BodyLength::None,
         close: old,
@@ -145,11 +153,16 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
     };
     let mut hosts = 0;
     for header in request.headers.iter() {
-        let Ok(value) = std::str::from_utf8(header.value) else {
-            return bad("a header is not visible ASCII");
-        };
-        let value = value.trim_matches([' ', '\t']);
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        let value = match std::str::from_utf8(header.value) {
+            Ok(value) if value.is_ascii() => value.trim_matches([' ', '\t']),
+            _ if FRAMING.iter().any(|name| is(name)) => {
+                return bad("a header that says how to read the rest is not ASCII");
+            }
+            // Not to be passed over, since it may be refused; no page has this one.
+            _ if is("origin") => "?",
+            _ => continue,
+        };
         if is("content-length") {
             head.body = content_length(value, head.body)?;
         } else if is("transfer-encoding") {
@@ -255,7 +268,12 @@ mod tests {
             (400, "GET / HTTP/1.1\nHost: a\n\n"),
             (400, "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nA: b\0c\r\n\r\n"),
-            (400, "GET / HTTP/1.1\r\nA: é\r\n\r\n"),
+            (200, "GET / HTTP/1.1\r\nA: é\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\né: a\r\n\r\n"),
+            (400, "GET /é HTTP/1.1\r\n\r\n"),
+            (400, "GÉT / HTTP/1.1\r\n\r\n"),
+            (400, "POST / HTTP/1.1\r\nContent-Length: é\r\n\r\n"),
+            (400, "POST / HTTP/1.1\r\nTransfer-Encoding: é\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\n Transfer-Encoding: chunked\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nA : b\r\n\r\n"),
@@ -295,6 +313,15 @@ mod tests {
                 assert_eq!(late, Some(27), "cut at {cut}");
             }
         }
+    }
+
+    /// RFC 9110, section 5.5.
+    #[test]
+    fn values_may_hold_what_is_not_ascii() {
+        let head = b"GET / HTTP/1.1\r\nX: caf\xe9\r\nX-Api-Key: \xff\r\nOrigin: \xff\r\n\r\n";
+        assert_eq!(length(head, 0), Ok(Some(head.len())));
+        let head = parse(head).unwrap();
+        assert_eq!((head.api_key, head.origin), (None, Some("?")));
     }
 
     #[test]

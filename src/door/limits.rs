@@ -3,24 +3,24 @@
 
 use std::fs;
 
-/// Descriptors that are in use besides connections: listeners, stdio, log, name lookups.
-const RESERVED_DESCRIPTORS: usize = 24;
-/// What a message in flight uses besides its client's connection: both ends of the private connection,
-/// tiny_http's duplicate of one, and the upstream's socket.
-const DESCRIPTORS_IN_FLIGHT: usize = 4;
-/// Threads besides connections: main, signals, accept, reaper, watchdog, log, receive, tidy, and those that
-/// tiny_http keeps, of the API and of the embedded provider.
+/// Descriptors that are in use besides connections: listeners, stdio, log, the private connections and
+/// tiny_http's duplicates of them, name lookups.
+const RESERVED_DESCRIPTORS: usize = 28;
+/// What a message in flight uses besides its client's connection: the upstream's socket, and one for a name
+/// that is being looked up; with the embedded provider, its end of the connection.
+const DESCRIPTORS_IN_FLIGHT: usize = 2;
+/// Threads besides workers: main, signals, door, watchdog, log, tidy, those that tiny_http keeps, and workers that
+/// are about to be free.
 const RESERVED_THREADS: usize = 20;
-/// What a message in flight uses besides its connection's thread: a worker, and tiny_http's.
-const THREADS_IN_FLIGHT: usize = 2;
-/// Memory of a message in flight: stacks, buffers, TLS.
-const BYTES_IN_FLIGHT: u64 = 192 << 10;
-/// Memory of a connection that waits: its thread, mostly.
-const BYTES_WAITING: usize = 20 << 10;
+/// Memory of a message in flight: stack, buffers, TLS, and the system's buffers of both sockets when they
+/// are full.
+const BYTES_IN_FLIGHT: u64 = 240 << 10;
+/// Memory of a connection that waits, most of it the system's.
+const BYTES_WAITING: usize = 8 << 10;
 /// The least room that connections without a message get: probes come by these.
 const MIN_IDLE_CONNECTIONS: usize = 8;
 /// The most connections, where that leaves this much room beside the messages.
-const MAX_CONNECTIONS: usize = 1536;
+const MAX_CONNECTIONS: usize = 8192;
 const MIN_ROOM: usize = 512;
 const MAX_IN_FLIGHT: usize = 1024;
 
@@ -47,20 +47,25 @@ pub struct Resources {
 
 impl Limits {
     /// Computes the limits; `max_in_flight` is the user's wish, which descriptors and threads bound
-    /// (memory does not: who sets it knows better).
-    pub fn new(resources: &Resources, max_in_flight: Option<usize>, body_limit: usize) -> Limits {
+    /// (memory does not: who sets it knows better). An embedded provider has a thread for each message.
+    pub fn new(
+        resources: &Resources,
+        max_in_flight: Option<usize>,
+        body_limit: usize,
+        embeds: bool,
+    ) -> Limits {
+        let threads_in_flight = 1 + usize::from(embeds);
         let descriptors = resources.descriptors.saturating_sub(RESERVED_DESCRIPTORS);
         let threads = resources.threads.saturating_sub(RESERVED_THREADS);
         let by_descriptors =
             descriptors.saturating_sub(MIN_IDLE_CONNECTIONS) / (DESCRIPTORS_IN_FLIGHT + 1);
-        let by_threads = threads.saturating_sub(MIN_IDLE_CONNECTIONS) / (THREADS_IN_FLIGHT + 1);
+        let by_threads = threads / threads_in_flight;
         let by_memory = usize::try_from(resources.memory_bytes / 2 / BYTES_IN_FLIGHT);
         let wish = max_in_flight.unwrap_or(MAX_IN_FLIGHT.min(by_memory.unwrap_or(usize::MAX)));
         let max_in_flight = wish.min(by_descriptors).min(by_threads).max(1);
         let quarter = usize::try_from(resources.memory_bytes / 4).unwrap_or(usize::MAX);
         let connections = descriptors
             .saturating_sub(max_in_flight * DESCRIPTORS_IN_FLIGHT)
-            .min(threads.saturating_sub(max_in_flight * THREADS_IN_FLIGHT))
             .min(quarter / BYTES_WAITING);
         Limits {
             max_connections: connections
@@ -148,18 +153,19 @@ mod tests {
         for descriptors in [64, 65, 256, 1024, 65_536] {
             for threads in [30, 64, 512, 100_000] {
                 for memory_bytes in [16 << 20, 1 << 30, 1 << 36] {
-                    for wish in [None, Some(512), Some(100_000)] {
+                    for (wish, embeds) in
+                        [(None, false), (None, true), (Some(512), false), (Some(100_000), true)]
+                    {
                         let resources =
                             Resources { descriptors, threads, memory_bytes, memory_limit: None };
-                        let limits = Limits::new(&resources, wish, 32 << 20);
+                        let limits = Limits::new(&resources, wish, 32 << 20, embeds);
                         let used =
                             limits.max_connections + limits.max_in_flight * DESCRIPTORS_IN_FLIGHT;
                         assert!(
                             used + RESERVED_DESCRIPTORS <= descriptors,
                             "{resources:?} {limits:?}"
                         );
-                        let used =
-                            limits.max_connections + limits.max_in_flight * THREADS_IN_FLIGHT;
+                        let used = limits.max_in_flight * (1 + usize::from(embeds));
                         assert!(used + RESERVED_THREADS <= threads, "{resources:?} {limits:?}");
                         assert!(limits.max_connections > limits.max_in_flight, "{resources:?}");
                     }

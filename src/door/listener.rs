@@ -9,12 +9,13 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::config::Host;
+use crate::line::READ_PATIENCE;
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 1024;
 
-/// How long a client that reads nothing may block an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the system keeps of an answer for a client that does not read.
+const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 /// How often two loopbacks are tried when the system chooses the port: the one chosen for IPv4 may be
 /// taken on IPv6.
@@ -87,7 +88,9 @@ fn try_bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // One that has gone without a word, or takes nothing for as long, has its connection reset.
+    socket.set_tcp_user_timeout(Some(READ_PATIENCE))?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15));

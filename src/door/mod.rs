@@ -1,149 +1,197 @@
 //! The door: the public socket, and the only code that reads bytes from strangers.
 //!
 //! tiny_http, which the API stands on, must not face a network: one request can end its process,
-//! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So the door
-//! accepts, reads heads strictly and bodies whole, answers health and refusals by itself, and passes
-//! to the API, over a private socket, only requests that are complete and admitted.
+//! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So one loop
+//! of the door owns every socket: it accepts, reads heads strictly and bodies whole, answers health and
+//! refusals by itself, and passes to the API only requests that are complete and admitted. The worker
+//! that takes one owns the client's socket until it has answered.
 //!
 //! ```text
-//! accept ─▶ connection thread ─▶ health, refusals: answered here
-//!                    └─ body, admission ─▶ exchange ─▶ private socket ─▶ api
+//! accept ─▶ reactor ─▶ connection ─▶ desk: health and refusals are answered here
+//!             │          └─ body, admission ─▶ errand ─▶ link ─▶ api: a worker answers
+//!             └───────────────── the client's connection, given back ◀──┘
 //! ```
 //!
-//! A health answer needs one descriptor and one thread, and no lock that a message holds.
+//! A health answer needs one descriptor, no thread, and no lock that a message holds for long. What is
+//! decided about a connection, [`connection`] decides without IO or a clock.
 
 mod access;
 mod answer;
 mod body;
 mod chunks;
 mod connection;
-mod handover;
+mod desk;
 mod head;
 mod limits;
+mod link;
 mod listener;
-mod registry;
+mod reactor;
 mod route;
 mod slot;
 mod turns;
 mod watchdog;
 
+use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use access::Access;
-use answer::Manner;
 use body::Budget;
-use handover::Handover;
 pub use limits::{Limits, Resources};
-use registry::Registry;
+use link::Link;
+use reactor::{Reactor, WAKER};
 pub use watchdog::watch;
 
 use crate::config::{Config, Secret};
-use crate::error::Error;
-use crate::exchange::Exchanges;
+use crate::exchange::{Errands, Workers};
 use crate::health::{Health, Load};
-use crate::record::{Caller, Refusal};
+use crate::line::{Home, Return};
 use crate::unique::unique;
 
-/// Enough for a head of 100 headers and an error's JSON.
-const STACK_BYTES: usize = 128 << 10;
-
-/// How often overdue connections are looked for.
-const REAP_EVERY: Duration = Duration::from_millis(250);
-
-/// How long a newcomer waits for the connection, or the thread, that makes room for it.
-const ROOM_PATIENCE: Duration = Duration::from_secs(1);
-/// How soon a thread that could not be started is tried again.
-const RETRY: Duration = Duration::from_millis(1);
+/// Enough for a head of 100 headers, an error's JSON, and the metrics.
+const STACK_BYTES: usize = 256 << 10;
 
 /// How long answers that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What all connections share.
-#[derive(Debug)]
-pub struct Door {
+/// How soon a shutdown looks again whether there is something to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the loop shares with the rest of the program.
+struct Shared {
     limits: Limits,
     body_limit_bytes: usize,
+    /// How long a connection is kept between two requests.
+    idle_time: Duration,
     access: Access,
-    budget: Budget,
+    budget: Arc<Budget>,
     health: Arc<Health>,
-    exchanges: Arc<Exchanges>,
-    handover: Handover,
-    registry: Arc<Registry>,
-    /// Messages that take a place of `max_in_flight`: see [`Handover::run`].
-    admitted: AtomicUsize,
+    errands: Arc<Errands>,
+    workers: Arc<dyn Workers>,
+    /// Messages that take a place of `max_in_flight`: see [`crate::line::Line::send_last`].
+    admitted: Arc<AtomicUsize>,
     /// Messages whose answer is not sent to its end.
-    in_flight: AtomicUsize,
+    in_flight: Arc<AtomicUsize>,
     /// New messages are refused: the server is about to end.
     closing: AtomicBool,
-    addresses: Vec<SocketAddr>,
+    /// The loop knows.
+    is_closed: AtomicBool,
+    /// Uploads that were refused then, and whose clients may not have read that yet.
+    turned_away: AtomicUsize,
+    connections: AtomicUsize,
     listeners: Vec<Arc<TcpListener>>,
+    /// Turns of the loop, for who wants to know whether it stands still.
+    turns: AtomicU64,
+    /// The API has to be set up anew.
+    wants_api: AtomicBool,
+    returns: Arc<Returns>,
+    commands: Mutex<Vec<Command>>,
+    ids: AtomicU64,
     /// What the watchdog says, so that its questions are not counted as a prober's.
     watchword: String,
 }
 
-/// Binds, and lets clients in. `api` is the name of the API's private socket.
+/// What the loop is told by others.
+enum Command {
+    /// No message is taken any more.
+    Close,
+    /// The API is reached by these from now on.
+    Connect(Vec<UnixStream>),
+}
+
+/// Connections on their way back to the loop.
+struct Returns {
+    waiting: Mutex<Vec<Return>>,
+    waker: mio::Waker,
+}
+
+impl Home for Returns {
+    fn give_back(&self, returned: Return) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(returned);
+    }
+
+    fn hurry(&self) {
+        // Without it the loop is only later.
+        let _ = self.waker.wake();
+    }
+}
+
+impl Returns {
+    fn take(&self) -> Vec<Return> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The public socket.
+pub struct Door {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("addresses", &self.addresses).finish()
+    }
+}
+
+/// Binds, and lets clients in.
 ///
 /// # Errors
-/// A sentence about the address that cannot be listened on.
+/// A sentence about the address that cannot be listened on, or the API that cannot be reached.
 pub fn start(
     config: &Config,
     limits: Limits,
     health: Arc<Health>,
-    exchanges: Arc<Exchanges>,
-    api: String,
+    errands: Arc<Errands>,
+    workers: Arc<dyn Workers>,
 ) -> Result<Arc<Door>, String> {
     let listeners: Vec<Arc<TcpListener>> =
         listener::open(config.host, config.port)?.into_iter().map(Arc::new).collect();
-    let door = Arc::new(Door {
+    let poll = mio::Poll::new().map_err(|e| failed(&e))?;
+    let waker = mio::Waker::new(poll.registry(), WAKER).map_err(|e| failed(&e))?;
+    let returns = Returns { waiting: Mutex::default(), waker };
+    let shared = Arc::new(Shared {
         limits,
         body_limit_bytes: config.body_limit_bytes,
+        idle_time: config.keepalive_timeout,
         access: Access::new(config),
-        budget: Budget::new(limits.body_budget),
+        budget: Arc::new(Budget::new(limits.body_budget)),
         health,
-        exchanges,
-        handover: Handover::new(api),
-        registry: Arc::default(),
-        admitted: AtomicUsize::new(0),
-        in_flight: AtomicUsize::new(0),
+        errands,
+        workers,
+        admitted: Arc::default(),
+        in_flight: Arc::default(),
         closing: AtomicBool::new(false),
-        addresses: listeners.iter().filter_map(|l| l.local_addr().ok()).collect(),
+        is_closed: AtomicBool::new(false),
+        turned_away: AtomicUsize::new(0),
+        connections: AtomicUsize::new(0),
         listeners: listeners.clone(),
+        turns: AtomicU64::new(0),
+        wants_api: AtomicBool::new(false),
+        returns: Arc::new(returns),
+        commands: Mutex::default(),
+        ids: AtomicU64::new(1),
         watchword: unique("watch_"),
     });
-    let start = |name: &str, body: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new()
-            .name(name.to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(body)
-            .map_err(|e| format!("a thread could not be started: {e}"))
-    };
-    let reaped = Arc::clone(&door);
-    let reap = move || {
-        thread::sleep(REAP_EVERY);
-        reaped.registry.reap();
-        reaped.handover.trim();
-    };
-    start("reaper", Box::new(move || for_ever(reap)))?;
-    for listener in listeners {
-        let door = Arc::clone(&door);
-        start("accept", Box::new(move || for_ever(|| door.accept(&listener))))?;
-    }
-    Ok(door)
+    let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let link = Link::new(shared.connect_api().map_err(|e| failed(&e))?, Instant::now());
+    let reactor =
+        Reactor::new(Arc::clone(&shared), poll, listeners, link).map_err(|e| failed(&e))?;
+    thread::Builder::new()
+        .name("door".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(|| reactor.run())
+        .map_err(|e| failed(&e))?;
+    Ok(Arc::new(Door { shared, addresses }))
 }
 
-/// Does something again and again, whatever becomes of it.
-fn for_ever(mut body: impl FnMut()) {
-    loop {
-        if catch_unwind(AssertUnwindSafe(&mut body)).is_err() {
-            log::error!("a thread of the door met a bug and goes on");
-        }
-    }
+fn failed(e: &io::Error) -> String {
+    format!("the server could not be started: {e}")
 }
 
 impl Door {
@@ -154,12 +202,12 @@ impl Door {
 
     /// Whether clients have to send a key.
     pub fn has_keys(&self) -> bool {
-        self.access.has_keys()
+        self.shared.access.has_keys()
     }
 
     /// From now on these client keys are let in.
     pub fn replace_keys(&self, keys: Vec<Secret>) {
-        self.access.replace_keys(keys);
+        self.shared.access.replace_keys(keys);
     }
 
     /// What refusals have taught is asked anew: who reads the configuration again may have mended what
@@ -172,23 +220,25 @@ impl Door {
     /// answers in progress may take `timeout`, and what is left is told that it ends. Returns how many
     /// answers were cut off. The sockets stay open, so that health goes on telling.
     pub fn drain(&self, delay: Duration, timeout: Duration) -> usize {
-        self.health.drain();
+        self.shared.health.drain();
         thread::sleep(delay);
-        self.closing.store(true, Ordering::Relaxed);
-        let left = self.wait_for_answers(timeout);
+        self.shared.command(Command::Close);
+        let left = self.shared.wait_for_answers(timeout);
         if left > 0 {
             crate::upstream::shut_down();
-            self.wait_for_answers(LAST_WORDS);
+            self.shared.wait_for_answers(LAST_WORDS);
         }
         left
     }
+}
 
+impl Shared {
     /// The numbers that health shows.
     fn load(&self) -> Load {
         Load {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             max_in_flight: self.limits.max_in_flight,
-            connections: self.registry.len(),
+            connections: self.connections.load(Ordering::Relaxed),
             max_connections: self.limits.max_connections,
             body_bytes: self.limits.body_budget - self.budget.left(),
             max_body_bytes: self.limits.body_budget,
@@ -197,81 +247,37 @@ impl Door {
         }
     }
 
+    /// Waits for messages that are being answered, and for those whose sender has to read a refusal.
+    /// Returns how many answers are left.
     fn wait_for_answers(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         loop {
+            let is_closed = self.is_closed.load(Ordering::Acquire);
             let left = self.in_flight.load(Ordering::Relaxed);
-            if left == 0 || Instant::now() >= deadline {
+            let told = self.turned_away.load(Ordering::Relaxed) == 0;
+            if left == 0 && is_closed && told || Instant::now() >= deadline {
                 return left;
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// Lets one client in.
-    fn accept(self: &Arc<Door>, listener: &TcpListener) {
-        match listener.accept() {
-            Ok((socket, _)) => self.admit(socket),
-            Err(e) => {
-                let is_shortage = matches!(
-                    e.raw_os_error(),
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-                );
-                if is_shortage {
-                    self.registry.evict();
-                }
-                if is_shortage || e.kind() != io::ErrorKind::ConnectionAborted {
-                    thread::sleep(Duration::from_millis(2));
-                }
-            }
-        }
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Starts a connection's thread. Where there is no room, the connection that has waited longest
-    /// goes: a newcomer may be a health probe.
-    fn admit(self: &Arc<Door>, socket: TcpStream) {
-        if !self.registry.make_room(self.limits.max_connections, ROOM_PATIENCE) {
-            return self.turn_away(&socket);
-        }
-        let entry = Arc::new(self.registry.enter(socket, connection::IDLE_TIME));
-        let deadline = Instant::now() + ROOM_PATIENCE;
-        let mut evicted = false;
-        loop {
-            let (door, its) = (Arc::clone(self), Arc::clone(&entry));
-            let thread = thread::Builder::new()
-                .name("connection".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || {
-                    let serve = AssertUnwindSafe(|| connection::serve(&door, &its));
-                    if catch_unwind(serve).is_err() {
-                        log::error!("a connection met a bug in ccproxy and was closed");
-                    }
-                });
-            if thread.is_ok() {
-                return;
-            }
-            // The limit of threads: another connection's becomes free, a moment after it has gone.
-            if Instant::now() >= deadline {
-                return self.turn_away(&entry.connection.socket);
-            }
-            entry.connection.busy();
-            evicted = evicted || self.registry.evict();
-            thread::sleep(RETRY);
-        }
+    /// Tells the loop to do something.
+    fn command(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.returns.hurry();
     }
 
-    /// Tells a client that there is no room, without waiting for it.
-    fn turn_away(&self, socket: &TcpStream) {
-        let error = Error::Refused {
-            status: 503,
-            reason: "every connection is busy with an answer".to_owned(),
-        };
-        let manner = Manner { head_only: false, close: true };
-        let id = unique("req_");
-        let caller = Caller::unknown(connection::peer_of(socket));
-        self.health.refusals.refused(Refusal::Connections, &error, &id, caller);
-        if socket.set_nonblocking(true).is_ok() {
-            let _ = answer::send_error(socket, manner, &error, None, None, &id);
-        }
+    fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets up the API's private server, and makes the connections to it.
+    fn connect_api(&self) -> io::Result<Vec<UnixStream>> {
+        link::connect(&*self.workers, &self.errands, || self.next_id())
     }
 }

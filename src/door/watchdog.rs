@@ -1,74 +1,67 @@
 //! Asks for health the way a prober does, so that a server that has stopped answering is noticed from
-//! inside: an API that does not answer makes health 503, and what stays so ends the process, which an
-//! orchestrator then starts again.
+//! inside. An API that does not take requests is set up anew. A loop that stands still ends the process,
+//! which an orchestrator then starts again.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Door;
+use super::{Command, Door};
 
 const EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Failures of the API in a row after which it is given a new socket, each time.
-const REVIVE_AFTER: u32 = 2;
-/// Failures in a row after which the server is given up.
+/// Probes in a row that failed while the loop stood still, after which the server is given up.
 const LAST_FAILURE: u32 = 10;
 
-/// Watches from a thread of its own. `revive` gives the API a new socket and returns its name;
-/// `give_up` is called when the server cannot be saved.
+/// Watches from a thread of its own. `give_up` is called when the server cannot be saved.
 ///
 /// # Errors
 /// The thread could not be started.
-pub fn watch(
-    door: Arc<Door>,
-    revive: impl Fn() -> Result<String, String> + Send + 'static,
-    give_up: impl Fn(&str) + Send + 'static,
-) -> io::Result<()> {
+pub fn watch(door: Arc<Door>, give_up: impl Fn(&str) + Send + 'static) -> io::Result<()> {
     let body = move || {
-        let (mut door_failures, mut api_failures) = (0, 0);
+        let mut failures = 0;
         loop {
             thread::sleep(EVERY);
+            if door.shared.wants_api.swap(false, Ordering::Acquire) {
+                door.revive_api();
+            }
+            let turns = door.shared.turns.load(Ordering::Relaxed);
             let asked = Instant::now();
             let probed = door.probe();
-            let metrics = &door.health.metrics;
+            let metrics = &door.shared.health.metrics;
             metrics.self_probe_duration.set(asked.elapsed().as_micros() as u64);
             metrics.self_probe_failures.add(u64::from(probed.is_err()));
-            count(&mut door_failures, probed);
-            count(&mut api_failures, door.handover.connect().map(drop));
-            door.health.set_api_alive(api_failures == 0);
-            if api_failures > 0 && api_failures % REVIVE_AFTER == 0 {
-                match revive() {
-                    Ok(name) => door.handover.move_to(name),
-                    Err(problem) => log::error!("{problem}"),
-                }
+            // A network without a usable loopback, or a shortage of descriptors, is no reason to end
+            // what serves others.
+            let stands_still = turns == door.shared.turns.load(Ordering::Relaxed);
+            failures = if probed.is_err() && stands_still { failures + 1 } else { 0 };
+            if let Err(e) = probed {
+                log::debug!("the watchdog had no answer: {e}");
             }
-            if door_failures >= LAST_FAILURE {
+            if failures >= LAST_FAILURE {
                 give_up("its own port does not answer any more");
-            } else if api_failures >= LAST_FAILURE {
-                give_up("the API does not answer any more");
             }
         }
     };
     thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn(body).map(drop)
 }
 
-fn count(failures: &mut u32, result: io::Result<()>) {
-    match result {
-        Ok(()) => *failures = 0,
-        // Out of descriptors: this says nothing about whether the server answers.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {}
-        Err(e) => {
-            *failures += 1;
-            log::debug!("the watchdog had no answer: {e}");
+impl Door {
+    /// Sets up the API anew, or tries again later.
+    fn revive_api(&self) {
+        match self.shared.connect_api() {
+            Ok(streams) => self.shared.command(Command::Connect(streams)),
+            Err(e) => {
+                log::error!("the API could not be started: {e}");
+                self.shared.wants_api.store(true, Ordering::Release);
+            }
         }
     }
-}
 
-impl Door {
     /// Asks for `/health` through the real socket. Any answer will do: 503 while draining is one.
     fn probe(&self) -> io::Result<()> {
         let Some(address) = self.addresses.first() else { return Ok(()) };
@@ -81,7 +74,7 @@ impl Door {
         let mut failure = io::Error::from(io::ErrorKind::NotConnected);
         for ip in ips {
             match TcpStream::connect_timeout(&SocketAddr::new(*ip, address.port()), PATIENCE) {
-                Ok(socket) => return ask(socket, &self.watchword),
+                Ok(socket) => return ask(socket, &self.shared.watchword),
                 Err(e) => failure = e,
             }
         }

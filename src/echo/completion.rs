@@ -69,7 +69,7 @@ impl Call {
     }
 }
 
-/// Streams the answer with a framing of its own, since `respond` holds a stream back to its end.
+/// Streams the answer in chunks.
 pub(super) fn stream(
     mut writer: impl Write,
     chat: &ChatRequest,
@@ -105,7 +105,6 @@ pub(super) fn stream(
         let ended = events.peek().is_none();
         packet.extend_from_slice(if ended { b"0\r\n\r\n" } else { b"" });
         writer.write_all(&packet)?;
-        writer.flush()?;
         if ended {
             return Ok(());
         }

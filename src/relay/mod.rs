@@ -45,12 +45,19 @@ pub enum BodyForm {
 
 /// The client's end of a stream.
 pub trait EventWriter {
-    /// Sends the head of the answer.
+    /// Begins the answer; its head may go out with the first events.
     fn begin(&mut self) -> io::Result<()>;
     /// Sends encoded events at once.
     fn write(&mut self, events: &[u8]) -> io::Result<()>;
     /// Ends the answer.
     fn end(&mut self) -> io::Result<()>;
+    /// The same with the last events, if there are any.
+    fn finish(&mut self, events: &[u8]) -> io::Result<()> {
+        if !events.is_empty() {
+            self.write(events)?;
+        }
+        self.end()
+    }
     /// The client's socket.
     fn socket(&self) -> Option<RawFd>;
 }
@@ -140,7 +147,6 @@ impl<W: EventWriter> Stream<W> {
     pub fn fail(&mut self, error: Error) -> Result<Error, Failure> {
         if self.begun {
             self.translator.fail(&error, &mut self.out);
-            self.flush()?;
             self.end()?;
         }
         Ok(error)
@@ -153,8 +159,25 @@ impl<W: EventWriter> Stream<W> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let written = if self.begun { Ok(()) } else { self.writer.begin() }
-            .and_then(|()| self.writer.write(&self.out));
+        let written = self.begin().and_then(|()| self.writer.write(&self.out));
+        self.written(written)
+    }
+
+    /// Ends the answer with what has not been written.
+    fn end(&mut self) -> Result<(), Failure> {
+        if self.gone {
+            return Err(Failure::ClientGone);
+        }
+        let written = self.begin().and_then(|()| self.writer.finish(&self.out));
+        self.written(written)
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if self.begun { Ok(()) } else { self.writer.begin() }
+    }
+
+    /// Notes what has been written.
+    fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         self.begun = true;
         self.start_sent |= self.native.is_none() && self.translator.has_started();
         self.relayed |=
@@ -165,10 +188,6 @@ impl<W: EventWriter> Stream<W> {
             self.gone = true;
             Failure::ClientGone
         })
-    }
-
-    fn end(&mut self) -> Result<(), Failure> {
-        self.writer.end().map_err(|_| Failure::ClientGone)
     }
 }
 
@@ -217,8 +236,9 @@ pub fn stream<W: EventWriter>(
             if says_something && !stream.relayed {
                 taken();
             }
-            // What came before an error is the client's.
-            if stream.begun || says_something {
+            // What came before an error is the client's; the last of all goes with the end.
+            let is_last = ended && translated.is_ok();
+            if (stream.begun || says_something) && !is_last {
                 stream.flush()?;
             }
             translated?;
@@ -242,7 +262,6 @@ pub fn stream<W: EventWriter>(
             if !stream.relayed {
                 taken();
             }
-            stream.flush()?;
             stream.end()
         }
         Err(failure) => {
@@ -271,8 +290,10 @@ fn native_events<W: EventWriter>(
         if native.has_content() && !*relayed {
             taken();
         }
-        // What came before an error is the client's.
-        stream.flush()?;
+        // What came before an error is the client's; the last of all goes with the end.
+        if !ended || passed.is_err() {
+            stream.flush()?;
+        }
         passed?;
         if ended {
             return Ok(());

@@ -13,6 +13,7 @@ mod words;
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +64,12 @@ pub struct Upstream {
     /// The way to `native_url`; the agent has that to `base_url`.
     native_proxy: Option<Proxy>,
     timeouts: Timeouts,
-    embedded: Option<String>,
+    embedded: Option<Embedded>,
     place: Arc<Place>,
 }
+
+/// Connects to the embedded provider.
+pub type Embedded = fn() -> io::Result<UnixStream>;
 
 /// What is asked of a provider.
 #[derive(Debug, Clone, Copy)]
@@ -123,8 +127,7 @@ pub struct AnswerBody {
 }
 
 impl Upstream {
-    /// Sets up the client of `provider`. `embedded` is the abstract name of the embedded provider's
-    /// socket.
+    /// Sets up the client of `provider`. `embedded` leads to the embedded provider.
     ///
     /// # Errors
     /// A sentence about the proxy or the certificates that cannot be used.
@@ -132,7 +135,7 @@ impl Upstream {
         config: &Config,
         provider: &ProviderConfig,
         max_in_flight: usize,
-        embedded: Option<String>,
+        embedded: Option<Embedded>,
     ) -> Result<Upstream, String> {
         // All of them together keep no more connections than there can be messages.
         let max_idle = (max_in_flight / config.providers.len().max(1)).max(1);
@@ -176,7 +179,7 @@ impl Upstream {
         let authorities = authorities.collect();
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(SocketConnector { embedded: embedded.clone() })
+                .chain(SocketConnector { embedded })
                 .chain(RustlsConnector::default())
                 .chain(PhaseConnector { authorities });
         Ok(Upstream {

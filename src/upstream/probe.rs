@@ -63,11 +63,11 @@ impl Upstream {
 
     /// Opens a connection as a message's is opened, and closes it.
     fn connect(&self) -> Result<(), Failure> {
-        let embedded = self.embedded.clone();
+        let embedded = self.embedded;
         let open = move |details: &ConnectionDetails| {
             let connected =
                 ().chain(ConnectProxyConnector::default())
-                    .chain(SocketConnector { embedded: embedded.clone() })
+                    .chain(SocketConnector { embedded })
                     .chain(RustlsConnector::default())
                     .connect(details, None)?;
             connected

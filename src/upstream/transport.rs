@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
-use super::NOWHERE;
 use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, until_ready, with_call};
-use crate::private;
+use super::{Embedded, NOWHERE};
+use crate::net::poll_fd;
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -43,8 +43,7 @@ const TLS_ALERT: u8 = 21;
 /// Opens sockets: to the addresses the resolver found, or to the embedded provider.
 #[derive(Debug)]
 pub(super) struct SocketConnector {
-    /// The abstract name of the embedded provider's socket.
-    pub embedded: Option<String>,
+    pub embedded: Option<Embedded>,
 }
 
 impl<In: Transport> Connector<In> for SocketConnector {
@@ -66,7 +65,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
         enter(Phase::Connect);
         with_call(|call| call.connected = true);
         let stream = match &self.embedded {
-            Some(name) => Stream::Unix(private::connect(name, "/v1/models")?),
+            Some(connect) => Stream::Unix(connect()?),
             None => Stream::Tcp(connect_any(&details.addrs)?),
         };
         stream.set_nonblocking()?;
@@ -153,10 +152,6 @@ fn start_connect(address: SocketAddr) -> io::Result<Socket2> {
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
         Err(e) => Err(e),
     }
-}
-
-fn poll_fd(fd: RawFd, events: libc::c_short) -> libc::pollfd {
-    libc::pollfd { fd, events, revents: 0 }
 }
 
 /// The transport over a socket.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::socket::Socket;
 use crate::config::Timeouts;
 use crate::error::Error;
+use crate::net::poll;
 
 /// How long a connection may be made without a sign of life to the client: until its request is on its
 /// way, a failure is worth an HTTP status, which the SDKs try again.
@@ -278,24 +279,6 @@ fn stop(stop: Stop) -> io::Error {
         Stop::Silent(_) => io::ErrorKind::TimedOut,
     };
     kind.into()
-}
-
-/// poll(2) until `until`; true if a descriptor is ready.
-fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
-    let timeout = until.map_or(-1, |until| {
-        // Rounded up, so that the caller does not spin through the last millisecond.
-        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-        i32::try_from(left.as_millis()).unwrap_or(i32::MAX)
-    });
-    // SAFETY: `fds` is a valid array of that many pollfd for the whole call.
-    let n = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
-    if n >= 0 {
-        return Ok(n > 0);
-    }
-    match io::Error::last_os_error() {
-        e if e.kind() == io::ErrorKind::Interrupted => Ok(false),
-        e => Err(e),
-    }
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ fn exchange(proxy: &Proxy, bytes: &str) -> String {
     String::from_utf8(client.wire.rest()).expect("it is UTF-8")
 }
 
-/// An answer without the id that differs from one to the next: head, body.
+/// An answer without the id and the time, which differ from one to the next: head, body.
 fn parts(answer: &str) -> (String, String) {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head has an end");
-    let lines: Vec<&str> = head.lines().filter(|line| !line.starts_with("Request-Id:")).collect();
+    let differs = |line: &&str| line.starts_with("Request-Id:") || line.starts_with("Date:");
+    let lines: Vec<&str> = head.lines().filter(|line| !differs(line)).collect();
     (lines.join("\n"), body.to_owned())
 }
 

@@ -148,6 +148,10 @@ fn one_message_too_many_is_529_and_clients_that_leave_make_room() {
         if round == 0 {
             prober
                 .wait_until("closing descriptors", || proxy.descriptors() <= base.descriptors + 10);
+            prober.wait_until("freeing places", || {
+                let metrics = Client::fetch(&proxy, "GET", "/metrics", &[], b"").text();
+                metrics.lines().any(|line| line == "http_server_active_requests 0")
+            });
         }
     }
     prober.wait_until("a free place", || {

@@ -89,7 +89,8 @@ const LENGTHS: &[(u16, &str)] = &[
     (400, "X: y\r\r\nContent-Length: 40"),
     (400, "X: y\0"),
     (400, "X\0: y"),
-    (400, "X: \u{e9}"),
+    (400, "X\u{e9}: y"),
+    (400, "Content-Length: \u{e9}"),
     (400, "X: y\x7f"),
     (400, ": y"),
     (400, "no colon"),
@@ -247,6 +248,19 @@ fn pipelined_requests_that_nobody_reads_the_answers_of() {
     wire.reset();
     prober.wait_until("letting go of the client", || proxy.footprint().is_near(base));
     prober.finish("pipelined requests");
+}
+
+/// RFC 9110, section 5.5: such values are passed over, whatever their encoding.
+#[test]
+fn a_header_that_is_not_ascii_is_nobodys_business() {
+    let proxy = Setup::echo().start();
+    let mut wire = Wire::new(connect(&proxy));
+    for value in [&b"caf\xe9"[..], "café".as_bytes(), b"\x80\xff"] {
+        wire.send(&[b"GET /health HTTP/1.1\r\nX-Name: ", value, b"\r\n\r\n"].concat());
+        let head = wire.head();
+        assert!(head.start.starts_with("HTTP/1.1 200 "), "{}", head.start);
+        wire.body(&head).expect("its length is announced");
+    }
 }
 
 /// RFC 9112, section 9.3: `close` wins, wherever it stands.

@@ -29,7 +29,8 @@ const IMPURE: &[&str] = &[
 
 /// Who may name what, beside the manifest.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("tiny_http", &["api", "echo"]),
+    ("tiny_http", &["api"]),
+    ("mio", &["door"]),
     ("ureq", &["upstream"]),
     ("rustls", &["upstream"]),
     ("process::exit", &["main"]),

@@ -17,6 +17,7 @@ mod door_drain;
 mod door_health;
 mod door_leaving;
 mod door_load;
+mod door_loop;
 mod door_requests;
 mod door_shortage;
 mod error;

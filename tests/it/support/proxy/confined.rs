@@ -43,6 +43,18 @@ impl Proxy {
         Footprint { threads: self.threads(), descriptors: self.descriptors() }
     }
 
+    /// The inodes of its sockets, as the system's tables name them.
+    pub fn sockets(&self) -> Vec<String> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.process.child.id()));
+        let links =
+            entries.expect("it runs").filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let inode = |link: PathBuf| {
+            let link = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
+            Some(link)
+        };
+        links.filter_map(inode).collect()
+    }
+
     /// Replaces the `.env` that the program reads when it is told to.
     pub fn write_dotenv(&self, text: &str) {
         fs::write(self.process.directory.join(".env"), text).expect("the directory is the test's");

@@ -1,0 +1,557 @@
+//! The one thread of the door: it owns every socket that no worker answers on, and does a bounded
+//! amount of work for each of them per turn, so that nobody waits for anybody else's megabytes.
+//!
+//! What is decided, [`Connection`] and [`Desk`] decide. Here are the sockets, the clock, and the order
+//! of a turn.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::connection::{Connection, Request, Rules, Step, Wants};
+use super::desk::{Desk, Ticket, Whose};
+use super::link::Link;
+use super::slot::Slot;
+use super::{Command, Shared};
+use crate::error::Error;
+use crate::exchange::{Errand, Exchange};
+use crate::line::{Line, Manner, Outcome, Peer, Return};
+use crate::net::{receive_now, send_now};
+use crate::record::Refusal;
+use crate::unique::unique;
+
+/// The tokens of the waker and of the listeners; connections are numbered from [`FIRST_KEY`] on.
+pub const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+const FIRST_KEY: usize = 16;
+
+/// How often overdue connections are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// The same while there is nobody: the watchdog wants to see turns.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Work of one turn: events, new connections, bytes read of one connection.
+const EVENTS: usize = 256;
+const ACCEPTS: usize = 64;
+const READ_BYTES: usize = 64 << 10;
+
+/// How long a newcomer waits for a connection that can be spared, and how often one is looked for.
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
+const ROOM_RETRY: Duration = Duration::from_millis(2);
+
+/// A connection, and its socket.
+struct Entry {
+    core: Connection<Ticket>,
+    peer: Arc<Peer>,
+    /// There may be something to read, also the end.
+    readable: bool,
+    /// The client will send nothing more.
+    half_closed: bool,
+    /// Its turn comes.
+    queued: bool,
+    /// An upload that was refused when the server began to leave.
+    turned_away: bool,
+}
+
+/// What becomes of an entry after its turn.
+enum Next {
+    /// It waits for its socket, or for a worker.
+    Wait,
+    /// There is more to do.
+    Again,
+    HandOver(Box<Request<Ticket>>),
+    /// It is over.
+    Gone,
+}
+
+/// The thread's own.
+pub struct Reactor {
+    shared: Arc<Shared>,
+    desk: Desk,
+    poll: Poll,
+    listeners: Vec<(Arc<TcpListener>, bool)>,
+    connections: HashMap<usize, Entry>,
+    next_key: usize,
+    /// Whose turn it is.
+    queue: Vec<usize>,
+    link: Link,
+    scratch: Box<[u8]>,
+    /// Since when a newcomer has been waiting for room.
+    no_room_since: Option<Instant>,
+    now: Instant,
+    next_tick: Instant,
+}
+
+impl Reactor {
+    /// Gets ready to serve `listeners`.
+    ///
+    /// # Errors
+    /// A listener cannot be watched.
+    pub fn new(
+        shared: Arc<Shared>,
+        poll: Poll,
+        listeners: Vec<Arc<TcpListener>>,
+        link: Link,
+    ) -> io::Result<Reactor> {
+        for (i, listener) in listeners.iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let token = Token(FIRST_LISTENER + i);
+            poll.registry().register(
+                &mut SourceFd(&listener.as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )?;
+        }
+        let now = Instant::now();
+        Ok(Reactor {
+            desk: Desk(Arc::clone(&shared)),
+            shared,
+            poll,
+            listeners: listeners.into_iter().map(|listener| (listener, false)).collect(),
+            connections: HashMap::new(),
+            next_key: FIRST_KEY,
+            queue: Vec::new(),
+            link,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            no_room_since: None,
+            now,
+            next_tick: now + TICK,
+        })
+    }
+
+    /// Serves for ever, whatever becomes of a turn.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let turn = AssertUnwindSafe(|| self.turn(&mut events));
+            match catch_unwind(turn) {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => log::error!("the door cannot wait for its sockets: {e}"),
+                Err(_) => log::error!("the door met a bug and goes on"),
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, Some(self.patience())) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        self.now = Instant::now();
+        self.shared.turns.fetch_add(1, Ordering::Relaxed);
+        self.take_back();
+        let mut unread_elsewhere = false;
+        for event in events.iter() {
+            match event.token().0 {
+                key if key >= FIRST_KEY => unread_elsewhere |= self.note(key, event),
+                i if i >= FIRST_LISTENER => self.listeners[i - FIRST_LISTENER].1 = true,
+                _ => {}
+            }
+        }
+        if unread_elsewhere {
+            // Its worker may have given it back without waking anybody.
+            self.take_back();
+        }
+        self.obey();
+        self.accept();
+        for key in std::mem::take(&mut self.queue) {
+            self.serve(key);
+        }
+        if self.now >= self.next_tick {
+            self.tick();
+        }
+        self.shared.connections.store(self.connections.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How long to wait for the next event.
+    fn patience(&self) -> Duration {
+        if !self.queue.is_empty() {
+            Duration::ZERO
+        } else if self.listeners.iter().any(|(_, ready)| *ready) {
+            if self.no_room_since.is_some() { ROOM_RETRY } else { Duration::ZERO }
+        } else if self.connections.is_empty() && !self.link.is_waiting() {
+            IDLE_TICK
+        } else {
+            TICK
+        }
+    }
+
+    /// Notes what has become of a connection's socket. Returns whether a connection that is lent has
+    /// something to be read.
+    fn note(&mut self, key: usize, event: &Event) -> bool {
+        let Some(entry) = self.connections.get_mut(&key) else { return false };
+        entry.readable |= event.is_readable() || event.is_error();
+        entry.half_closed |= event.is_read_closed() || event.is_error();
+        let wants = entry.core.wants();
+        if wants != Wants::Nothing {
+            if entry.readable || wants == Wants::Output {
+                queue(&mut self.queue, key, entry);
+            }
+            return false;
+        }
+        if event.is_readable() {
+            entry.peer.has_unread.store(true, Ordering::SeqCst);
+        }
+        event.is_readable()
+    }
+
+    /// Takes back the connections that workers have answered on.
+    fn take_back(&mut self) {
+        for Return { key, outcome } in self.shared.returns.take() {
+            let Some(entry) = self.connections.get_mut(&key) else { continue };
+            // The head of a stream may be older than the end of the time when connections were kept.
+            let last = outcome == Outcome::Last || self.desk.is_leaving();
+            if outcome == Outcome::Broken {
+                let _ = entry.peer.socket.shutdown(Shutdown::Both);
+                self.remove(key);
+                continue;
+            }
+            entry.peer.has_unread.store(false, Ordering::SeqCst);
+            if entry.core.returned(last, self.now, self.shared.idle_time) {
+                let _ = entry.peer.socket.shutdown(Shutdown::Write);
+            }
+            queue(&mut self.queue, key, entry);
+        }
+    }
+
+    /// Does what others have asked for.
+    fn obey(&mut self) {
+        for command in self.shared.take_commands() {
+            match command {
+                Command::Close => self.refuse_uploads(),
+                Command::Connect(streams) => {
+                    self.give_up_link();
+                    self.link = Link::new(streams, self.now);
+                    self.shared.health.set_api_alive(true);
+                }
+            }
+        }
+    }
+
+    /// Tells those that are sending a message that it will not be answered.
+    fn refuse_uploads(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        for (key, entry) in &mut self.connections {
+            if !entry.core.is_uploading() {
+                continue;
+            }
+            let Some((refusal, error)) = self.shared.refusal(true) else { continue };
+            entry.core.refuse_upload(refusal, &error, self.now, &mut self.desk);
+            entry.turned_away = true;
+            self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+            queue(&mut self.queue, *key, entry);
+        }
+        self.shared.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Lets clients in.
+    fn accept(&mut self) {
+        for i in 0..self.listeners.len() {
+            let mut left = ACCEPTS;
+            while self.listeners[i].1 && left > 0 {
+                left -= 1;
+                if !self.make_room(self.shared.limits.max_connections) {
+                    let since = *self.no_room_since.get_or_insert(self.now);
+                    if self.now.saturating_duration_since(since) < ROOM_PATIENCE {
+                        return;
+                    }
+                }
+                match self.listeners[i].0.accept() {
+                    Ok((socket, peer)) => self.admit(socket, peer.ip().to_canonical()),
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                        self.listeners[i].1 = false;
+                        self.no_room_since = None;
+                    }
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                        ) => {}
+                    Err(_) => {
+                        // Out of descriptors or memory, most likely: the next one finds what this one
+                        // leaves behind.
+                        if !self.make_room(self.connections.len()) {
+                            self.no_room_since.get_or_insert(self.now);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Enters a connection, or turns it away where there is no room.
+    fn admit(&mut self, socket: TcpStream, peer: IpAddr) {
+        if self.connections.len() >= self.shared.limits.max_connections {
+            return self.turn_away(&socket, peer);
+        }
+        self.no_room_since = None;
+        let key = self.next_key;
+        self.next_key += 1;
+        let registered = self.poll.registry().register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            Token(key),
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if registered.is_err() {
+            return self.turn_away(&socket, peer);
+        }
+        let core = Connection::new(peer, self.now, self.shared.idle_time);
+        let peer = Arc::new(Peer { socket, has_unread: AtomicBool::new(false) });
+        let mut entry = Entry {
+            core,
+            peer,
+            readable: true,
+            half_closed: false,
+            queued: false,
+            turned_away: false,
+        };
+        queue(&mut self.queue, key, &mut entry);
+        self.connections.insert(key, entry);
+    }
+
+    /// Tells a client that there is no room, without waiting for it.
+    fn turn_away(&self, socket: &TcpStream, peer: IpAddr) {
+        let reason = "every connection is busy with an answer".to_owned();
+        let error = Error::Refused { status: 503, reason };
+        let manner = Manner { head_only: false, close: true, old: false };
+        let mut out = Vec::new();
+        let whose = Whose::unknown(peer);
+        self.shared.refuse(Refusal::Connections, &error, whose, None, manner, &mut out);
+        let _ = send_now(socket, &out);
+    }
+
+    /// Sees to it that there are fewer than `max` connections, by closing the one that can be spared
+    /// best. Returns whether there are.
+    fn make_room(&mut self, max: usize) -> bool {
+        if self.connections.len() < max {
+            return true;
+        }
+        let spare = |entry: &Entry| {
+            let has_unread = entry.queued && entry.readable;
+            entry.core.spare(self.now, has_unread)
+        };
+        let worst = self.connections.iter().filter_map(|(key, entry)| Some((spare(entry)?, *key)));
+        let Some((_, key)) = worst.max() else { return false };
+        self.remove(key);
+        true
+    }
+
+    fn remove(&mut self, key: usize) {
+        if let Some(entry) = self.connections.remove(&key)
+            && entry.turned_away
+        {
+            self.shared.turned_away.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives a connection its turn.
+    fn serve(&mut self, key: usize) {
+        let Reactor { connections, desk, scratch, now, .. } = self;
+        let Some(entry) = connections.get_mut(&key) else { return };
+        entry.queued = false;
+        let turn = AssertUnwindSafe(|| entry.turn(desk, scratch, *now));
+        match catch_unwind(turn).unwrap_or(Next::Gone) {
+            Next::Wait => {}
+            Next::Again => queue(&mut self.queue, key, entry),
+            Next::Gone => self.remove(key),
+            Next::HandOver(request) => self.hand_over(key, *request),
+        }
+    }
+
+    /// Admits a request, and lets a worker answer it.
+    fn hand_over(&mut self, key: usize, request: Request<Ticket>) {
+        let Request { ticket, body, share, manner } = request;
+        let shared = Arc::clone(&self.shared);
+        let slot = Slot::take(&shared.admitted, shared.limits.max_in_flight);
+        if let Some((refusal, error)) = shared.refusal(slot.is_some()) {
+            return self.refuse(key, refusal, &error, &ticket, manner);
+        }
+        let Some(entry) = self.connections.get(&key) else { return };
+        if !self.link.is_up() || !shared.workers.reserve() {
+            return self.refuse(key, Refusal::Resources, &short(), &ticket, manner);
+        }
+        // Counts until the last byte is sent, which is what a shutdown waits for.
+        let counted = Slot::take(&shared.in_flight, usize::MAX);
+        let home = Arc::clone(&shared.returns) as Arc<_>;
+        let room = Box::new((slot, share));
+        let line = Line::new(Arc::clone(&entry.peer), manner, home, key, room, Box::new(counted));
+        let exchange = Exchange {
+            request_id: unique("req_"),
+            call: ticket.call,
+            method: ticket.method,
+            body,
+            caller: ticket.whose.caller,
+            origin: ticket.whose.origin,
+            anthropic_version: ticket.anthropic_version,
+            anthropic_beta: ticket.anthropic_beta,
+            #[cfg(debug_assertions)]
+            panics: ticket.panics,
+        };
+        let id = shared.next_id();
+        shared.errands.hand_over(id, Errand::Exchange(Box::new(exchange), line));
+        if let Err(e) = self.link.send(id, self.now) {
+            log::error!("the API does not take requests: {e}");
+            self.recall(id);
+            self.give_up_link();
+        }
+    }
+
+    /// Answers a request that is lent with an error.
+    fn refuse(
+        &mut self,
+        key: usize,
+        refusal: Refusal,
+        error: &Error,
+        ticket: &Ticket,
+        manner: Manner,
+    ) {
+        if let Some(entry) = self.connections.get_mut(&key) {
+            entry.core.refuse(Some(ticket), refusal, error, manner, self.now, &mut self.desk);
+            queue(&mut self.queue, key, entry);
+        }
+    }
+
+    /// Takes back an errand that no worker has taken.
+    fn recall(&mut self, id: u64) {
+        let Some(errand) = self.shared.errands.take(id) else { return };
+        self.shared.workers.release();
+        if let Errand::Exchange(exchange, line) = errand {
+            let manner = line.manner;
+            let key = line.recall();
+            self.refuse(key, Refusal::Resources, &short(), &Ticket::of(*exchange), manner);
+        }
+    }
+
+    /// The API is not there: what it was asked for is refused, until there is a new one.
+    fn give_up_link(&mut self) {
+        for id in self.link.give_up() {
+            self.recall(id);
+        }
+        self.shared.health.set_api_alive(false);
+        self.shared.wants_api.store(true, Ordering::Release);
+    }
+
+    /// What is done a few times a second.
+    fn tick(&mut self) {
+        self.next_tick = self.now + TICK;
+        let overdue = self.connections.iter().filter(|(_, entry)| entry.core.is_overdue(self.now));
+        for key in overdue.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.remove(key);
+        }
+        if self.link.is_up() && !self.link.is_well(self.now) {
+            log::error!("the API does not take requests");
+            self.give_up_link();
+        }
+        let workers = &self.shared.workers;
+        if self.link.should_ask(self.now) && workers.has_free() && workers.reserve() {
+            let id = self.shared.next_id();
+            self.shared.errands.hand_over(id, Errand::Hello);
+            if self.link.send(id, self.now).is_err() {
+                self.recall(id);
+                self.give_up_link();
+            }
+        }
+    }
+}
+
+/// Puts a connection into the queue, unless it is there.
+fn queue(queue: &mut Vec<usize>, key: usize, entry: &mut Entry) {
+    if !entry.queued {
+        entry.queued = true;
+        queue.push(key);
+    }
+}
+
+fn short() -> Error {
+    let reason = "ccproxy is short of threads or descriptors".to_owned();
+    Error::Refused { status: 529, reason }
+}
+
+impl Entry {
+    /// One turn: what can be sent is sent, some bytes are read if they are needed, and one request is
+    /// answered.
+    fn turn(&mut self, desk: &mut Desk, scratch: &mut [u8], now: Instant) -> Next {
+        if !self.send(desk, now) {
+            return Next::Gone;
+        }
+        let (mut has_read, mut has_answered) = (false, false);
+        loop {
+            match self.core.step(now, desk) {
+                Step::Request(request) => return Next::HandOver(request),
+                Step::Done if !self.send(desk, now) => return Next::Gone,
+                Step::Done => {
+                    has_answered = true;
+                    break;
+                }
+                Step::Wait if has_read => break,
+                Step::Wait => match self.read(scratch) {
+                    Ok(true) => has_read = true,
+                    Ok(false) => break,
+                    Err(_) => return Next::Gone,
+                },
+            }
+        }
+        let can_go_on = match self.core.wants() {
+            Wants::Output | Wants::Nothing => false,
+            Wants::Input => self.readable || has_answered && self.core.has_input(),
+            Wants::End => self.readable,
+        };
+        // Whatever is behind this request has to wait for its turn.
+        if can_go_on { Next::Again } else { Next::Wait }
+    }
+
+    /// Reads once, if there may be something that is wanted. Returns whether there was.
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn read(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+        let wants = self.core.wants();
+        if !self.readable || !matches!(wants, Wants::Input | Wants::End) {
+            return Ok(false);
+        }
+        match receive_now(&self.peer.socket, scratch) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                // What comes after a short read is told, but its end may have been told already.
+                self.readable = n == scratch.len() || self.half_closed;
+                if wants == Wants::Input {
+                    self.core.received(&scratch[..n]);
+                }
+                Ok(true)
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Sends as much of the output as the client takes. Returns whether it is still there.
+    fn send(&mut self, desk: &Desk, now: Instant) -> bool {
+        while self.core.wants() == Wants::Output {
+            match send_now(&self.peer.socket, self.core.output()) {
+                Ok(n) => {
+                    if self.core.sent(n, now, desk.idle_time())
+                        && self.peer.socket.shutdown(Shutdown::Write).is_err()
+                    {
+                        return false;
+                    }
+                }
+                Err(e) => return e.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+}
