@@ -8,11 +8,11 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::net::{poll, poll_fd, send_now, untaken};
+use crate::net::{poll, poll_fd, send_now, shut_down, untaken};
 
 /// How long a client may take nothing of an answer.
 pub const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +62,79 @@ pub struct Peer {
     pub socket: TcpStream,
     /// The client has sent more, which nobody has read.
     pub has_unread: AtomicBool,
+    worker: Mutex<Worker>,
+}
+
+/// What the worker is doing, as far as the door has to know.
+#[derive(Debug, Default)]
+struct Worker {
+    /// Why its answer is not wanted any more.
+    stopped: Option<Stop>,
+    /// The socket that it waits for.
+    waits_for: Option<RawFd>,
+}
+
+/// Why an answer is not wanted any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    ClientGone,
+    /// The program ends.
+    ShutDown,
+}
+
+impl Peer {
+    pub fn new(socket: TcpStream) -> Peer {
+        Peer { socket, has_unread: AtomicBool::new(false), worker: Mutex::default() }
+    }
+
+    /// Another answer begins.
+    pub fn begin(&self) {
+        *self.worker() = Worker::default();
+    }
+
+    /// Ends the worker's wait for a socket, now and from now on, by shutting that down: nothing else is
+    /// looked at by who waits. Never waits itself; returns false if it is to be tried again at once.
+    pub fn stop(&self, why: Stop) -> bool {
+        let mut worker = match self.worker.try_lock() {
+            Ok(worker) => worker,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if worker.stopped.is_none() {
+            worker.stopped = Some(why);
+            if let Some(fd) = worker.waits_for {
+                shut_down(fd);
+            }
+        }
+        true
+    }
+
+    /// Why the answer is not wanted any more, if it is not.
+    pub fn stopped(&self) -> Option<Stop> {
+        self.worker().stopped
+    }
+
+    /// Runs `wait`, which waits for the open socket `fd` and nothing else.
+    ///
+    /// # Errors
+    /// The answer is not wanted any more.
+    pub fn wait_for<T>(&self, fd: RawFd, wait: impl FnOnce() -> T) -> Result<T, Stop> {
+        {
+            let mut worker = self.worker();
+            if let Some(why) = worker.stopped {
+                return Err(why);
+            }
+            worker.waits_for = Some(fd);
+        }
+        let result = wait();
+        let mut worker = self.worker();
+        worker.waits_for = None;
+        worker.stopped.map_or(Ok(result), Err)
+    }
+
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The connection, for as long as it takes to answer one request.
@@ -136,9 +209,9 @@ impl Line {
         Ok(())
     }
 
-    /// The client's socket, to see it leave.
-    pub fn fd(&self) -> RawFd {
-        self.peer.socket.as_raw_fd()
+    /// The client, to see it leave.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     /// Takes the connection back from a worker that was never there. Returns its key.
@@ -151,7 +224,7 @@ impl Line {
     fn wait_for_reader(&mut self) -> io::Result<()> {
         let began = Instant::now();
         let before = untaken(&self.peer.socket);
-        let mut fds = [poll_fd(self.fd(), libc::POLLOUT)];
+        let mut fds = [poll_fd(self.peer.socket.as_raw_fd(), libc::POLLOUT)];
         let ready = poll(&mut fds, Some(began + READ_PATIENCE))?;
         // It may take a little without making room for more.
         let taken = before.saturating_sub(untaken(&self.peer.socket));
@@ -193,12 +266,44 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     /// Whether a reader of so many bytes a second is still waited for after a while.
     fn is_waited_for(bytes_per_second: u64, seconds: u64) -> bool {
         let mut pace = Pace::default();
         (0..seconds).all(|_| pace.took(bytes_per_second, Duration::from_secs(1)))
+    }
+
+    fn connected() -> (TcpStream, TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn who_waits_for_a_socket_is_woken_when_the_answer_is_not_wanted() {
+        let (_client, socket) = connected();
+        let peer = Arc::new(Peer::new(socket));
+        for round in 0..2 {
+            let (_upstream, mut asked) = connected();
+            peer.begin();
+            let (began, begun) = std::sync::mpsc::channel();
+            let stopper = Arc::clone(&peer);
+            let stopping = std::thread::spawn(move || {
+                begun.recv().unwrap();
+                while !stopper.stop(Stop::ClientGone) {}
+            });
+            // Whether it is stopped before the wait or within.
+            let waited = peer.wait_for(asked.as_raw_fd(), || {
+                began.send(()).unwrap();
+                asked.read(&mut [0])
+            });
+            assert!(matches!(waited, Err(Stop::ClientGone)), "round {round}: {waited:?}");
+            stopping.join().unwrap();
+            assert!(peer.wait_for(asked.as_raw_fd(), || unreachable!()).is_err());
+        }
     }
 
     #[test]

@@ -35,6 +35,19 @@ pub fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// Reads, and waits for as long as the socket's time-out says.
+pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for as many bytes; a descriptor that is not open is an error.
+    let n = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Ends a connection in both directions: who reads from it is told of its end.
+pub fn shut_down(socket: RawFd) {
+    // SAFETY: a plain system call; a descriptor that is not open is an error, which is no matter.
+    unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+}
+
 /// How many of the bytes written to `socket` the other side has not taken yet.
 pub fn untaken(socket: &TcpStream) -> usize {
     let mut bytes: libc::c_int = 0;

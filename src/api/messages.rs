@@ -1,8 +1,8 @@
 //! `POST /v1/messages`, from the request to the last event, and `count_tokens`.
 
 use std::cell::RefCell;
-use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Api;
@@ -14,6 +14,7 @@ use super::reply::Reply;
 use crate::anthropic::{self, CountTokens};
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::line::Peer;
 use crate::record::{Ending, cut};
 use crate::relay::native::WholeMessage;
 use crate::relay::{EventWriter, Stream};
@@ -59,7 +60,7 @@ pub fn count_tokens(
     let hop = route.hops[0];
     let config = api.provider(hop.provider).config;
     let model = hop.model(&config.model, &request.model);
-    let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
+    let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     ledger.turn_of(hop.provider, model);
     let counted =
         ledger.waiting(|| count::count_tokens(api, exchange, hop.provider, model, client));
@@ -123,7 +124,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
 }
 
 fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
-    let client = Rc::new(RefCell::new(Silent { socket: reply.socket() }));
+    let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
     reply.notes = dispatch.asking.notes();
     let (body, usage, stop_reason) = match delivered {
@@ -152,12 +153,12 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
 
 /// A client that gets its answer whole: it can leave, but not be kept warm.
 struct Silent {
-    socket: Option<RawFd>,
+    peer: Option<Arc<Peer>>,
 }
 
 impl Client for Silent {
-    fn socket(&self) -> Option<RawFd> {
-        self.socket
+    fn peer(&self) -> Option<Arc<Peer>> {
+        self.peer.clone()
     }
 
     fn wake_at(&self) -> Instant {

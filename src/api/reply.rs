@@ -2,7 +2,6 @@
 //! chunks.
 
 use std::io::{self, Write};
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crate::error::{Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Health;
 use crate::http::{push_date, push_header, push_origin, push_retry, push_status};
-use crate::line::Line;
+use crate::line::{Line, Peer};
 use crate::relay::EventWriter;
 
 /// The longest value of a note.
@@ -203,8 +202,8 @@ impl EventWriter for Reply {
         self.send_last()
     }
 
-    fn socket(&self) -> Option<RawFd> {
-        self.line.as_ref().map(Line::fd)
+    fn peer(&self) -> Option<Arc<Peer>> {
+        self.line.as_ref().map(|line| Arc::clone(line.peer()))
     }
 }
 

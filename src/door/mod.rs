@@ -100,6 +100,8 @@ struct Shared {
 enum Command {
     /// No message is taken any more.
     Close,
+    /// No answer is waited for any more.
+    CutOff,
     /// The API is reached by these from now on.
     Connect(Vec<UnixStream>),
 }
@@ -226,6 +228,7 @@ impl Door {
         let left = self.shared.wait_for_answers(timeout);
         if left > 0 {
             crate::upstream::shut_down();
+            self.shared.command(Command::CutOff);
             self.shared.wait_for_answers(LAST_WORDS);
         }
         left

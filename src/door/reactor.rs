@@ -10,7 +10,7 @@ use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -24,7 +24,7 @@ use super::slot::Slot;
 use super::{Command, Shared};
 use crate::error::Error;
 use crate::exchange::{Errand, Exchange};
-use crate::line::{Line, Manner, Outcome, Peer, Return};
+use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
 use crate::net::{receive_now, send_now};
 use crate::record::Refusal;
 use crate::unique::unique;
@@ -83,6 +83,8 @@ pub struct Reactor {
     next_key: usize,
     /// Whose turn it is.
     queue: Vec<usize>,
+    /// Whose answer is not wanted any more, and whose worker is to be told.
+    leaving: Vec<(usize, Stop)>,
     link: Link,
     scratch: Box<[u8]>,
     /// Since when a newcomer has been waiting for room.
@@ -120,6 +122,7 @@ impl Reactor {
             connections: HashMap::new(),
             next_key: FIRST_KEY,
             queue: Vec::new(),
+            leaving: Vec::new(),
             link,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             no_room_since: None,
@@ -162,6 +165,7 @@ impl Reactor {
             self.take_back();
         }
         self.obey();
+        self.stop_workers();
         self.accept();
         for key in std::mem::take(&mut self.queue) {
             self.serve(key);
@@ -175,7 +179,7 @@ impl Reactor {
 
     /// How long to wait for the next event.
     fn patience(&self) -> Duration {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || !self.leaving.is_empty() {
             Duration::ZERO
         } else if self.listeners.iter().any(|(_, ready)| *ready) {
             if self.no_room_since.is_some() { ROOM_RETRY } else { Duration::ZERO }
@@ -198,6 +202,9 @@ impl Reactor {
                 queue(&mut self.queue, key, entry);
             }
             return false;
+        }
+        if entry.half_closed {
+            self.leaving.push((key, Stop::ClientGone));
         }
         if event.is_readable() {
             entry.peer.has_unread.store(true, Ordering::SeqCst);
@@ -224,11 +231,24 @@ impl Reactor {
         }
     }
 
+    /// Tells workers whose answers are not wanted any more.
+    fn stop_workers(&mut self) {
+        let connections = &self.connections;
+        self.leaving.retain(|(key, why)| {
+            let lent = connections.get(key).filter(|entry| entry.core.wants() == Wants::Nothing);
+            lent.is_some_and(|entry| !entry.peer.stop(*why))
+        });
+    }
+
     /// Does what others have asked for.
     fn obey(&mut self) {
         for command in self.shared.take_commands() {
             match command {
                 Command::Close => self.refuse_uploads(),
+                Command::CutOff => {
+                    let keys = self.connections.keys();
+                    self.leaving.extend(keys.map(|key| (*key, Stop::ShutDown)));
+                }
                 Command::Connect(streams) => {
                     self.give_up_link();
                     self.link = Link::new(streams, self.now);
@@ -307,7 +327,7 @@ impl Reactor {
             return self.turn_away(&socket, peer);
         }
         let core = Connection::new(peer, self.now, self.shared.idle_time);
-        let peer = Arc::new(Peer { socket, has_unread: AtomicBool::new(false) });
+        let peer = Arc::new(Peer::new(socket));
         let mut entry = Entry {
             core,
             peer,
@@ -378,6 +398,10 @@ impl Reactor {
             return self.refuse(key, refusal, &error, &ticket, manner);
         }
         let Some(entry) = self.connections.get(&key) else { return };
+        entry.peer.begin();
+        if entry.half_closed {
+            self.leaving.push((key, Stop::ClientGone));
+        }
         if !self.link.is_up() || !shared.workers.reserve() {
             return self.refuse(key, Refusal::Resources, &short(), &ticket, manner);
         }

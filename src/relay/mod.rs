@@ -7,11 +7,12 @@ pub mod native;
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::anthropic::{Event, Message, StopReason, Usage};
 use crate::error::Error;
+use crate::line::Peer;
 use crate::sse::Decoder;
 use crate::translate::{Fold, Reading, Sink, Translator};
 use crate::upstream::{Client, Failure};
@@ -58,8 +59,8 @@ pub trait EventWriter {
         }
         self.end()
     }
-    /// The client's socket.
-    fn socket(&self) -> Option<RawFd>;
+    /// The client's connection.
+    fn peer(&self) -> Option<Arc<Peer>>;
 }
 
 /// A streamed answer on its way to the client.
@@ -192,8 +193,8 @@ impl<W: EventWriter> Stream<W> {
 }
 
 impl<W: EventWriter> Client for Stream<W> {
-    fn socket(&self) -> Option<RawFd> {
-        self.writer.socket()
+    fn peer(&self) -> Option<Arc<Peer>> {
+        self.writer.peer()
     }
 
     fn wake_at(&self) -> Instant {

@@ -1,7 +1,6 @@
 //! Asks whether the provider is there, without a message and without cost, where the user wants that.
 
 use std::cell::RefCell;
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use super::wait::{Client, Failure, begin, with_call};
 use super::{Upstream, failure};
 use crate::config::{ProviderProbe, Timeouts};
 use crate::error::{Error, Retry};
+use crate::line::Peer;
 
 /// For everything that a probe does.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Nobody(Instant);
 
 impl Client for Nobody {
-    fn socket(&self) -> Option<RawFd> {
+    fn peer(&self) -> Option<Arc<Peer>> {
         None
     }
 

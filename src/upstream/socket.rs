@@ -4,13 +4,17 @@
 //! code that sends has to look for an answer meanwhile, which with TLS only the transport above the
 //! encryption can do; so what could not be written waits here, and sending it is that transport's work.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// The two kinds of sockets, neither of which blocks.
+use crate::net::{receive, receive_now, send_now};
+
+/// The two kinds of sockets.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
@@ -18,17 +22,19 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub fn set_nonblocking(&self) -> io::Result<()> {
+    fn set_read_timeout(&self, patience: Duration) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(true),
-            Stream::Unix(stream) => stream.set_nonblocking(true),
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
         }
     }
+}
 
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
         match self {
-            Stream::Tcp(stream) => (&mut &*stream).write(bytes),
-            Stream::Unix(stream) => (&mut &*stream).write(bytes),
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
         }
     }
 }
@@ -38,6 +44,8 @@ impl Stream {
 pub(super) struct Socket {
     stream: Stream,
     outgoing: Mutex<Outgoing>,
+    /// How long [`Socket::read`] waits, in microseconds, as the system was told last.
+    patience: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -53,21 +61,33 @@ struct Outgoing {
 
 impl Socket {
     pub fn new(stream: Stream) -> Socket {
-        Socket { stream, outgoing: Mutex::default() }
+        Socket { stream, outgoing: Mutex::default(), patience: AtomicU64::new(0) }
     }
 
     pub fn fd(&self) -> RawFd {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            Stream::Unix(stream) => stream.as_raw_fd(),
-        }
+        self.stream.as_raw_fd()
     }
 
+    /// Reads what is there, without waiting.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        receive_now(&self.stream, buffer)
+    }
+
+    /// Reads, and waits as [`Socket::be_patient`] has said.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.stream {
-            Stream::Tcp(stream) => (&mut &*stream).read(buffer),
-            Stream::Unix(stream) => (&mut &*stream).read(buffer),
+        receive(self.fd(), buffer)
+    }
+
+    /// Reading may take about so long: a few percent more or less save a system call for each read, and
+    /// who reads looks at the clock.
+    pub fn be_patient(&self, patience: Duration) -> io::Result<()> {
+        let wanted = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX).max(1000);
+        let is = self.patience.load(Ordering::Relaxed);
+        if is.abs_diff(wanted) > wanted / 64 {
+            self.stream.set_read_timeout(Duration::from_micros(wanted))?;
+            self.patience.store(wanted, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// From now on [`Socket::send`] never fails and never has to be waited for: the caller looks after
@@ -151,10 +171,9 @@ impl Outgoing {
 fn write(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
-        match stream.write(&bytes[written..]) {
+        match send_now(stream, &bytes[written..]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(n) => written += n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
             Err(e) => return Err(e),
         }

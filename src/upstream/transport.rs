@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::socket::{Socket, Stream};
-use super::wait::{Phase, enter, until_ready, with_call};
+use super::wait::{Phase, enter, read, until_ready, with_call};
 use super::{Embedded, NOWHERE};
 use crate::net::poll_fd;
 
@@ -68,7 +68,6 @@ impl<In: Transport> Connector<In> for SocketConnector {
             Some(connect) => Stream::Unix(connect()?),
             None => Stream::Tcp(connect_any(&details.addrs)?),
         };
-        stream.set_nonblocking()?;
         let socket = Arc::new(Socket::new(stream));
         with_call(|call| call.socket = Some(Arc::clone(&socket)));
         enter_tls(details);
@@ -115,7 +114,11 @@ fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         if let Some(at) = ready {
             let socket = attempts.swap_remove(at);
             match socket.take_error()? {
-                None => return Ok(socket.into()),
+                None => {
+                    // From now on reading waits; what must not says so itself.
+                    socket.set_nonblocking(false)?;
+                    return Ok(socket.into());
+                }
                 Some(e) => {
                     failure = e;
                     next_start = Instant::now();
@@ -182,19 +185,12 @@ impl Transport for SocketTransport {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let until = deadline(&timeout);
-        let n = loop {
-            match self.socket.read(self.buffers.input_append_buf()) {
-                Ok(n) => break n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    if with_call(|call| call.takes_what_is_there) == Some(true) {
-                        return Err(e.into());
-                    }
-                    wait(&self.socket, libc::POLLIN, until, &timeout)?;
-                }
-                Err(e) => return Err(e.into()),
-            }
+        let buffer = self.buffers.input_append_buf();
+        let n = if with_call(|call| call.takes_what_is_there) == Some(true) {
+            self.socket.read_now(buffer)?
+        } else {
+            let read = read(&self.socket, buffer, deadline(&timeout))?;
+            read.ok_or(ureq::Error::Timeout(timeout.reason))?
         };
         self.buffers.input_appended(n);
         Ok(n > 0)

@@ -1,12 +1,14 @@
 //! The one place where a thread waits for the upstream.
 //!
-//! ureq blocks inside its transport, so that is where the client is watched, deadlines are kept and
-//! pings are sent: one poll(2) over the upstream's socket and the client's. What belongs to the call
-//! at hand is in a thread-local, since ureq hands a transport nothing of its caller.
+//! ureq blocks inside its transport, so that is where deadlines are kept and pings are sent. An answer is
+//! read with a plain read(2), which ends when the phase's time is over or a ping is due; the door
+//! watches the client meanwhile, and shuts the upstream's socket down when it leaves. Other waits are
+//! short, and one poll(2) over all that matters. What belongs to the call at hand is in a thread-local,
+//! since ureq hands a transport nothing of its caller.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -15,16 +17,20 @@ use std::time::{Duration, Instant};
 use super::socket::Socket;
 use crate::config::Timeouts;
 use crate::error::Error;
-use crate::net::poll;
+use crate::line::{self, Peer};
+use crate::net::{poll, poll_fd};
 
 /// How long a connection may be made without a sign of life to the client: until its request is on its
 /// way, a failure is worth an HTTP status, which the SDKs try again.
 const QUIET_WHILE_CONNECTING: Duration = Duration::from_secs(10);
 
+/// How long is waited where nothing bounds it, before the clock is looked at.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
 /// Whoever is waiting for the upstream's answer.
 pub trait Client {
-    /// The client's socket, to see it leave.
-    fn socket(&self) -> Option<RawFd>;
+    /// Its connection, to see it leave.
+    fn peer(&self) -> Option<Arc<Peer>>;
     /// When [`Client::wake`] wants to be called.
     fn wake_at(&self) -> Instant;
     /// Called while the upstream is silent, to send the client a sign of life.
@@ -49,6 +55,7 @@ impl From<Error> for Failure {
 pub(super) struct Call {
     /// Nobody, once the client has its answer.
     client: Option<Rc<RefCell<dyn Client>>>,
+    peer: Option<Arc<Peer>>,
     timeouts: Timeouts,
     phase: Phase,
     phase_began: Instant,
@@ -103,6 +110,15 @@ pub(super) enum Stop {
     Silent(Phase),
 }
 
+impl From<line::Stop> for Stop {
+    fn from(stop: line::Stop) -> Stop {
+        match stop {
+            line::Stop::ClientGone => Stop::ClientGone,
+            line::Stop::ShutDown => Stop::ShutDown,
+        }
+    }
+}
+
 /// Two ends of a connection to itself: a byte in it is for every thread to see, and nobody reads it.
 static SHUTDOWN: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
@@ -114,7 +130,7 @@ pub(super) fn arm_shutdown() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends every wait for an upstream, now and from now on.
+/// Ends every wait for an upstream but for those that read, which their clients' connections end.
 pub fn shut_down() {
     if let Some((_, end)) = SHUTDOWN.get() {
         let mut end = end;
@@ -142,8 +158,10 @@ pub(super) fn begin(
     timeouts: Timeouts,
     only_fresh: bool,
 ) -> CallGuard {
+    let peer = client.borrow().peer();
     CALL.set(Some(Call {
         client: Some(client),
+        peer,
         timeouts,
         phase: Phase::Resolve,
         phase_began: Instant::now(),
@@ -194,7 +212,7 @@ impl Call {
 
     /// The client has its answer: what is left is read without it, and not for long.
     pub fn finish_alone(&mut self, patience: Duration) {
-        self.client = None;
+        (self.client, self.peer) = (None, None);
         self.timeouts.idle = patience;
     }
 
@@ -213,9 +231,79 @@ impl Call {
         self.until.map_or(deadline, |until| until.min(deadline))
     }
 
-    /// The earliest time for a sign of life.
-    fn quiet_until(&self) -> Instant {
-        if is_connecting(self.phase) { self.began + QUIET_WHILE_CONNECTING } else { self.began }
+    /// When the client wants a sign of life.
+    fn wake_at(&self) -> Option<Instant> {
+        let wake_at = self.client.as_ref()?.borrow().wake_at();
+        let is_quiet = is_connecting(self.phase);
+        Some(if is_quiet { wake_at.max(self.began + QUIET_WHILE_CONNECTING) } else { wake_at })
+    }
+}
+
+/// What a wait is bounded by: until when it may go on, when it has to look at the clock at the latest, and
+/// who leaves.
+struct Bounds {
+    next: Option<Instant>,
+    peer: Option<Arc<Peer>>,
+}
+
+impl Bounds {
+    fn now(until: Option<Instant>) -> Bounds {
+        let (deadline, wake_at, peer) =
+            with_call(|call| (Some(call.deadline()), call.wake_at(), call.peer.clone()))
+                .unwrap_or_default();
+        Bounds { next: [deadline, wake_at, until].into_iter().flatten().min(), peer }
+    }
+
+    /// Looks at the clock: sends a sign of life where one is due. Returns whether `until` has passed.
+    ///
+    /// # Errors
+    /// The phase's time is over.
+    fn look(until: Option<Instant>) -> io::Result<bool> {
+        let now = Instant::now();
+        if until.is_some_and(|until| now >= until) {
+            return Ok(true);
+        }
+        let state =
+            with_call(|call| (call.deadline(), call.phase, call.wake_at(), call.client.clone()));
+        let Some((deadline, phase, wake_at, client)) = state else { return Ok(false) };
+        if now >= deadline {
+            return Err(stop(Stop::Silent(phase)));
+        }
+        if let Some(client) = client.filter(|_| wake_at.is_some_and(|at| now >= at)) {
+            client.borrow_mut().wake();
+        }
+        Ok(false)
+    }
+}
+
+/// Reads from the upstream's socket, or returns `None` when `until` has passed.
+///
+/// # Errors
+/// The client has gone or the phase's time is over, which [`stopped`] tells; or as read(2).
+pub(super) fn read(
+    socket: &Socket,
+    buffer: &mut [u8],
+    until: Option<Instant>,
+) -> io::Result<Option<usize>> {
+    loop {
+        let Bounds { next, peer } = Bounds::now(until);
+        let next = next.unwrap_or_else(|| Instant::now() + FOR_EVER);
+        socket.be_patient(next.saturating_duration_since(Instant::now()))?;
+        let read = match &peer {
+            Some(peer) => peer
+                .wait_for(socket.fd(), || socket.read(buffer))
+                .map_err(|why| stop(Stop::from(why)))?,
+            None => socket.read(buffer),
+        };
+        match read {
+            Ok(n) => return Ok(Some(n)),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                if Bounds::look(until)? {
+                    return Ok(None);
+                }
+            }
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -226,25 +314,18 @@ impl Call {
 pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -> io::Result<()> {
     let sockets = fds.len();
     loop {
-        let state = with_call(|call| {
-            (call.deadline(), call.phase, call.client.clone(), call.quiet_until())
-        });
-        let (client_fd, wake_at) = match &state {
-            Some((_, _, Some(client), quiet_until)) => {
-                let client = client.borrow();
-                (client.socket(), Some(client.wake_at().max(*quiet_until)))
-            }
-            _ => (None, None),
-        };
+        let Bounds { next, peer } = Bounds::now(until);
+        if let Some(why) = peer.as_ref().and_then(|peer| peer.stopped()) {
+            return Err(stop(why.into()));
+        }
+        let client_fd = peer.map(|peer| peer.socket.as_raw_fd());
         fds.truncate(sockets);
-        fds.extend(client_fd.map(|fd| libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 }));
+        fds.extend(client_fd.map(|fd| poll_fd(fd, libc::POLLRDHUP)));
         let watched = fds.len();
         // A call that has its client's answer ends by itself.
         if let (Some((seen, _)), Some(_)) = (SHUTDOWN.get(), client_fd) {
-            fds.push(libc::pollfd { fd: seen.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+            fds.push(poll_fd(seen.as_raw_fd(), libc::POLLIN));
         }
-        let deadline = state.as_ref().map(|(deadline, ..)| *deadline);
-        let next = [deadline, wake_at, until].into_iter().flatten().min();
         let ready = poll(fds, next)?;
 
         if fds[sockets..watched].iter().any(|client| client.revents != 0) {
@@ -253,21 +334,8 @@ pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -
         if fds[watched..].iter().any(|shutdown| shutdown.revents != 0) {
             return Err(stop(Stop::ShutDown));
         }
-        if ready && fds[..sockets].iter().any(|fd| fd.revents != 0) {
+        if ready && fds[..sockets].iter().any(|fd| fd.revents != 0) || Bounds::look(until)? {
             return Ok(());
-        }
-        let now = Instant::now();
-        if until.is_some_and(|until| now >= until) {
-            return Ok(());
-        }
-        let Some((deadline, phase, client, _)) = state else { continue };
-        if now >= deadline {
-            return Err(stop(Stop::Silent(phase)));
-        }
-        if let (Some(client), Some(at)) = (client, wake_at)
-            && now >= at
-        {
-            client.borrow_mut().wake();
         }
     }
 }
@@ -288,7 +356,7 @@ mod tests {
     struct Nobody;
 
     impl Client for Nobody {
-        fn socket(&self) -> Option<RawFd> {
+        fn peer(&self) -> Option<Arc<Peer>> {
             None
         }
 

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use ccproxy::error::{Cause, Error};
+use ccproxy::line::Peer;
 use ccproxy::openai::Dialect;
 use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
 use ccproxy::sse::FRAME_LIMIT_BYTES;
@@ -56,7 +57,7 @@ impl EventWriter for Recorder {
         Ok(())
     }
 
-    fn socket(&self) -> Option<RawFd> {
+    fn peer(&self) -> Option<Arc<Peer>> {
         None
     }
 }
