@@ -41,7 +41,6 @@ struct Api {
     /// In the order of the configuration's providers.
     upstreams: Vec<Upstream>,
     models: Vec<crate::anthropic::Model>,
-    errands: Arc<Errands>,
     health: Arc<Health>,
 }
 
@@ -65,7 +64,7 @@ pub fn start(
     max_in_flight: usize,
 ) -> Result<Arc<dyn Workers>, String> {
     let models = models::list(&config);
-    let api = Arc::new(Api { models, config, upstreams, errands, health });
+    let api = Arc::new(Api { models, config, upstreams, health });
     let tidied = Arc::clone(&api);
     let tidy = move || {
         let mut next_probe = Instant::now();
@@ -84,7 +83,8 @@ pub fn start(
         .stack_size(TIDY_STACK_BYTES)
         .spawn(tidy)
         .map_err(|e| failed(&e))?;
-    Ok(Arc::new(Handle(Arc::new(Pool::new(api, max_in_flight)))))
+    let serve = Box::new(move |exchange: &Exchange, line| serve(&api, exchange, line));
+    Ok(Arc::new(Handle(Arc::new(Pool::new(serve, errands, max_in_flight)))))
 }
 
 fn failed(e: &dyn std::fmt::Display) -> String {

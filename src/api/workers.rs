@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tiny_http::{Request, Server};
 
-use super::{Api, guarded, serve};
-use crate::exchange::{Errand, TAKEN, Workers};
+use super::guarded;
+use crate::exchange::{Errand, Errands, Exchange, TAKEN, Workers};
+use crate::line::Line;
 use crate::logging::quietly;
 use crate::private;
 
@@ -31,9 +32,13 @@ const CONNECTIONS: usize = 2;
 /// Where there are as many, enough of them are about to be free.
 const SPARE_THREADS: usize = 8;
 
+/// Answers a request on the client's connection.
+type Serve = Box<dyn Fn(&Exchange, Line) + Send + Sync>;
+
 /// The workers and the server that they serve.
 pub struct Pool {
-    api: Arc<Api>,
+    serve: Serve,
+    errands: Arc<Errands>,
     front: Mutex<Option<Arc<Front>>>,
     /// Workers that wait for a request, less the requests that are on their way.
     free: AtomicIsize,
@@ -66,9 +71,10 @@ impl Drop for Front {
 }
 
 impl Pool {
-    pub fn new(api: Arc<Api>, max_in_flight: usize) -> Pool {
+    pub fn new(serve: Serve, errands: Arc<Errands>, max_in_flight: usize) -> Pool {
         Pool {
-            api,
+            serve,
+            errands,
             front: Mutex::default(),
             free: AtomicIsize::new(0),
             threads: AtomicUsize::new(0),
@@ -112,12 +118,12 @@ impl Pool {
     /// Takes the errand that the request names.
     fn run(&self, request: Request) {
         let id = request.url().trim_start_matches('/').parse().unwrap_or(0);
-        let errand = self.api.errands.take(id);
+        let errand = self.errands.take(id);
         // The door may have gone, and the connection with it.
         let _ = acknowledge(request);
         match errand {
             Some(Errand::Exchange(exchange, line)) => {
-                guarded(|| serve(&self.api, &exchange, line));
+                guarded(|| (self.serve)(&exchange, line));
             }
             Some(Errand::Hello) => {}
             // Whoever has taken it back has also given back this worker.
@@ -181,5 +187,80 @@ impl Workers for Handle {
             (0..self.0.threads.load(Ordering::Relaxed)).for_each(|_| old.server().unblock());
         }
         Ok(streams)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn pool(max_in_flight: usize) -> Handle {
+        let serve = Box::new(|_: &Exchange, line| drop(line));
+        Handle(Arc::new(Pool::new(serve, Arc::default(), max_in_flight)))
+    }
+
+    /// Asks on a connection and waits until somebody has taken it.
+    fn ask(handle: &Handle, mut stream: &UnixStream, id: u64) {
+        assert!(handle.reserve());
+        handle.0.errands.hand_over(id, Errand::Hello);
+        stream.write_all(format!("GET /{id} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        let mut taken = [0; TAKEN.len()];
+        stream.read_exact(&mut taken).unwrap();
+        assert_eq!(taken, TAKEN);
+        assert!(handle.0.errands.take(id).is_none());
+    }
+
+    #[test]
+    fn requests_are_taken_on_every_connection_in_whatever_number() {
+        let handle = pool(4);
+        let streams = handle.open().unwrap();
+        for id in 1..200 {
+            ask(&handle, &streams[id as usize % streams.len()], id);
+        }
+        // One worker is enough for who asks one after another, give or take a moment.
+        assert!(handle.0.threads.load(Ordering::Relaxed) <= 4 + SPARE_THREADS);
+    }
+
+    #[test]
+    fn a_burst_strands_no_request() {
+        let handle = pool(64);
+        let streams = handle.open().unwrap();
+        for id in 1..=64 {
+            assert!(handle.reserve());
+            handle.0.errands.hand_over(id, Errand::Hello);
+            let mut stream = &streams[id as usize % streams.len()];
+            stream.write_all(format!("GET /{id} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        }
+        for mut stream in &streams {
+            stream.read_exact(&mut [0; 32 * TAKEN.len()]).unwrap();
+        }
+    }
+
+    /// A new server takes the place of one that has died, as often as it has to.
+    #[test]
+    fn a_new_server_leaves_nothing_of_the_old_one() {
+        let handle = pool(4);
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let mut before = 0;
+        for round in 0..20 {
+            let streams = handle.open().unwrap();
+            for (n, stream) in streams.iter().enumerate() {
+                ask(&handle, stream, 1 + n as u64);
+            }
+            // Other tests open and close some of their own meanwhile.
+            if round == 4 {
+                before = descriptors();
+            }
+        }
+        assert!(descriptors() < before + 60, "{before} -> {}", descriptors());
+        let front = Arc::downgrade(&handle.0.current().unwrap());
+        drop(handle.open().unwrap());
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while front.strong_count() > 0 {
+            assert!(std::time::Instant::now() < deadline, "the old server stays");
+            thread::yield_now();
+        }
     }
 }

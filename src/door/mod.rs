@@ -21,12 +21,15 @@ mod body;
 mod chunks;
 mod connection;
 mod desk;
+mod entry;
 mod head;
 mod limits;
 mod link;
 mod listener;
 mod reactor;
 mod route;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod turns;
 mod watchdog;

@@ -17,15 +17,16 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Connection, Request, Rules, Step, Wants};
+use super::connection::{Connection, Request, Rules, Wants};
 use super::desk::{Desk, Ticket, Whose};
+use super::entry::{Entry, Next};
 use super::link::Link;
 use super::slot::Slot;
 use super::{Command, Shared};
 use crate::error::Error;
 use crate::exchange::{Errand, Exchange};
 use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
-use crate::net::{receive_now, send_now};
+use crate::net::send_now;
 use crate::record::Refusal;
 use crate::unique::unique;
 
@@ -48,30 +49,8 @@ const READ_BYTES: usize = 64 << 10;
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 const ROOM_RETRY: Duration = Duration::from_millis(2);
 
-/// A connection, and its socket.
-struct Entry {
-    core: Connection<Ticket>,
-    peer: Arc<Peer>,
-    /// There may be something to read, also the end.
-    readable: bool,
-    /// The client will send nothing more.
-    half_closed: bool,
-    /// Its turn comes.
-    queued: bool,
-    /// An upload that was refused when the server began to leave.
-    turned_away: bool,
-}
-
-/// What becomes of an entry after its turn.
-enum Next {
-    /// It waits for its socket, or for a worker.
-    Wait,
-    /// There is more to do.
-    Again,
-    HandOver(Box<Request<Ticket>>),
-    /// It is over.
-    Gone,
-}
+/// A client's connection.
+type Client = Entry<Arc<Peer>, Ticket>;
 
 /// The thread's own.
 pub struct Reactor {
@@ -79,7 +58,7 @@ pub struct Reactor {
     desk: Desk,
     poll: Poll,
     listeners: Vec<(Arc<TcpListener>, bool)>,
-    connections: HashMap<usize, Entry>,
+    connections: HashMap<usize, Client>,
     next_key: usize,
     /// Whose turn it is.
     queue: Vec<usize>,
@@ -207,7 +186,7 @@ impl Reactor {
             self.leaving.push((key, Stop::ClientGone));
         }
         if event.is_readable() {
-            entry.peer.has_unread.store(true, Ordering::SeqCst);
+            entry.socket.has_unread.store(true, Ordering::SeqCst);
         }
         event.is_readable()
     }
@@ -219,14 +198,12 @@ impl Reactor {
             // The head of a stream may be older than the end of the time when connections were kept.
             let last = outcome == Outcome::Last || self.desk.is_leaving();
             if outcome == Outcome::Broken {
-                let _ = entry.peer.socket.shutdown(Shutdown::Both);
+                let _ = entry.socket.socket.shutdown(Shutdown::Both);
                 self.remove(key);
                 continue;
             }
-            entry.peer.has_unread.store(false, Ordering::SeqCst);
-            if entry.core.returned(last, self.now, self.shared.idle_time) {
-                let _ = entry.peer.socket.shutdown(Shutdown::Write);
-            }
+            entry.socket.has_unread.store(false, Ordering::SeqCst);
+            entry.returned(last, &self.desk, self.now);
             queue(&mut self.queue, key, entry);
         }
     }
@@ -236,7 +213,7 @@ impl Reactor {
         let connections = &self.connections;
         self.leaving.retain(|(key, why)| {
             let lent = connections.get(key).filter(|entry| entry.core.wants() == Wants::Nothing);
-            lent.is_some_and(|entry| !entry.peer.stop(*why))
+            lent.is_some_and(|entry| !entry.socket.stop(*why))
         });
     }
 
@@ -327,15 +304,7 @@ impl Reactor {
             return self.turn_away(&socket, peer);
         }
         let core = Connection::new(peer, self.now, self.shared.idle_time);
-        let peer = Arc::new(Peer::new(socket));
-        let mut entry = Entry {
-            core,
-            peer,
-            readable: true,
-            half_closed: false,
-            queued: false,
-            turned_away: false,
-        };
+        let mut entry = Entry::new(core, Arc::new(Peer::new(socket)));
         queue(&mut self.queue, key, &mut entry);
         self.connections.insert(key, entry);
     }
@@ -357,7 +326,7 @@ impl Reactor {
         if self.connections.len() < max {
             return true;
         }
-        let spare = |entry: &Entry| {
+        let spare = |entry: &Client| {
             let has_unread = entry.queued && entry.readable;
             entry.core.spare(self.now, has_unread)
         };
@@ -398,7 +367,7 @@ impl Reactor {
             return self.refuse(key, refusal, &error, &ticket, manner);
         }
         let Some(entry) = self.connections.get(&key) else { return };
-        entry.peer.begin();
+        entry.socket.begin();
         if entry.half_closed {
             self.leaving.push((key, Stop::ClientGone));
         }
@@ -409,7 +378,7 @@ impl Reactor {
         let counted = Slot::take(&shared.in_flight, usize::MAX);
         let home = Arc::clone(&shared.returns) as Arc<_>;
         let room = Box::new((slot, share));
-        let line = Line::new(Arc::clone(&entry.peer), manner, home, key, room, Box::new(counted));
+        let line = Line::new(Arc::clone(&entry.socket), manner, home, key, room, Box::new(counted));
         let exchange = Exchange {
             request_id: unique("req_"),
             call: ticket.call,
@@ -490,7 +459,7 @@ impl Reactor {
 }
 
 /// Puts a connection into the queue, unless it is there.
-fn queue(queue: &mut Vec<usize>, key: usize, entry: &mut Entry) {
+fn queue(queue: &mut Vec<usize>, key: usize, entry: &mut Client) {
     if !entry.queued {
         entry.queued = true;
         queue.push(key);
@@ -500,82 +469,4 @@ fn queue(queue: &mut Vec<usize>, key: usize, entry: &mut Entry) {
 fn short() -> Error {
     let reason = "ccproxy is short of threads or descriptors".to_owned();
     Error::Refused { status: 529, reason }
-}
-
-impl Entry {
-    /// One turn: what can be sent is sent, some bytes are read if they are needed, and one request is
-    /// answered.
-    fn turn(&mut self, desk: &mut Desk, scratch: &mut [u8], now: Instant) -> Next {
-        if !self.send(desk, now) {
-            return Next::Gone;
-        }
-        let (mut has_read, mut has_answered) = (false, false);
-        loop {
-            match self.core.step(now, desk) {
-                Step::Request(request) => return Next::HandOver(request),
-                Step::Done if !self.send(desk, now) => return Next::Gone,
-                Step::Done => {
-                    has_answered = true;
-                    break;
-                }
-                Step::Wait if has_read => break,
-                Step::Wait => match self.read(scratch) {
-                    Ok(true) => has_read = true,
-                    Ok(false) => break,
-                    Err(_) => return Next::Gone,
-                },
-            }
-        }
-        let can_go_on = match self.core.wants() {
-            Wants::Output | Wants::Nothing => false,
-            Wants::Input => self.readable || has_answered && self.core.has_input(),
-            Wants::End => self.readable,
-        };
-        // Whatever is behind this request has to wait for its turn.
-        if can_go_on { Next::Again } else { Next::Wait }
-    }
-
-    /// Reads once, if there may be something that is wanted. Returns whether there was.
-    ///
-    /// # Errors
-    /// The client has gone.
-    fn read(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
-        let wants = self.core.wants();
-        if !self.readable || !matches!(wants, Wants::Input | Wants::End) {
-            return Ok(false);
-        }
-        match receive_now(&self.peer.socket, scratch) {
-            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                // What comes after a short read is told, but its end may have been told already.
-                self.readable = n == scratch.len() || self.half_closed;
-                if wants == Wants::Input {
-                    self.core.received(&scratch[..n]);
-                }
-                Ok(true)
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                Ok(false)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Sends as much of the output as the client takes. Returns whether it is still there.
-    fn send(&mut self, desk: &Desk, now: Instant) -> bool {
-        while self.core.wants() == Wants::Output {
-            match send_now(&self.peer.socket, self.core.output()) {
-                Ok(n) => {
-                    if self.core.sent(n, now, desk.idle_time())
-                        && self.peer.socket.shutdown(Shutdown::Write).is_err()
-                    {
-                        return false;
-                    }
-                }
-                Err(e) => return e.kind() == ErrorKind::WouldBlock,
-            }
-        }
-        true
-    }
 }
