@@ -74,6 +74,8 @@ pub fn start(level: LevelFilter, format: Option<LogFormat>) {
         .filter_level(LevelFilter::Warn)
         // ureq and rustls tell of each connection at debug; that is their business.
         .filter_module("ccproxy", LevelFilter::Debug)
+        // Its only words are that the private listener is shut, which is meant.
+        .filter_module("tiny_http", LevelFilter::Off)
         .target(env_logger::Target::Pipe(Box::new(Queue { line: Vec::new() })))
         .format(move |out, record| match form {
             Form::Short | Form::Text => text(out, form, record),

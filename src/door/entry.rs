@@ -9,6 +9,9 @@ use super::connection::{Connection, Request, Rules, Step, Wants};
 use crate::line::Peer;
 use crate::net::{receive_now, send_now};
 
+/// What is read at once of anything but a body: most requests, with a small body.
+const HEAD_BYTES: usize = 8 << 10;
+
 /// A socket that never makes anybody wait.
 pub trait Socket {
     /// Reads what is there; [`ErrorKind::WouldBlock`] where nothing is.
@@ -43,8 +46,8 @@ pub struct Entry<S, T> {
     pub half_closed: bool,
     /// Its turn comes.
     pub queued: bool,
-    /// An upload that was refused when the server began to leave.
-    pub turned_away: bool,
+    /// The end of the server waits for it: its request had begun before.
+    pub is_waited_for: bool,
 }
 
 /// What becomes of an entry after its turn.
@@ -66,7 +69,7 @@ impl<S: Socket, T> Entry<S, T> {
             readable: true,
             half_closed: false,
             queued: false,
-            turned_away: false,
+            is_waited_for: false,
         }
     }
 
@@ -123,6 +126,10 @@ impl<S: Socket, T> Entry<S, T> {
         if !self.readable || !matches!(wants, Wants::Input | Wants::End) {
             return Ok(false);
         }
+        // What cannot be used at once is better kept by the system, which bounds it.
+        let all = scratch.len();
+        let most = if self.core.is_uploading() { all } else { HEAD_BYTES.min(all) };
+        let scratch = &mut scratch[..most];
         match self.socket.receive(scratch) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(n) => {

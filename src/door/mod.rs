@@ -84,8 +84,8 @@ struct Shared {
     closing: AtomicBool,
     /// The loop knows.
     is_closed: AtomicBool,
-    /// Uploads that were refused then, and whose clients may not have read that yet.
-    turned_away: AtomicUsize,
+    /// Connections with a request that had begun by then, until they are closed.
+    waited_for: AtomicUsize,
     connections: AtomicUsize,
     listeners: Vec<Arc<TcpListener>>,
     /// Turns of the loop, for who wants to know whether it stands still.
@@ -173,7 +173,7 @@ pub fn start(
         in_flight: Arc::default(),
         closing: AtomicBool::new(false),
         is_closed: AtomicBool::new(false),
-        turned_away: AtomicUsize::new(0),
+        waited_for: AtomicUsize::new(0),
         connections: AtomicUsize::new(0),
         listeners: listeners.clone(),
         turns: AtomicU64::new(0),
@@ -260,7 +260,7 @@ impl Shared {
         loop {
             let is_closed = self.is_closed.load(Ordering::Acquire);
             let left = self.in_flight.load(Ordering::Relaxed);
-            let told = self.turned_away.load(Ordering::Relaxed) == 0;
+            let told = self.waited_for.load(Ordering::Relaxed) == 0;
             if left == 0 && is_closed && told || Instant::now() >= deadline {
                 return left;
             }

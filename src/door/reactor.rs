@@ -221,7 +221,7 @@ impl Reactor {
     fn obey(&mut self) {
         for command in self.shared.take_commands() {
             match command {
-                Command::Close => self.refuse_uploads(),
+                Command::Close => self.close(),
                 Command::CutOff => {
                     let keys = self.connections.keys();
                     self.leaving.extend(keys.map(|key| (*key, Stop::ShutDown)));
@@ -235,18 +235,23 @@ impl Reactor {
         }
     }
 
-    /// Tells those that are sending a message that it will not be answered.
-    fn refuse_uploads(&mut self) {
+    /// Tells those that are sending a message that it will not be answered. Who has begun a request may read
+    /// what is said to it before the server ends.
+    fn close(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         for (key, entry) in &mut self.connections {
-            if !entry.core.is_uploading() {
+            if entry.core.is_uploading()
+                && let Some((refusal, error)) = self.shared.refusal(true)
+            {
+                entry.core.refuse_upload(refusal, &error, self.now, &mut self.desk);
+                queue(&mut self.queue, *key, entry);
+            } else if !(entry.queued || entry.core.has_input()) {
                 continue;
             }
-            let Some((refusal, error)) = self.shared.refusal(true) else { continue };
-            entry.core.refuse_upload(refusal, &error, self.now, &mut self.desk);
-            entry.turned_away = true;
-            self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
-            queue(&mut self.queue, *key, entry);
+            if entry.core.wants() != Wants::Nothing {
+                entry.is_waited_for = true;
+                self.shared.waited_for.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.shared.is_closed.store(true, Ordering::Release);
     }
@@ -338,9 +343,9 @@ impl Reactor {
 
     fn remove(&mut self, key: usize) {
         if let Some(entry) = self.connections.remove(&key)
-            && entry.turned_away
+            && entry.is_waited_for
         {
-            self.shared.turned_away.fetch_sub(1, Ordering::Relaxed);
+            self.shared.waited_for.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
