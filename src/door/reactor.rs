@@ -4,7 +4,7 @@
 //! What is decided, [`Connection`] and [`Desk`] decide. Here are the sockets, the clock, and the order
 //! of a turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -40,9 +40,11 @@ const TICK: Duration = Duration::from_millis(250);
 /// The same while there is nobody: the watchdog wants to see turns.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// Work of one turn: events, new connections, bytes read of one connection.
+/// Work of one turn: events, new connections, connections that had their turn and have more to do, and bytes
+/// read of one connection.
 const EVENTS: usize = 256;
 const ACCEPTS: usize = 64;
+const BACKLOG: usize = 128;
 const READ_BYTES: usize = 64 << 10;
 
 /// How long a newcomer waits for a connection that can be spared, and how often one is looked for.
@@ -60,8 +62,11 @@ pub struct Reactor {
     listeners: Vec<(Arc<TcpListener>, bool)>,
     connections: HashMap<usize, Client>,
     next_key: usize,
-    /// Whose turn it is.
+    /// Whose turn it is, since their sockets or workers have told something.
     queue: Vec<usize>,
+    /// Who had a turn and has more to do. They come after the others: a probe need not wait for who has
+    /// sent a thousand requests together.
+    backlog: VecDeque<usize>,
     /// Whose answer is not wanted any more, and whose worker is to be told.
     leaving: Vec<(usize, Stop)>,
     link: Link,
@@ -101,6 +106,7 @@ impl Reactor {
             connections: HashMap::new(),
             next_key: FIRST_KEY,
             queue: Vec::new(),
+            backlog: VecDeque::new(),
             leaving: Vec::new(),
             link,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
@@ -149,6 +155,10 @@ impl Reactor {
         for key in std::mem::take(&mut self.queue) {
             self.serve(key);
         }
+        for _ in 0..self.backlog.len().min(BACKLOG) {
+            let Some(key) = self.backlog.pop_front() else { break };
+            self.serve(key);
+        }
         if self.now >= self.next_tick {
             self.tick();
         }
@@ -158,7 +168,8 @@ impl Reactor {
 
     /// How long to wait for the next event.
     fn patience(&self) -> Duration {
-        if !self.queue.is_empty() || !self.leaving.is_empty() {
+        let is_busy = !self.queue.is_empty() || !self.backlog.is_empty();
+        if is_busy || !self.leaving.is_empty() {
             Duration::ZERO
         } else if self.listeners.iter().any(|(_, ready)| *ready) {
             if self.no_room_since.is_some() { ROOM_RETRY } else { Duration::ZERO }
@@ -357,7 +368,10 @@ impl Reactor {
         let turn = AssertUnwindSafe(|| entry.turn(desk, scratch, *now));
         match catch_unwind(turn).unwrap_or(Next::Gone) {
             Next::Wait => {}
-            Next::Again => queue(&mut self.queue, key, entry),
+            Next::Again => {
+                entry.queued = true;
+                self.backlog.push_back(key);
+            }
             Next::Gone => self.remove(key),
             Next::HandOver(request) => self.hand_over(key, *request),
         }

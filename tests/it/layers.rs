@@ -115,6 +115,25 @@ fn pure_modules_import_only_pure_modules() {
     }
 }
 
+/// What is decided about a client's connection can be simulated: nothing of it reads a clock or a socket.
+#[test]
+fn the_core_of_the_door_does_no_io() {
+    const CORE: &[&str] = &["connection", "body", "chunks", "head", "route", "slot", "turns"];
+    let is_core = |source: &&Source| {
+        let stem = source.path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        source.module() == "door" && CORE.contains(&stem)
+    };
+    let sources = sources();
+    assert_eq!(sources.iter().filter(is_core).count(), CORE.len());
+    for Source { path, code } in sources.iter().filter(is_core) {
+        let code = code.split("#[cfg(test)]").next().expect("a first piece").to_owned();
+        let source = Source { path: path.clone(), code };
+        for word in ["std::io", "TcpStream", "mio", "libc", "Instant::now", "log::", "unique"] {
+            source.must_not_name(word);
+        }
+    }
+}
+
 #[test]
 fn a_dependency_has_one_home() {
     for source in sources() {
