@@ -77,7 +77,7 @@ pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
 /// Translates the error object of the Messages API, which stands for `status`.
 pub fn native_error(status: u16, error: &[u8]) -> Error {
     let text = String::from_utf8_lossy(error);
-    let json: Option<Value> = serde_json::from_str(&text).ok();
+    let json = json::tree(&text);
     let said = json.as_ref().and_then(message).unwrap_or_else(|| "it tells of an error".to_owned());
     if status == 400
         && let Some(message) = overflow(&said, json.as_ref(), Context::default())
