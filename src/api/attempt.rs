@@ -443,7 +443,8 @@ impl Attempt<'_> {
             (Receiver::Whole(_), true) => {
                 let body = relay::read_whole(&mut read, relay::WHOLE_LIMIT_BYTES)?;
                 let model = &self.asking.request.model;
-                Delivered::Native(relay::native::whole(body, model)?)
+                let message = relay::native::whole(body, model)?;
+                Delivered::Native(message.with_safeguards(&self.asking.request.safeguard_results()))
             }
             (Receiver::Whole(_), false) => {
                 let mut translator = translator.expect("made for the answers that are translated");

@@ -127,7 +127,9 @@ impl<W: EventWriter> Stream<W> {
     /// `native` names what the client asked for; nothing of an earlier answer has reached the client.
     pub fn prepare(&mut self, reading: Reading, native: Option<String>) {
         self.translator.restart(reading, self.start_sent);
-        self.native = native.map(|model| Native::new(model, self.start_sent));
+        let safeguards = self.translator.safeguard_results();
+        self.native = native
+            .map(|model| Native::new(model, self.start_sent).with_safeguards(safeguards.to_vec()));
         self.out.clear();
         if !self.begun && self.native.is_some() {
             self.wake_at = self.wake_at.max(Instant::now() + COMMIT_NATIVE_AFTER);

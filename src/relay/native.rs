@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::anthropic::Usage;
+use crate::anthropic::{SafeguardResult, Usage};
 use crate::error::Error;
 use crate::json::complaint;
 use crate::openai::Number;
@@ -29,6 +30,8 @@ pub struct Native {
     held: Vec<u8>,
     /// The client has got a `message_start` from elsewhere.
     has_started: bool,
+    /// The answers to the request's safeguards, for a provider that does not know them.
+    safeguard_results: Vec<SafeguardResult>,
     usage: Usage,
     stop_reason: Option<String>,
     state: State,
@@ -52,15 +55,18 @@ struct Seen<'a> {
     #[serde(default)]
     usage: Option<SeenUsage>,
     #[serde(borrow, default)]
-    delta: Option<SeenDelta<'a>>,
+    delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct SeenDelta<'a> {
-    #[serde(borrow, default)]
+/// What tells that a message ends, and whether its request's safeguards are answered.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SeenEnd<'a> {
+    #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
+    safeguard_results: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -114,10 +120,16 @@ impl Native {
             searched: 0,
             held: Vec::new(),
             has_started,
+            safeguard_results: Vec::new(),
             usage: Usage::default(),
             stop_reason: None,
             state: State::Waiting,
         }
+    }
+
+    /// The same, with answers to the request's safeguards where the provider gives none.
+    pub fn with_safeguards(self, safeguard_results: Vec<SafeguardResult>) -> Native {
+        Native { safeguard_results, ..self }
     }
 
     pub fn usage(&self) -> Usage {
@@ -236,8 +248,7 @@ impl Native {
                 if !self.has_started {
                     let model = message.and_then(|message| message.model);
                     let model = model.and_then(|model| range(decoded.data, model));
-                    // The data of one line stands in the frame as it is.
-                    let data = frame.windows(decoded.data.len()).position(|w| w == decoded.data);
+                    let data = place_of(frame, decoded.data);
                     let place = model.zip(data).map(|(m, at)| m.start + at..m.end + at);
                     self.held = with_model(frame, place, &self.model);
                 }
@@ -247,9 +258,14 @@ impl Native {
                 if let Some(usage) = seen.usage {
                     usage.add_to(&mut self.usage);
                 }
-                self.stop_reason =
-                    seen.delta.and_then(|delta| Some(delta.stop_reason?.into_owned()));
-                self.pass(frame, true, out);
+                let delta = seen.delta.map_or("", RawValue::get);
+                let end = serde_json::from_str::<SeenEnd>(delta).unwrap_or_default();
+                let place = seen.delta.and_then(|delta| range(decoded.data, delta));
+                let place = place.zip(place_of(frame, decoded.data));
+                let place = place.map(|(delta, data)| data + delta.start);
+                let answered = with_results(frame, place, &end, &self.safeguard_results);
+                self.stop_reason = end.stop_reason.map(Cow::into_owned);
+                self.pass(answered.as_deref().unwrap_or(frame), true, out);
             }
             "message_stop" => {
                 self.pass(frame, true, out);
@@ -292,6 +308,38 @@ pub struct WholeMessage {
     pub body: Vec<u8>,
     pub usage: Usage,
     pub stop_reason: Option<String>,
+}
+
+impl WholeMessage {
+    /// The same, with answers to the request's safeguards where the provider gives none.
+    pub fn with_safeguards(self, results: &[SafeguardResult]) -> WholeMessage {
+        let end = serde_json::from_slice::<SeenEnd>(&self.body).unwrap_or_default();
+        let start = self.body.iter().position(|byte| *byte == b'{');
+        match with_results(&self.body, start, &end, results) {
+            Some(body) => WholeMessage { body, ..self },
+            None => self,
+        }
+    }
+}
+
+/// `json` with `results` in the object that begins at `start`, if there are any to be given.
+fn with_results(
+    json: &[u8],
+    start: Option<usize>,
+    end: &SeenEnd<'_>,
+    results: &[SafeguardResult],
+) -> Option<Vec<u8>> {
+    // With a stop reason in it the object is not empty.
+    let is_asked = end.stop_reason.is_some() && end.safeguard_results.is_none();
+    let (before, after) = json.split_at_checked(start? + 1)?;
+    let results = (is_asked && !results.is_empty()).then(|| serde_json::to_vec(results))?;
+    let results = results.expect("strings always serialize");
+    Some([before, b"\"safeguard_results\":", &results, b",", after].concat())
+}
+
+/// Where the data of a frame stands in it: data of one line stands as it is.
+fn place_of(frame: &[u8], data: &[u8]) -> Option<usize> {
+    frame.windows(data.len().max(1)).position(|window| window == data)
 }
 
 /// Looks at a whole message, whose `model` the client called so.
@@ -424,5 +472,36 @@ mod tests {
         );
         assert_eq!(usage.input_tokens, 3);
         assert!(whole(br#"{"error":"Unexpected endpoint"}"#.to_vec(), "m").is_err());
+    }
+
+    #[test]
+    fn safeguards_that_the_provider_does_not_answer_are_answered() {
+        let results = || vec![SafeguardResult::disabled("dangerous_tool_use".to_owned())];
+        let relay = |input: &str| {
+            let native = Native::new("claude-x".to_owned(), false);
+            let mut out = Vec::new();
+            native.with_safeguards(results()).feed(input.as_bytes(), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let ours = "\"safeguard_results\":[{\"type\":\"dangerous_tool_use\",\
+            \"status\":{\"type\":\"unavailable\",\"reason\":\"disabled\"}}],";
+        let out = relay(STREAM);
+        assert_eq!(out.matches("safeguard_results").count(), 1);
+        let delta = format!("\"delta\":{{{ours}\"stop_reason\":\"end_turn\"}}");
+        assert!(out.contains(&delta), "{out}");
+        let own = "\"delta\":{\"stop_reason\":\"end_turn\",\"safeguard_results\":[2]}";
+        let out = relay(&STREAM.replace("\"delta\":{\"stop_reason\":\"end_turn\"}", own));
+        assert!(out.contains(own) && !out.contains("disabled"), "{out}");
+        for (body, begins) in [
+            (r#"{"type":"message","stop_reason":"end_turn"}"#, format!("{{{ours}\"type\"")),
+            (
+                r#"{"safeguard_results":[2],"type":"message","stop_reason":"end_turn"}"#,
+                "{\"safeguard_results\":[2],\"type\"".to_owned(),
+            ),
+        ] {
+            let message = whole(body.as_bytes().to_vec(), "m").unwrap();
+            let body = String::from_utf8(message.with_safeguards(&results()).body).unwrap();
+            assert!(body.starts_with(&begins), "{body}");
+        }
     }
 }

@@ -140,6 +140,11 @@ impl Translator {
         Translator { safeguard_results, ..self }
     }
 
+    /// The answers that its message ends with.
+    pub fn safeguard_results(&self) -> &[SafeguardResult] {
+        &self.safeguard_results
+    }
+
     /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
     /// maybe its start, which `has_started` tells.
     pub fn restart(&mut self, reading: Reading, has_started: bool) {
