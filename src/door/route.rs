@@ -24,7 +24,8 @@ const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 
 /// Finds the route. The query plays no part, nor do a slash at the end, doubled slashes, or a scheme
-/// and host before the path. People put `/v1` into the base URL that clients append `/v1` to.
+/// and host before the path, nor what stands before `/v1/messages` and `/v1/models`: people put `/v1`, or
+/// `/anthropic` as other services have it, into the base URL that clients append to.
 pub fn find(method: &str, url: &str) -> Route {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {
@@ -32,8 +33,9 @@ pub fn find(method: &str, url: &str) -> Route {
         None => path,
     };
     let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    if segments.starts_with(&["v1", "v1"]) {
-        segments.remove(0);
+    let is_api = |pair: &[&str]| matches!(pair, ["v1", "messages" | "models"]);
+    if let Some(prefix) = segments.windows(2).position(is_api) {
+        segments.drain(..prefix);
     }
     let health = |path| (READ, Route::Health(path));
     let (allow, route) = match &segments[..] {
@@ -112,6 +114,10 @@ mod tests {
             ("POST", "/health", Route::WrongMethod(READ)),
             ("POST", "/v1/messages?beta=true", Route::Call(Call::Messages)),
             ("POST", "/v1/v1/messages", Route::Call(Call::Messages)),
+            ("POST", "/anthropic/v1/messages", Route::Call(Call::Messages)),
+            ("POST", "/api/v1/v1/messages/count_tokens", Route::Call(Call::CountTokens)),
+            ("GET", "/claude/v1/models/m", Route::Call(Call::Model("m".to_owned()))),
+            ("POST", "/anthropic/v1/complete", Route::Unknown),
             ("GET", "/v1/messages", Route::WrongMethod(POST)),
             ("OPTIONS", "/v1/messages", Route::Preflight),
             ("OPTIONS", "/v1/models", Route::Preflight),
