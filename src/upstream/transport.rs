@@ -32,6 +32,10 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long the other side may acknowledge nothing before the connection counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
+/// What the system keeps of an answer whose client does not read. It would be megabytes, which a container
+/// pays for.
+const RECEIVE_BUFFER_BYTES: usize = 64 << 10;
+
 /// What of an answer may come before the request is sent and is no answer yet.
 const INTERIM_LIMIT_BYTES: usize = 8 << 10;
 
@@ -150,6 +154,7 @@ fn start_connect(address: SocketAddr) -> io::Result<Socket2> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_EVERY);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     match socket.connect(&address.into()) {
         Ok(()) => Ok(socket),
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
