@@ -163,6 +163,8 @@ enum Event {
     End,
     /// HUP: read again what can be read again.
     Reload,
+    /// That has been read.
+    Read(Box<Result<(Config, Watched), Problems>>),
     /// The watchdog has given up.
     Hopeless(String),
 }
@@ -183,14 +185,14 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         log::warn!("{warning}");
     }
     // Before anything listens, so that no signal is missed.
-    let events = match events() {
+    let (sender, events) = match events() {
         Ok(events) => events,
         Err(problem) => return failed(&problem),
     };
     hide_keys(&config);
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
     let config_level = config.log_level_source();
-    let door = match open(config, events.0) {
+    let door = match open(config, sender.clone()) {
         Ok(door) => door,
         Err(problem) => return failed(&problem),
     };
@@ -198,10 +200,23 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         log::info!("from here on the log is at {level} ({})", config_level);
         log::set_max_level(level);
     }
-    for event in &events.1 {
+    let (mut is_reading, mut is_outdated) = (false, false);
+    for event in &events {
         match event {
             Event::End => break,
-            Event::Reload => reload(&door, flags, &mut watched),
+            // Another one is read when this one is done.
+            Event::Reload if is_reading => is_outdated = true,
+            Event::Reload => {
+                is_reading = true;
+                read_again(flags, &sender);
+            }
+            Event::Read(read) => {
+                reload(&door, *read, &mut watched);
+                is_reading = std::mem::take(&mut is_outdated);
+                if is_reading {
+                    read_again(flags, &sender);
+                }
+            }
             Event::Hopeless(reason) => {
                 log::error!(
                     "giving up, so that whoever watches this process starts it again: {reason}"
@@ -217,7 +232,7 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         shutdown_timeout.as_secs()
     );
     let second = move || {
-        if events.1.iter().any(|event| matches!(event, Event::End)) {
+        if events.iter().any(|event| matches!(event, Event::End)) {
             log::warn!("stopped at once by a second signal");
             logging::flush();
             exit(EXIT_SECOND_SIGNAL);
@@ -314,8 +329,8 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
 /// Takes over what may change while serving: the client keys and the log level. A configuration that
 /// is not valid changes nothing, and one that would let in everybody has to say so. `watched` is what
 /// the settings said before.
-fn reload(door: &Door, flags: &[(&'static str, String)], watched: &mut Watched) {
-    let (config, now) = match configure(flags) {
+fn reload(door: &Door, read: Result<(Config, Watched), Problems>, watched: &mut Watched) {
+    let (config, now) = match read {
         Ok(read) => read,
         Err(problems) => {
             return log::error!("the configuration stays as it was: {problems}");
@@ -343,6 +358,18 @@ fn reload(door: &Door, flags: &[(&'static str, String)], watched: &mut Watched) 
         *watched = now;
     } else {
         log::warn!("changed, and taken by a restart alone: {}", late.join(", "));
+    }
+}
+
+/// Reads the configuration on a thread of its own: a file may be a pipe that nobody writes to, and SIGTERM is
+/// obeyed all the same.
+fn read_again(flags: &[(&'static str, String)], events: &Sender<Event>) {
+    let (flags, events) = (flags.to_vec(), events.clone());
+    let read = move || drop(events.send(Event::Read(Box::new(configure(&flags)))));
+    let thread = std::thread::Builder::new().name("reload".to_owned());
+    // Where there is no thread it is read here, and is only that much later.
+    if thread.spawn(read.clone()).is_err() {
+        read();
     }
 }
 

@@ -210,3 +210,15 @@ fn a_line_of_dotenv_that_is_wrong_is_named() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains(".env, line 2"), "{}", run.stderr);
 }
+
+/// A configuration that is a pipe nobody writes to keeps nobody from ending the server.
+#[test]
+fn a_reload_that_never_ends_does_not_keep_the_server_from_ending() {
+    let file = json!({ "providers": [{ "name": "echo" }] });
+    let mut proxy = Setup::file(file).start();
+    proxy.replace_file_by_pipe();
+    proxy.signal(SIGHUP);
+    assert_eq!(Client::fetch_message(&proxy, "hello").status, 200);
+    proxy.signal(SIGTERM);
+    assert_eq!(proxy.exit(), Some(0));
+}

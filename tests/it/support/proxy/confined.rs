@@ -55,6 +55,15 @@ impl Proxy {
         links.filter_map(inode).collect()
     }
 
+    /// Puts a pipe that nobody writes to where the configuration file was.
+    pub fn replace_file_by_pipe(&self) {
+        let path = self.process.directory.join("ccproxy.json");
+        fs::remove_file(&path).expect("the test has put it there");
+        let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
+        // SAFETY: the call takes a string that ends.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    }
+
     /// Replaces the `.env` that the program reads when it is told to.
     pub fn write_dotenv(&self, text: &str) {
         fs::write(self.process.directory.join(".env"), text).expect("the directory is the test's");
