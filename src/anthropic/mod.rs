@@ -5,6 +5,7 @@
 
 mod event;
 mod place;
+mod plain;
 mod request;
 
 pub use event::{

@@ -15,8 +15,10 @@ use serde_json::value::RawValue;
 
 use super::event::SafeguardResult;
 use super::place::path_at;
+use super::plain::Plain;
 use crate::error::Error;
 use crate::json;
+use crate::openai::Number;
 
 /// Anthropic's own limit of a request.
 const MAX_MESSAGES: usize = 100_000;
@@ -40,7 +42,8 @@ const MAX_SHOWN_BYTES: usize = 40;
 /// # Errors
 /// [`Error::Request`] with the place of the fault, as in `messages.0.content.1.text: …`.
 pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
-    let request: MessagesRequest = serde_json::from_slice(body).map_err(|e| fault(body, &e))?;
+    let mut request: MessagesRequest = serde_json::from_slice(body).map_err(|e| fault(body, &e))?;
+    request.cache_control = has_key(body, b"\"cache_control\"");
     if request.messages.is_empty() {
         return Err(Error::request("messages", "at least one message is required"));
     }
@@ -82,6 +85,26 @@ fn cost(block: &Block<'_>) -> usize {
         },
         _ => BLOCK_BYTES,
     }
+}
+
+/// Whether an object of `json`, which is valid, has `key`, which is given with its quotes. No text can
+/// hold it, since its quotes are escaped there. The search goes by the last byte, as far as it can
+/// each time (<https://en.wikipedia.org/wiki/Boyer%E2%80%93Moore%E2%80%93Horspool_algorithm>).
+fn has_key(json: &[u8], key: &[u8]) -> bool {
+    let mut steps = [key.len(); 256];
+    for (at, byte) in key[..key.len() - 1].iter().enumerate() {
+        steps[usize::from(*byte)] = key.len() - 1 - at;
+    }
+    let mut end = key.len();
+    while let Some(last) = json.get(end - 1) {
+        let is_key = json[end - key.len()..end] == *key
+            && json[end..].trim_ascii_start().first() == Some(&b':');
+        if is_key {
+            return true;
+        }
+        end += steps[usize::from(*last)];
+    }
+    false
 }
 
 /// Words a serde_json error the way the Messages API words its own.
@@ -174,6 +197,15 @@ pub struct MessagesRequest<'a> {
     /// What the client wants the server to judge, with what the judge is to know.
     #[serde(borrow)]
     pub safeguards: Option<&'a RawValue>,
+    /// Ids of the user, and the like.
+    #[serde(borrow)]
+    pub metadata: Option<&'a RawValue>,
+    /// What of the conversation the server is to clear.
+    #[serde(borrow)]
+    pub context_management: Option<&'a RawValue>,
+    /// Whether a part of it is to be kept in a prompt cache.
+    #[serde(skip)]
+    pub cache_control: bool,
     /// Present when the client wants the server to hold the conversation.
     #[serde(borrow)]
     pub thread: Option<&'a RawValue>,
@@ -268,6 +300,8 @@ pub struct Other<'a> {
 pub struct Document<'a> {
     pub title: Option<Cow<'a, str>>,
     pub context: Option<Cow<'a, str>>,
+    /// Whether the answer is to cite it.
+    pub citations: bool,
     pub source: DocumentSource<'a>,
 }
 
@@ -378,6 +412,12 @@ struct WireBlock<'a, L: Level> {
     signature: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "text")]
     data: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "text")]
+    url: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "text")]
+    page_age: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "enabled")]
+    citations: bool,
 }
 
 /// `source` of an image or a document; that of a search result is a string, and not looked at.
@@ -412,6 +452,7 @@ impl<'a, L: Level> TryFrom<WireBlock<'a, L>> for Block<'a> {
             "document" => Block::Document(Box::new(Document {
                 title: wire.title,
                 context: wire.context,
+                citations: wire.citations,
                 source: fields(wire.source)?.try_into()?,
             })),
             "tool_use" => Block::ToolUse(Box::new(ToolUse {
@@ -432,7 +473,24 @@ impl<'a, L: Level> TryFrom<WireBlock<'a, L>> for Block<'a> {
                 signature: wire.signature.unwrap_or_default(),
             })),
             "redacted_thinking" => Block::RedactedThinking { data: wire.data.unwrap_or_default() },
-            _ if content.0.is_empty() => Block::Unknown { kind: wire.kind },
+            // What the provider's own tools were asked, and found.
+            "server_tool_use" | "mcp_tool_use" if wire.name.is_some() => {
+                let input = wire.input.map_or("{}", |input| input.get());
+                let name = wire.name.as_deref().unwrap_or_default();
+                said(wire.kind, format!("[call of {name}: {input}]"))
+            }
+            _ if content.0.is_empty() => {
+                let mut found = Plain::new(&wire.kind);
+                for (key, text) in
+                    [("title", &wire.title), ("url", &wire.url), ("page_age", &wire.page_age)]
+                {
+                    found.text(key, text.as_deref().unwrap_or_default());
+                }
+                match found.finish() {
+                    Some(text) => said(wire.kind, text),
+                    None => Block::Unknown { kind: wire.kind },
+                }
+            }
             _ => Block::Other(Box::new(Other { kind: wire.kind, content })),
         })
     }
@@ -512,6 +570,24 @@ pub struct Tool<'a> {
     pub input_schema: Option<&'a RawValue>,
     #[serde(default)]
     pub defer_loading: Option<bool>,
+    /// Of a tool for a computer's screen.
+    #[serde(default, deserialize_with = "pixels")]
+    pub display_width_px: Option<u64>,
+    #[serde(default, deserialize_with = "pixels")]
+    pub display_height_px: Option<u64>,
+}
+
+impl Tool<'_> {
+    /// Whether it is the client's own, and so must have a schema.
+    pub fn is_custom(&self) -> bool {
+        const CUSTOM: &str = "custom";
+        self.kind.as_deref().is_none_or(|kind| kind == CUSTOM)
+    }
+}
+
+/// A number, or nothing where something else stands.
+fn pixels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Number::deserialize(deserializer).map(|number| number.0)
 }
 
 #[derive(Debug, Deserialize)]
@@ -564,6 +640,24 @@ pub struct OutputConfig<'a> {
 pub struct OutputFormat<'a> {
     #[serde(borrow, default, deserialize_with = "json::flat")]
     pub schema: Option<&'a RawValue>,
+}
+
+/// A block that says `text`.
+fn said<'a>(kind: Cow<'a, str>, text: String) -> Block<'a> {
+    let content = Content(vec![Block::Text(Cow::Owned(text))]);
+    Block::Other(Box::new(Other { kind, content }))
+}
+
+/// Whether an object is there that has `enabled`; something else says no.
+fn enabled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    struct Switch {
+        #[serde(default)]
+        enabled: bool,
+    }
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    let switch = raw.and_then(|raw| serde_json::from_str::<Switch>(raw.get()).ok());
+    Ok(switch.is_some_and(|switch| switch.enabled))
 }
 
 /// A text that is borrowed where it has no escapes, which `Option<Cow<str>>` alone never is.
@@ -667,8 +761,14 @@ impl<'de, L: Level> Visitor<'de> for BlocksVisitor<L> {
         if !L::TAKES_OBJECTS {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
         }
-        while map.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
-        Ok(Blocks(Content::default(), PhantomData))
+        let mut found = Plain::default();
+        while let Some((key, raw)) = map.next_entry::<Cow<str>, &RawValue>()? {
+            if let Some(value) = json::tree(raw.get()) {
+                found.value(&key, &value);
+            }
+        }
+        let blocks = found.finish().map(|text| Block::Text(Cow::Owned(text)));
+        Ok(Blocks(Content(blocks.into_iter().collect()), PhantomData))
     }
 }
 

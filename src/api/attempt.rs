@@ -174,11 +174,13 @@ impl Attempt<'_> {
         let asking = self.asking;
         if self.is_native(learned) {
             let limit = self.provider.config.max_tokens.filter(|limit| *limit > 0);
-            self.note(None, tried);
-            let body = match native_request(&asking.exchange.body, self.model, limit) {
-                Ok(body) => body,
+            let row = self.provider.config.row;
+            let (body, report) = match native_request(&asking.exchange.body, row, self.model, limit)
+            {
+                Ok(made) => made,
                 Err(error) => return (Err(Failed::Other(error.into())), None),
             };
+            self.note(&report, tried);
             let outgoing = Outgoing { endpoint: Endpoint::Messages, body, reading: None };
             let attempted = self.ask_and_deliver(outgoing);
             let lesson = match &attempted {
@@ -203,12 +205,12 @@ impl Attempt<'_> {
             Err(error) => return (Err(Failed::Other(error.into())), None),
         };
         names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
-        self.note(Some(&report), tried);
+        self.note(&report, tried);
         let (endpoint, body) = match api {
             Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
             Dialect::Responses => {
-                let reasons = config.row.knows_effort(self.model);
-                (Endpoint::Responses, serde_json::to_vec(&for_responses(chat, reasons)))
+                let request = for_responses(chat, config.row, self.model);
+                (Endpoint::Responses, serde_json::to_vec(&request))
             }
         };
         let body = Cow::Owned(body.expect("the wire types serialize"));
@@ -248,12 +250,11 @@ impl Attempt<'_> {
     }
 
     /// Notes what was left out or changed for the provider.
-    fn note(&self, report: Option<&Report>, lesson: Option<&Lesson>) {
-        let adjusted = report.map(|report| report.adjusted.clone()).unwrap_or_default();
+    fn note(&self, report: &Report, lesson: Option<&Lesson>) {
+        let adjusted = report.adjusted.clone();
         let learned = lesson.map(|lesson| format!("learned: {lesson}"));
         let mut record = self.asking.ledger.record.borrow_mut();
-        let dropped = report.iter().flat_map(|report| &report.dropped);
-        record.dropped = dropped.map(|name| (*name).to_owned()).collect();
+        record.dropped = report.dropped.iter().map(|name| (*name).to_owned()).collect();
         record.adjusted = adjusted.into_iter().chain(learned).collect();
     }
 

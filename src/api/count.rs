@@ -39,7 +39,8 @@ pub fn count_tokens(
     if !provider.config.row.native_count_tokens || !provider.config.is_native(model) {
         return Ok(None);
     }
-    let Ok(body) = native_request(&exchange.body, model, None) else { return Ok(None) };
+    let row = provider.config.row;
+    let Ok((body, _)) = native_request(&exchange.body, row, model, None) else { return Ok(None) };
     let Ok(permit) = api.state(place).permit() else { return Ok(None) };
     let headers = exchange.native_headers();
     let ask = Ask {

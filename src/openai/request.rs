@@ -281,7 +281,7 @@ impl<'a> Tool<'a> {
 pub struct Function<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'a str>,
+    pub description: Option<Cow<'a, str>>,
     pub parameters: Cow<'a, RawValue>,
 }
 

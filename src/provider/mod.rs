@@ -54,6 +54,8 @@ pub struct Provider {
     pub thinks_in_streams_only: bool,
     /// Models that are asked through `/responses`, unless the user says otherwise.
     pub responses_models: &'static [&'static str],
+    /// Models whose history tells of each message whether it was said on the way or at the end.
+    pub phase_models: &'static [&'static str],
     /// Beginnings of the names of models that refuse `temperature` and `top_p`, and `stop`.
     pub fixed_sampling_models: &'static [&'static str],
     pub no_stop_models: &'static [&'static str],
@@ -68,6 +70,8 @@ pub struct Provider {
     /// Whether `tool_stream` is needed for arguments to come in pieces.
     pub tool_stream: bool,
     pub tool_id: ToolId,
+    /// Models that read the ids of calls, which must be `functions.NAME:INDEX`.
+    pub tool_id_models: &'static [&'static str],
     pub tool_name: ToolName,
     /// Whether a tool must have a description.
     pub tool_description: bool,
@@ -93,6 +97,11 @@ pub struct Provider {
     pub native: Option<&'static str>,
     /// Models that are asked through it, unless the user says otherwise.
     pub native_models: &'static [&'static str],
+    /// Whether it is Anthropic's own, which takes all that clients send: threads, system messages
+    /// between the others, Claude Code's billing line.
+    pub native_is_anthropics: bool,
+    /// Models that always think, and refuse to be told not to.
+    pub native_always_thinks: &'static [&'static str],
     /// Whether it counts tokens.
     pub native_count_tokens: bool,
     /// Further headers: name, and the variable that holds the value.
@@ -228,6 +237,8 @@ pub enum ToolId {
     Opaque,
     /// Exactly nine of `[a-zA-Z0-9]`.
     NineAlphanumerics,
+    /// `functions.NAME:INDEX`, counted through the conversation.
+    OfFunction,
 }
 
 impl Provider {
@@ -257,6 +268,7 @@ impl Provider {
         thinking_models: &[""],
         thinks_in_streams_only: false,
         responses_models: &[],
+        phase_models: &[],
         fixed_sampling_models: &[],
         no_stop_models: &[],
         top_k: false,
@@ -267,6 +279,15 @@ impl Provider {
         parallel_tool_calls: true,
         tool_stream: false,
         tool_id: ToolId::Opaque,
+        // https://github.com/MoonshotAI/K2-Vendor-Verifier; K3 does without:
+        // https://github.com/sgl-project/sglang/issues/33343
+        tool_id_models: &[
+            "kimi-k2",
+            "Kimi-K2",
+            "moonshotai/kimi-k2",
+            "moonshotai/Kimi-K2",
+            "accounts/fireworks/models/kimi-k2",
+        ],
         tool_name: ToolName::Plain,
         tool_description: false,
         max_tools: usize::MAX,
@@ -280,6 +301,8 @@ impl Provider {
         speaks_chat: true,
         native: None,
         native_models: &[],
+        native_is_anthropics: false,
+        native_always_thinks: &[],
         native_count_tokens: false,
         headers: &[],
     };

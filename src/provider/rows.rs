@@ -60,6 +60,10 @@ const OPENAI_RESPONSES: &[&str] = &[
     "o3-pro",
 ];
 
+/// "Preserve and resend phase on all assistant messages", from gpt-5.3-codex on:
+/// <https://github.com/openai/openai-python/blob/main/src/openai/types/responses/easy_input_message.py>
+const OPENAI_PHASES: &[&str] = &["gpt-5.3-codex", "gpt-5.4", "gpt-5.5", "gpt-5.6", "gpt-6"];
+
 const OPENAI_REASONING: &[&str] = &["o1", "o3", "o4", "gpt-5", "gpt-6"];
 
 /// "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level":
@@ -73,6 +77,10 @@ const OPENAI_SCHEMA: SchemaRules = SchemaRules {
     properties: true,
     ..SchemaRules::ANY
 };
+
+/// "Pattern must start with '^' and end with '$'", of llama.cpp and of what is built on it:
+/// <https://github.com/ggml-org/llama.cpp/issues/26930>
+const LOCAL_GRAMMAR: SchemaRules = SchemaRules { anchored_patterns: true, ..SchemaRules::ANY };
 
 /// Chat templates of these models know `enable_thinking`:
 /// <https://qwen.readthedocs.io/en/latest/deployment/vllm.html>
@@ -123,6 +131,7 @@ pub static PROVIDERS: &[Provider] = &[
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
         efforts: OPENAI_EFFORTS,
         responses_models: OPENAI_RESPONSES,
+        phase_models: OPENAI_PHASES,
         // https://developers.openai.com/api/docs/guides/latest-model
         fixed_sampling_models: OPENAI_REASONING,
         // https://github.com/BittnerPierre/AI-Agent-Casebook/issues/133
@@ -524,6 +533,10 @@ pub static PROVIDERS: &[Provider] = &[
         echo: Echo::ReasoningContent,
         native: Some("https://api.moonshot.ai/anthropic"),
         native_models: &[""],
+        // https://github.com/MoonshotAI/Kimi-K2/issues/141
+        native_always_thinks: &["kimi-k2-thinking", "kimi-k2.7", "kimi-k3"],
+        // It renames the calls itself.
+        tool_id_models: &[],
         // "type is not defined", "when using anyOf, type should be defined in anyOf items", "conflicting
         // keywords found after $ref expansion": https://github.com/MoonshotAI/kimi-cli/issues/2061
         schema: SchemaRules {
@@ -580,6 +593,7 @@ pub static PROVIDERS: &[Provider] = &[
         max_tokens_field: MaxTokensField::MaxCompletionTokens,
         efforts: OPENAI_EFFORTS,
         responses_models: OPENAI_RESPONSES,
+        phase_models: OPENAI_PHASES,
         fixed_sampling_models: OPENAI_REASONING,
         no_stop_models: OPENAI_REASONING,
         max_tools: 128,
@@ -621,6 +635,7 @@ pub static PROVIDERS: &[Provider] = &[
         // https://github.com/ggml-org/llama.cpp/blob/master/tools/server/server-common.cpp
         tool_choice: ToolChoiceLimit::Modes,
         echo: Echo::ReasoningContent,
+        schema: LOCAL_GRAMMAR,
         native: Some(""),
         native_count_tokens: true,
         ..Provider::COMPATIBLE
@@ -637,6 +652,7 @@ pub static PROVIDERS: &[Provider] = &[
         // "Invalid tool_choice type: 'object'":
         // https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/670
         tool_choice: ToolChoiceLimit::Modes,
+        schema: LOCAL_GRAMMAR,
         // https://lmstudio.ai/docs/developer/anthropic-compat
         native: Some(""),
         ..Provider::COMPATIBLE
@@ -656,6 +672,7 @@ pub static PROVIDERS: &[Provider] = &[
         speaks_chat: false,
         native: Some(""),
         native_models: &[""],
+        native_is_anthropics: true,
         native_count_tokens: true,
         ..Provider::COMPATIBLE
     },
@@ -664,6 +681,7 @@ pub static PROVIDERS: &[Provider] = &[
         name: "custom",
         key_vars: &["CUSTOM_API_KEY"],
         key: Key::Optional,
+        schema: LOCAL_GRAMMAR,
         ..Provider::COMPATIBLE
     },
     // The provider inside this program.

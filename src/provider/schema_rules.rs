@@ -34,6 +34,8 @@ pub struct SchemaRules {
     pub items: bool,
     /// Every object has `properties`.
     pub properties: bool,
+    /// A `pattern` begins with `^` and ends with `$`; another goes.
+    pub anchored_patterns: bool,
 }
 
 impl SchemaRules {
@@ -52,5 +54,6 @@ impl SchemaRules {
         typed: false,
         items: false,
         properties: false,
+        anchored_patterns: false,
     };
 }

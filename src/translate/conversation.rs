@@ -22,7 +22,7 @@ use crate::provider::{Echo, Prefill, Provider};
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
 /// cache.
-const BILLING_HEADER: &str = "x-anthropic-billing-header";
+pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
 /// Google's word for a call whose signature is not known, as in a conversation that another model
 /// began: <https://ai.google.dev/gemini-api/docs/thought-signatures>.
@@ -46,6 +46,7 @@ pub fn translate<'a>(
         images,
         messages: Vec::new(),
         uses: HashMap::new(),
+        calls: 0,
         open_calls: Vec::new(),
     };
     let first_answer = request.messages.iter().position(|message| message.role == From::Assistant);
@@ -119,6 +120,8 @@ struct Conversation<'a, 'p> {
     messages: Vec<Message<'a>>,
     /// How often each tool call id has been used by a call so far.
     uses: HashMap<&'a str, usize>,
+    /// How many calls there have been.
+    calls: usize,
     /// The calls of the last answer: the client's id, and the upstream's.
     open_calls: Vec<(&'a str, Cow<'a, str>)>,
 }
@@ -184,12 +187,14 @@ impl<'a> Conversation<'a, '_> {
                 Block::RedactedThinking { data } => carried(data, text.len(), calls.len()),
                 Block::ToolUse(call) => {
                     let id = &*call.id;
+                    let name = tools::upstream_name(&call.name, self.provider);
                     let use_number = self.uses.entry(id).or_insert(0);
-                    let upstream = ids::upstream_id(id, *use_number, self.provider.tool_id);
+                    let rule = self.provider.tool_id;
+                    let upstream = ids::upstream_id(id, *use_number, rule, &name, self.calls);
                     *use_number += 1;
+                    self.calls += 1;
                     self.open_calls.push((id, upstream.clone()));
                     let arguments = arguments(call.input.map_or("{}", |input| input.get()));
-                    let name = tools::upstream_name(&call.name, self.provider);
                     let mut call = ToolCall::new(upstream, name, arguments);
                     if self.provider.echo == Echo::ThoughtSignature {
                         call.extra_content = thought_signature(id, calls.is_empty());
@@ -276,7 +281,7 @@ impl<'a> Conversation<'a, '_> {
                     texts(content, &mut text);
                     let text = Joined(text);
                     if !text.is_empty() {
-                        user.text(format!("<system-reminder>\n{text}\n</system-reminder>").into());
+                        user.text(reminder(&text).into());
                     }
                 }
             }
@@ -287,6 +292,11 @@ impl<'a> Conversation<'a, '_> {
         }
         self.messages.push(user);
     }
+}
+
+/// What a system message between the others becomes.
+pub(super) fn reminder(text: &impl std::fmt::Display) -> String {
+    format!("<system-reminder>\n{text}\n</system-reminder>")
 }
 
 /// A user message in the making.
@@ -323,6 +333,9 @@ impl<'a> UserMessage<'a> {
                 let DocumentSource::Base64 { media_type, data } = &document.source else {
                     unreachable!("takes() wants it so");
                 };
+                if let Some(context) = &document.context {
+                    self.text(Cow::Borrowed(context));
+                }
                 let name = document.title.as_deref().unwrap_or("document.pdf");
                 let data = DataUrl::Base64 { media_type, data };
                 self.parts.push(Part::file(Cow::Borrowed(name), data));

@@ -11,14 +11,22 @@ use super::carry;
 use super::hash::hash;
 use crate::provider::ToolId;
 
-/// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation.
-pub fn upstream_id(id: &str, use_number: usize, rule: ToolId) -> Cow<'_, str> {
+/// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation, of
+/// its `index`th call, of the function that the upstream knows as `name`.
+pub fn upstream_id<'a>(
+    id: &'a str,
+    use_number: usize,
+    rule: ToolId,
+    name: &str,
+    index: usize,
+) -> Cow<'a, str> {
     let first = use_number == 0;
     match rule {
         ToolId::Opaque if first && is_plain(id) => Cow::Borrowed(id),
         ToolId::Opaque => Cow::Owned(format!("call_{:016x}", hash(id, use_number))),
         ToolId::NineAlphanumerics if first && is_nine(id) => Cow::Borrowed(id),
         ToolId::NineAlphanumerics => Cow::Owned(base36(hash(id, use_number))),
+        ToolId::OfFunction => Cow::Owned(format!("functions.{name}:{index}")),
     }
 }
 

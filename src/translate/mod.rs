@@ -20,6 +20,7 @@
 
 mod arguments;
 mod carry;
+mod client_tools;
 mod conversation;
 mod cut_json;
 mod error;

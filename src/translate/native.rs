@@ -1,4 +1,10 @@
 //! A request for a provider's own Messages API: the client's bytes, but for what must be another's.
+//!
+//! Others than Anthropic know less of it than clients send: no threads, no system messages between
+//! the others (<https://github.com/QwenLM/Qwen/issues/2244>,
+//! <https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1399>), and Claude Code's billing line,
+//! which differs in each request, spoils their prompt caches
+//! (<https://github.com/anthropics/claude-code/issues/68900>).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,34 +12,57 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::conversation::{BILLING_HEADER, reminder};
+use super::report::Report;
 use crate::error::Error;
+use crate::provider::Provider;
 
-/// The client's `body` with `model` as its model, `max_tokens` at most, and without the thinking that another provider has
-/// left in the conversation, whose signatures are ccproxy's.
+/// What stands in the body and is to stand there.
+type Edit = (Range<usize>, String);
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    model: &'a RawValue,
+    #[serde(borrow, default)]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    thread: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    messages: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+/// The client's `body` with `model` as its model, `max_tokens` at most, without the thinking that another
+/// provider has left in the conversation, whose signatures are ccproxy's, and as the `row` takes it;
+/// and what of it was left out or moved.
 ///
 /// # Errors
-/// [`Error::Request`] if there is no model to replace, which parsing has ruled out.
+/// [`Error::ThreadUnsupported`], and [`Error::Request`] if there is no model to replace, which parsing
+/// has ruled out.
 pub fn native_request<'a>(
     body: &'a [u8],
+    row: &Provider,
     model: &str,
     max_tokens: Option<u64>,
-) -> Result<Cow<'a, [u8]>, Error> {
-    #[derive(Deserialize)]
-    struct Request<'a> {
-        #[serde(borrow)]
-        model: &'a RawValue,
-        #[serde(borrow, default)]
-        max_tokens: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        messages: Vec<Message<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow, default)]
-        content: Option<&'a RawValue>,
-    }
+) -> Result<(Cow<'a, [u8]>, Report), Error> {
     let request: Request =
         serde_json::from_slice(body).map_err(|_| Error::request("model", "field required"))?;
+    if request.thread.is_some() && !row.native_is_anthropics {
+        return Err(Error::ThreadUnsupported);
+    }
+    let mut report = Report::default();
     let name = serde_json::to_string(model).expect("a string always serializes");
     let mut edits = vec![(range(body, request.model), name)];
     let asked = request.max_tokens.map(|raw| (raw, raw.get().parse::<u64>()));
@@ -41,18 +70,37 @@ pub fn native_request<'a>(
         && asked > limit
     {
         edits.push((range(body, raw), limit.to_string()));
+        report.adjusted.push(format!("max_tokens={limit}"));
     }
+    if let Some(thinking) = request.thinking
+        && Provider::is_among(model, row.native_always_thinks)
+        && is_disabled(thinking)
+        && let Some(range) = member(body, thinking, "thinking")
+    {
+        edits.push((range, String::new()));
+        report.dropped.push("thinking");
+    }
+    let messages: Vec<Message> = request
+        .messages
+        .iter()
+        .map(|raw| {
+            serde_json::from_str(raw.get()).unwrap_or(Message { role: "".into(), content: None })
+        })
+        .collect();
     let is_mixed = body.windows(MARK.len()).any(|bytes| bytes == MARK);
-    let contents = request.messages.iter().filter_map(|message| message.content);
-    for content in contents.filter(|_| is_mixed) {
+    let answers = messages.iter().filter(|message| message.role == "assistant");
+    for content in answers.filter_map(|message| message.content).filter(|_| is_mixed) {
         edits.extend(foreign_thinking(body, content));
+    }
+    if !row.native_is_anthropics && fit_system(body, &request, &messages, &mut edits) {
+        report.adjusted.push("system_messages=moved".to_owned());
     }
     if let [(range, name)] = &edits[..]
         && body[range.clone()] == *name.as_bytes()
     {
-        return Ok(Cow::Borrowed(body));
+        return Ok((Cow::Borrowed(body), report));
     }
-    edits.sort_by_key(|(range, _)| range.start);
+    edits.sort_by_key(|(range, _)| (range.start, range.end));
     let mut out = Vec::with_capacity(body.len());
     let mut copied = 0;
     for (range, text) in edits {
@@ -61,7 +109,136 @@ pub fn native_request<'a>(
         copied = range.end;
     }
     out.extend_from_slice(&body[copied..]);
-    Ok(Cow::Owned(out))
+    Ok((Cow::Owned(out), report))
+}
+
+fn is_disabled(thinking: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Thinking<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    serde_json::from_str::<Thinking>(thinking.get()).is_ok_and(|t| t.kind == "disabled")
+}
+
+/// Where a member of the body's object stands that is not the only one, with one comma. `None` if its
+/// key is not written plainly.
+fn member(body: &[u8], value: &RawValue, key: &str) -> Option<Range<usize>> {
+    let Range { start, end } = range(body, value);
+    let before = body[..start].trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    let before = before.strip_suffix(format!("\"{key}\"").as_bytes())?;
+    let rest = body[end..].trim_ascii_start();
+    match (before.trim_ascii_end().strip_suffix(b","), rest.strip_prefix(b",")) {
+        (Some(before), _) => Some(before.len()..end),
+        (None, Some(rest)) => Some(before.len()..body.len() - rest.len()),
+        (None, None) => None,
+    }
+}
+
+/// Takes the billing line out of the system prompt, and the system messages from between the others:
+/// those before the first answer join the prompt, later ones the user's turn, as marked text. Returns
+/// whether any was moved.
+fn fit_system(
+    body: &[u8],
+    request: &Request<'_>,
+    messages: &[Message<'_>],
+    edits: &mut Vec<Edit>,
+) -> bool {
+    let is_system = |message: &Message| message.role == "system";
+    let moves = messages.iter().any(is_system) && !messages.iter().all(is_system);
+    let bills = |text: &str| text.starts_with(BILLING_HEADER);
+    let mut prompt = request.system.map(blocks).unwrap_or_default();
+    let all = prompt.len();
+    prompt.retain(|block| !block_text(block).is_some_and(|text| bills(&text)));
+    let mut is_changed = prompt.len() < all;
+    let mut moved = vec![false; messages.len()];
+    // What a user's message gets at its end, by its place.
+    let mut ends: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut waiting: Vec<String> = Vec::new();
+    let mut user = None;
+    let mut is_opening = true;
+    for (at, message) in messages.iter().enumerate().filter(|_| moves) {
+        match &*message.role {
+            "system" => {
+                let said = message.content.map(blocks).unwrap_or_default();
+                moved[at] = true;
+                if is_opening {
+                    is_changed |= !said.is_empty();
+                    prompt.extend(said);
+                    continue;
+                }
+                let said = said.iter().filter_map(|block| block_text(block));
+                let said = said.filter(|text| !text.is_empty()).map(|text| reminder(&text));
+                waiting.extend(said.map(|text| text_block(&text)));
+                if let Some(user) = user {
+                    ends.push((user, std::mem::take(&mut waiting)));
+                } else if next_role(messages, at) != Some("user") && !waiting.is_empty() {
+                    // A turn that has nothing else: the message is the user's.
+                    moved[at] = false;
+                    let content = format!("[{}]", std::mem::take(&mut waiting).join(","));
+                    let message = format!("{{\"role\":\"user\",\"content\":{content}}}");
+                    edits.push((range(body, request.messages[at]), message));
+                }
+            }
+            "assistant" => (is_opening, user) = (false, None),
+            _ => {
+                user = Some(at);
+                ends.push((at, std::mem::take(&mut waiting)));
+            }
+        }
+    }
+    for (at, message) in messages.iter().enumerate() {
+        let more = ends.iter().filter(|(user, _)| *user == at).flat_map(|(_, texts)| texts);
+        let more: Vec<&str> = more.map(|text| &**text).collect();
+        if let Some(content) = message.content
+            && !more.is_empty()
+        {
+            let content_blocks = blocks(content);
+            let all: Vec<&str> = content_blocks.iter().map(|block| &**block).chain(more).collect();
+            edits.push((range(body, content), format!("[{}]", all.join(","))));
+        }
+    }
+    edits.extend(without(body, &request.messages, &moved, ""));
+    let prompt = format!("[{}]", prompt.join(","));
+    match request.system {
+        Some(system) if is_changed => edits.push((range(body, system), prompt)),
+        None if is_changed => {
+            let at = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+            edits.push((at..at, format!("\"system\":{prompt},")));
+        }
+        _ => {}
+    }
+    moves
+}
+
+/// The role of the next message that is no system message.
+fn next_role<'a>(messages: &'a [Message<'_>], at: usize) -> Option<&'a str> {
+    messages[at..].iter().map(|message| &*message.role).find(|role| *role != "system")
+}
+
+/// The blocks of a content, as JSON. A string is one of text.
+fn blocks<'a>(content: &'a RawValue) -> Vec<Cow<'a, str>> {
+    if let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(content.get()) {
+        return blocks.into_iter().map(|block| Cow::Borrowed(block.get())).collect();
+    }
+    match serde_json::from_str::<Cow<str>>(content.get()) {
+        Ok(text) if !text.is_empty() => vec![Cow::Owned(text_block(&text))],
+        _ => Vec::new(),
+    }
+}
+
+fn text_block(text: &str) -> String {
+    let text = serde_json::to_string(text).expect("a string always serializes");
+    format!("{{\"type\":\"text\",\"text\":{text}}}")
+}
+
+/// The text of a block of text.
+fn block_text(block: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Block {
+        text: String,
+    }
+    serde_json::from_str::<Block>(block).ok().map(|block| block.text)
 }
 
 /// How a signature of ccproxy begins in JSON.
@@ -77,7 +254,7 @@ fn range(body: &[u8], value: &RawValue) -> Range<usize> {
 }
 
 /// The parts of a message's `content` that are thinking signed by ccproxy, and what takes their place.
-fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<(Range<usize>, String)> {
+fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<Edit> {
     #[derive(Deserialize)]
     struct Block<'a> {
         #[serde(rename = "type", borrow, default)]
@@ -99,20 +276,25 @@ fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<(Range<usize>, Strin
         }
     };
     let foreign: Vec<bool> = blocks.iter().map(|raw| is_foreign(raw)).collect();
+    without(body, &blocks, &foreign, NOTHING_SAID)
+}
+
+/// The edits that take the values out of a list that are `gone`. `instead` stands for all of them.
+fn without(body: &[u8], values: &[&RawValue], gone: &[bool], instead: &str) -> Vec<Edit> {
     let mut edits = Vec::new();
     let mut kept_before = false;
-    for (i, raw) in blocks.iter().enumerate() {
-        if !foreign[i] {
+    for (i, raw) in values.iter().enumerate() {
+        if !gone[i] {
             kept_before = true;
             continue;
         }
         let Range { start, end } = range(body, raw);
         // The comma goes with it, on the side where something stays.
-        let next = blocks.get(i + 1).map(|next| range(body, next).start);
+        let next = values.get(i + 1).map(|next| range(body, next).start);
         match (kept_before, next) {
             (false, Some(next)) => edits.push((start..next, String::new())),
-            (true, _) => edits.push((range(body, blocks[i - 1]).end..end, String::new())),
-            (false, None) => edits.push((start..end, NOTHING_SAID.to_owned())),
+            (true, _) => edits.push((range(body, values[i - 1]).end..end, String::new())),
+            (false, None) => edits.push((start..end, instead.to_owned())),
         }
     }
     edits
@@ -120,7 +302,148 @@ fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<(Range<usize>, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::native_request;
+    use crate::error::Error;
+    use crate::provider::Provider;
+    use crate::translate::Report;
+
+    fn made(name: &str, body: &str, model: &str) -> Result<(String, Report), Error> {
+        let row = Provider::find(name).expect("a row");
+        let (made, report) = super::native_request(body.as_bytes(), row, model, None)?;
+        Ok((String::from_utf8(made.into_owned()).expect("UTF-8"), report))
+    }
+
+    /// What `name` gets of `body`, and of Anthropic's own API all of it.
+    fn check(name: &str, model: &str, body: &str, wanted: &str) {
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect(text);
+        let (got, _) = made(name, body, model).expect("a request");
+        assert_eq!(json(&got), json(wanted), "{body}");
+        assert_eq!(made("anthropic", body, model).expect("a request").0, body);
+    }
+
+    #[test]
+    fn a_thread_is_for_anthropic_alone() {
+        let body = r#"{"model":"m","messages":[],"thread":{"type":"create"}}"#;
+        for name in ["deepseek", "zai", "moonshot", "openrouter"] {
+            assert_eq!(made(name, body, "m").unwrap_err(), Error::ThreadUnsupported, "{name}");
+        }
+        assert_eq!(made("anthropic", body, "m").unwrap().0, body);
+    }
+
+    #[test]
+    fn the_billing_line_is_for_anthropic_alone() {
+        let bill = r#"{"type":"text","text":"x-anthropic-billing-header: cch=1;"}"#;
+        let text = r#"{"type":"text","text":"be good","cache_control":{"type":"ephemeral"}}"#;
+        for (system, wanted) in [
+            (format!("[{bill}, {text}]"), format!("[{text}]")),
+            (format!("[{text}, {bill}]"), format!("[{text}]")),
+            (format!("[{bill}]"), "[]".to_owned()),
+            (r#""x-anthropic-billing-header: a""#.to_owned(), "[]".to_owned()),
+            (r#""be good""#.to_owned(), r#""be good""#.to_owned()),
+        ] {
+            let body = |system: &str| format!(r#"{{"model":"m","system":{system},"messages":[]}}"#);
+            check("deepseek", "m", &body(&system), &body(&wanted));
+        }
+    }
+
+    #[test]
+    fn system_messages_are_moved_where_others_take_them() {
+        let list = |messages: &[&str]| {
+            let all: Vec<String> = messages
+                .iter()
+                .map(|message| {
+                    let (role, content) = message.split_once(' ').expect("a role");
+                    format!(r#"{{"role":"{role}","content":{content}}}"#)
+                })
+                .collect();
+            all.join(" , ")
+        };
+        let hint = |text: &str| {
+            let text = format!("<system-reminder>\\n{text}\\n</system-reminder>");
+            format!(r#"{{"type":"text","text":"{text}"}}"#)
+        };
+        let text = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
+        let result = r#"{"type":"tool_result","tool_use_id":"t"}"#;
+        for (messages, prompt, wanted) in [
+            (vec![r#"user "a""#, r#"system "s""#], text("s"), vec![r#"user "a""#.to_owned()]),
+            (
+                vec![r#"system [{"type":"text","text":"s"}]"#, r#"user "a""#, "system []"],
+                text("s"),
+                vec![r#"user "a""#.to_owned()],
+            ),
+            (
+                vec![r#"user "a""#, r#"assistant "b""#, r#"user "c""#, r#"system "s""#],
+                String::new(),
+                vec![
+                    r#"user "a""#.to_owned(),
+                    r#"assistant "b""#.to_owned(),
+                    format!("user [{},{}]", text("c"), hint("s")),
+                ],
+            ),
+            (
+                // The results of calls come first.
+                vec![
+                    r#"user "a""#,
+                    r#"assistant "b""#,
+                    r#"system "s""#,
+                    r#"user [{"type":"tool_result","tool_use_id":"t"}]"#,
+                    r#"system "t""#,
+                ],
+                String::new(),
+                vec![
+                    r#"user "a""#.to_owned(),
+                    r#"assistant "b""#.to_owned(),
+                    format!("user [{result},{},{}]", hint("s"), hint("t")),
+                ],
+            ),
+            (
+                vec![r#"user "a""#, r#"assistant "b""#, r#"system "s""#],
+                String::new(),
+                vec![
+                    r#"user "a""#.to_owned(),
+                    r#"assistant "b""#.to_owned(),
+                    format!("user [{}]", hint("s")),
+                ],
+            ),
+        ] {
+            let body = format!(r#"{{"model":"m","messages":[{}]}}"#, list(&messages));
+            let wanted = wanted.iter().map(|message| &**message).collect::<Vec<_>>();
+            let prompt = match &*prompt {
+                "" => String::new(),
+                prompt => format!(r#","system":[{prompt}]"#),
+            };
+            let wanted = format!(r#"{{"model":"m","messages":[{}]{prompt}}}"#, list(&wanted));
+            check("deepseek", "m", &body, &wanted);
+            let report = made("deepseek", &body, "m").unwrap().1;
+            assert_eq!(report.adjusted, ["system_messages=moved"]);
+        }
+        let only = r#"{"model":"m","messages":[{"role":"system","content":"s"}]}"#;
+        check("deepseek", "m", only, only);
+    }
+
+    #[test]
+    fn who_always_thinks_is_not_told_otherwise() {
+        let body = r#"{"model":"kimi-k3", "thinking": {"type":"disabled"} ,"messages":[]}"#;
+        check("moonshot", "kimi-k3", body, r#"{"model":"kimi-k3","messages":[]}"#);
+        assert_eq!(made("moonshot", body, "kimi-k3").unwrap().1.dropped, ["thinking"]);
+        check("zai", "kimi-k3", body, body);
+        let last = r#"{"model":"kimi-k3","messages":[],"thinking":{"type":"disabled"}}"#;
+        check("moonshot", "kimi-k3", last, r#"{"model":"kimi-k3","messages":[]}"#);
+        let on = r#"{"model":"kimi-k3","thinking":{"type":"adaptive"},"messages":[]}"#;
+        check("moonshot", "kimi-k3", on, on);
+        let first = r#"{"thinking":{"type":"disabled"},"model":"kimi-k3","messages":[{"role":"system","content":"s"},{"role":"user","content":"a"}]}"#;
+        let wanted = r#"{"model":"kimi-k3","system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":"a"}]}"#;
+        check("moonshot", "kimi-k3", first, wanted);
+    }
+
+    /// What any provider gets.
+    fn native_request<'a>(
+        body: &'a [u8],
+        model: &str,
+        max_tokens: Option<u64>,
+    ) -> Result<std::borrow::Cow<'a, [u8]>, Error> {
+        let row = Provider::find("zai").expect("a row");
+        super::native_request(body, row, model, max_tokens).map(|(body, _)| body)
+    }
 
     #[test]
     fn only_the_model_changes() {

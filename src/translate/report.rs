@@ -1,6 +1,7 @@
 //! What of a request did not reach the model as it was asked for.
 
-use crate::anthropic::{MessagesRequest, ToolChoiceKind};
+use super::client_tools;
+use crate::anthropic::{Block, MessagesRequest, Tool, ToolChoiceKind};
 use crate::openai::{ChatRequest, ToolChoice};
 
 /// The request's fields by their names in the Messages API.
@@ -20,6 +21,7 @@ impl Report {
         images: bool,
     ) -> Report {
         let mut report = Report::default();
+        report.unknown(request);
         report.tokens(request, sent);
         report.sampling(request, sent);
         report.tools(request, sent);
@@ -31,6 +33,31 @@ impl Report {
             report.dropped.push("images");
         }
         report
+    }
+
+    /// What chat completions have no word for.
+    fn unknown(&mut self, request: &MessagesRequest<'_>) {
+        let contents = request.messages.iter().map(|message| &message.content);
+        let mut blocks = contents.flat_map(|content| &content.0);
+        let cites = |block: &Block| match block {
+            Block::Document(document) => document.citations,
+            Block::ToolResult(result) => result
+                .content
+                .0
+                .iter()
+                .any(|block| matches!(block, Block::Document(document) if document.citations)),
+            _ => false,
+        };
+        for (name, is_asked) in [
+            ("cache_control", request.cache_control),
+            ("citations", blocks.any(cites)),
+            ("metadata", request.metadata.is_some()),
+            ("context_management", request.context_management.is_some()),
+        ] {
+            if is_asked {
+                self.dropped.push(name);
+            }
+        }
     }
 
     fn tokens(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
@@ -56,13 +83,14 @@ impl Report {
 
     fn tools(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
         let tools = request.tools.as_deref().unwrap_or_default();
-        if tools.iter().any(|tool| tool.input_schema.is_none()) {
+        let is_offered = |tool: &Tool| tool.input_schema.is_some() || client_tools::is_one(tool);
+        if tools.iter().any(|tool| !is_offered(tool)) {
             self.dropped.push("server_tools");
         }
         // Deferred tools wait for the client to load them.
         let offered = tools
             .iter()
-            .filter(|tool| tool.input_schema.is_some() && tool.defer_loading != Some(true))
+            .filter(|tool| is_offered(tool) && tool.defer_loading != Some(true))
             .count();
         if sent.tools.len() < offered {
             self.adjusted.push(format!("tools={}", sent.tools.len()));
@@ -91,6 +119,67 @@ impl Report {
             None => self.dropped.push("effort"),
             Some(word) if word != asked => self.adjusted.push(format!("effort={word}")),
             Some(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::anthropic;
+    use crate::openai::Dialect;
+    use crate::provider::Provider;
+    use crate::translate::{Learned, Target, translate};
+
+    fn dropped(fields: &str, content: &str) -> Vec<&'static str> {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":9,{fields}"messages":[{{"role":"user","content":{content}}}]}}"#
+        );
+        let request = anthropic::parse(body.as_bytes()).expect(&body);
+        let learned = Learned::default();
+        let target = Target {
+            provider: Provider::find("custom").expect("a row"),
+            model: "m",
+            max_tokens: 0,
+            images: true,
+            api: Dialect::ChatCompletions,
+            learned: &learned,
+        };
+        translate(&request, &target).expect("a translation").report.dropped
+    }
+
+    #[test]
+    fn what_chat_completions_have_no_word_for_is_told() {
+        let text = r#""Hi""#;
+        for (fields, content, wanted) in [
+            ("", text, vec![]),
+            (r#""metadata":{"user_id":"u"},"#, text, vec!["metadata"]),
+            (r#""context_management":{"edits":[]},"#, text, vec!["context_management"]),
+            (r#""cache_control" : {"type":"ephemeral"},"#, text, vec!["cache_control"]),
+            (
+                "",
+                r#"[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]"#,
+                vec!["cache_control"],
+            ),
+            ("", r#""a \"cache_control\": {}""#, vec![]),
+            ("", r#""cache_control""#, vec![]),
+            (
+                "",
+                r#"[{"type":"document","citations":{"enabled":true},"source":{"type":"text","data":"a"}}]"#,
+                vec!["citations"],
+            ),
+            (
+                "",
+                r#"[{"type":"document","citations":{"enabled":false},"source":{"type":"text","data":"a"}}]"#,
+                vec![],
+            ),
+            (
+                r#""tools":[{"type":"web_search_20250305","name":"web_search"}],"#,
+                text,
+                vec!["server_tools"],
+            ),
+            (r#""tools":[{"type":"bash_20250124","name":"bash"}],"#, text, vec![]),
+        ] {
+            assert_eq!(dropped(fields, content), wanted, "{fields} {content}");
         }
     }
 }

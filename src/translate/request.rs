@@ -15,7 +15,7 @@ use crate::openai::{
     StreamOptions, Switch,
 };
 use crate::provider::{
-    EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit,
+    EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit, ToolId,
 };
 
 /// Whom the request is for.
@@ -59,7 +59,11 @@ pub fn translate<'a>(
         return Err(Error::request("max_tokens", "field required"));
     };
     let learned = target.learned;
-    let provider = &learned.row(target.provider);
+    let provider = &mut learned.row(target.provider);
+    if Provider::is_among(target.model, provider.tool_id_models) {
+        provider.tool_id = ToolId::OfFunction;
+    }
+    let provider = &*provider;
     let keywords = learned.schema_keywords();
     let schemas = request.tools.iter().flatten().filter_map(|tool| tool.input_schema);
     let schemas = schemas.chain(request.format().and_then(|format| format.schema));
@@ -192,14 +196,18 @@ fn effort(
         },
         _ => return None,
     };
+    let is_medium = asked == "medium";
     let place = |word: &str| EFFORTS.iter().position(|known| *known == word);
     // Words that are new since are more than those that are known.
     let asked = place(asked).unwrap_or(EFFORTS.len());
     let mut sorted: Vec<(usize, &'static str)> =
         words.iter().filter_map(|word| Some((place(word)?, *word))).collect();
     sorted.sort_unstable();
-    let below =
-        sorted.iter().rev().find(|(at, word)| *at <= asked && (asked == 0 || *word != "none"));
+    let mut backwards = sorted.iter().rev();
+    let below = backwards.find(|(at, word)| *at <= asked && (asked == 0 || *word != "none"));
+    // The middle is no reason to think least: the services that lack it take the next above.
+    let above = sorted.iter().find(|(at, _)| is_medium && *at >= asked);
+    let below = above.or(below);
     // Who asks for no thinking gets the least there is.
     below.or_else(|| sorted.iter().find(|(_, word)| *word != "none")).map(|(_, word)| *word)
 }

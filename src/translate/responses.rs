@@ -11,6 +11,7 @@ use crate::openai::{
     NamedTool, Part, ReasoningConfig, ResponseFormat, ResponsesChoice, ResponsesRequest, Role,
     TextConfig, TextFormat, Tool, ToolCall, ToolChoice,
 };
+use crate::provider::Provider;
 
 /// The least `max_output_tokens` that is taken. Claude Code asks for one token to try a key.
 const MIN_OUTPUT_TOKENS: u64 = 16;
@@ -21,8 +22,14 @@ const ENCRYPTED_REASONING: &[&str] = &["reasoning.encrypted_content"];
 /// Translates `chat`. Stop strings and `top_k` are left out: the Responses API has neither. Who
 /// translates the answer looks for the stop strings.
 ///
-/// `reasons` tells whether the model reasons; others refuse reasoning, and to be asked for it.
-pub fn for_responses(chat: ChatRequest<'_>, reasons: bool) -> ResponsesRequest<'_> {
+/// Models that the `row` knows no efforts of refuse reasoning, and to be asked for it.
+pub fn for_responses<'a>(
+    chat: ChatRequest<'a>,
+    row: &Provider,
+    model: &str,
+) -> ResponsesRequest<'a> {
+    let reasons = row.knows_effort(model);
+    let has_phases = Provider::is_among(model, row.phase_models);
     let effort = chat.reasoning_effort.or(chat.reasoning.and_then(|reasoning| reasoning.effort));
     let mut instructions = None;
     let mut input = Vec::with_capacity(chat.messages.len());
@@ -32,9 +39,14 @@ pub fn for_responses(chat: ChatRequest<'_>, reasons: bool) -> ResponsesRequest<'
             Role::System => instructions = Some(text(message.content)),
             Role::User => {
                 let content = user_parts(message.content);
-                input.push(InputItem::Message { role: Role::User, content });
+                input.push(InputItem::Message { role: Role::User, content, phase: None });
             }
-            Role::Assistant => answer(message, &mut input),
+            Role::Assistant => {
+                // What leads to calls was said on the way.
+                let phase =
+                    if message.tool_calls.is_empty() { "final_answer" } else { "commentary" };
+                answer(message, has_phases.then_some(phase), &mut input);
+            }
             Role::Tool => input.push(InputItem::FunctionCallOutput {
                 call_id: message.tool_call_id.unwrap_or_default(),
                 output: text(message.content),
@@ -65,7 +77,7 @@ pub fn for_responses(chat: ChatRequest<'_>, reasons: bool) -> ResponsesRequest<'
 
 /// The items of an answer: its reasoning stands right before what it led to. What it leads to
 /// nothing is left out, because the service refuses that.
-fn answer<'a>(message: Message<'a>, input: &mut Vec<InputItem<'a>>) {
+fn answer<'a>(message: Message<'a>, phase: Option<&'static str>, input: &mut Vec<InputItem<'a>>) {
     let mut texts = text(message.content).0;
     let mut calls = message.tool_calls;
     let (all_texts, all_calls) = (texts.len(), calls.len());
@@ -74,20 +86,25 @@ fn answer<'a>(message: Message<'a>, input: &mut Vec<InputItem<'a>>) {
         let calls_before = (calls.len() + reasoning.calls).saturating_sub(all_calls);
         let (texts_after, calls_after) =
             (texts.split_off(texts_before), calls.split_off(calls_before));
-        said(texts, calls, input);
+        said(texts, calls, phase, input);
         (texts, calls) = (texts_after, calls_after);
         if texts.is_empty() && calls.is_empty() {
             return;
         }
         input.push(InputItem::Reasoning(reasoning.item));
     }
-    said(texts, calls, input);
+    said(texts, calls, phase, input);
 }
 
-fn said<'a>(texts: Vec<Cow<'a, str>>, calls: Vec<ToolCall<'a>>, input: &mut Vec<InputItem<'a>>) {
+fn said<'a>(
+    texts: Vec<Cow<'a, str>>,
+    calls: Vec<ToolCall<'a>>,
+    phase: Option<&'static str>,
+    input: &mut Vec<InputItem<'a>>,
+) {
     if !texts.is_empty() {
         let content = vec![InputPart::OutputText { text: Joined(texts) }];
-        input.push(InputItem::Message { role: Role::Assistant, content });
+        input.push(InputItem::Message { role: Role::Assistant, content, phase });
     }
     input.extend(calls.into_iter().map(|call| InputItem::FunctionCall {
         call_id: call.id,

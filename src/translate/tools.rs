@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::client_tools;
 use super::hash::hash;
 use super::schema::{self, Budget};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
@@ -52,8 +53,9 @@ impl ToolNames {
     }
 }
 
-/// Translates the tools: those with a schema, and of the deferred ones those that a `tool_reference`
-/// in the conversation has loaded. Server tools are dropped, and `tool_choice` if nothing is left
+/// Translates the tools: those with a schema, those that the client runs though Anthropic defines them,
+/// and of the deferred ones those that a `tool_reference` in the conversation has loaded, or all where
+/// the server was to search for them. Server tools are dropped, and `tool_choice` if nothing is left
 /// for it to choose. `keywords` are left out of schemas beside the provider's own; `may_think` tells
 /// that the model may think, which some take no forced call with.
 pub fn offer<'a>(
@@ -64,31 +66,45 @@ pub fn offer<'a>(
     budget: &mut Budget,
 ) -> Result<Offer<'a>, Error> {
     let loaded = loaded_tools(request);
+    let nobody_loads = request.tools.iter().flatten().any(is_search);
+    let mut seen = HashSet::new();
     let mut names = ToolNames::default();
     let mut tools = Vec::new();
     for (i, tool) in request.tools.iter().flatten().enumerate() {
-        let Some(input_schema) = tool.input_schema else { continue };
-        let Some(name) = &tool.name else {
-            return Err(Error::request(format!("tools.{i}.name"), "field required"));
+        if tool.name.as_deref().is_some_and(|name| !seen.insert(name)) {
+            return Err(Error::request("tools", "Tool names must be unique."));
+        }
+        let (name, description, input_schema) = match tool.input_schema {
+            Some(schema) => {
+                let Some(name) = tool.name.as_deref() else {
+                    return Err(Error::request(format!("tools.{i}.name"), "field required"));
+                };
+                (name, tool.description.as_deref().map(Cow::Borrowed), schema)
+            }
+            None if tool.is_custom() => {
+                return Err(Error::request(format!("tools.{i}.input_schema"), "field required"));
+            }
+            None => match client_tools::function(tool) {
+                Some((name, description, schema)) => (name, Some(description), schema),
+                None => continue,
+            },
         };
-        if tool.defer_loading == Some(true) && !loaded.contains(&**name) {
+        if tool.defer_loading == Some(true) && !nobody_loads && !loaded.contains(name) {
             continue;
         }
         if tools.len() == provider.max_tools {
             break;
         }
         let upstream = upstream_name(name, provider);
-        if upstream != *name {
+        if upstream != name {
             names.changed.push((upstream.clone().into_owned(), name.to_string()));
         }
         names.offered.push(hash(&upstream, 0));
         tools.push(Tool::new(Function {
             name: upstream,
-            description: tool
-                .description
-                .as_deref()
+            description: description
                 .filter(|text| !text.is_empty())
-                .or(provider.tool_description.then_some(name)),
+                .or(provider.tool_description.then_some(Cow::Borrowed(name))),
             parameters: schema::object(input_schema, &provider.schema, keywords, budget),
         }));
     }
@@ -143,6 +159,11 @@ fn limited<'a>(
         }
         (_, ToolChoice::Mode(_)) => ToolChoice::Mode("auto"),
     }
+}
+
+/// Whether the server was to find the deferred tools, which nobody else does then.
+pub(super) fn is_search(tool: &crate::anthropic::Tool<'_>) -> bool {
+    tool.kind.as_deref().is_some_and(|kind| kind.starts_with("tool_search_tool_"))
 }
 
 /// The names in the `tool_reference` blocks of the conversation's tool results.

@@ -80,7 +80,7 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
     let written = match api {
         Dialect::ChatCompletions => serde_json::to_writer(&mut out, &translated.chat),
         Dialect::Responses => {
-            serde_json::to_writer(&mut out, &for_responses(translated.chat, true))
+            serde_json::to_writer(&mut out, &for_responses(translated.chat, provider, "gpt-6"))
         }
     };
     written.expect("it serializes");

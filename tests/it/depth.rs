@@ -142,7 +142,11 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                 assert!(*depth < 1000 || parsed.is_err() || is_ignored, "{what} at {depth}");
                 let Ok(request) = parsed else { continue };
                 estimate(&request);
-                native_request(body.as_bytes(), "m", None).expect("a request");
+                for name in ["deepseek", "anthropic"] {
+                    let row = ccproxy::provider::Provider::find(name).expect("a row");
+                    let made = native_request(body.as_bytes(), row, "m", None);
+                    assert!(made.is_ok() || what.contains("thread"), "{what} for {name}");
+                }
                 for provider in PROVIDERS {
                     let learned = Learned::default();
                     for api in [Dialect::ChatCompletions, Dialect::Responses] {
@@ -155,7 +159,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                             learned: &learned,
                         };
                         if let Ok(made) = translate::translate(&request, &target) {
-                            serde_json::to_vec(&for_responses(made.chat, true))
+                            serde_json::to_vec(&for_responses(made.chat, provider, "gpt-6"))
                                 .expect("it serializes");
                         }
                     }

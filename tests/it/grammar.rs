@@ -49,7 +49,7 @@ struct Message {
     json: String,
     /// A call was stopped whose arguments end too early.
     stopped_half: bool,
-    /// One was stopped whose arguments are no JSON, or hold half a character.
+    /// One was stopped whose arguments are no JSON.
     stopped_no_json: bool,
     stop_reason: Option<String>,
     ended: bool,
@@ -114,7 +114,7 @@ impl Message {
                 let json = std::mem::take(&mut self.json);
                 let is_call = self.open.take().as_deref() == Some("tool_use");
                 let parsed = serde_json::from_str::<serde::de::IgnoredAny>(&json);
-                self.stopped_no_json |= is_call && serde_json::from_str::<Value>(&json).is_err();
+                self.stopped_no_json |= is_call && !json.is_empty() && parsed.is_err();
                 self.stopped_half |= is_call && parsed.is_err_and(|e| e.is_eof());
                 self.blocks += 1;
             }

@@ -49,8 +49,7 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
     let json = match dialect {
         Dialect::ChatCompletions => serde_json::to_string_pretty(&chat),
         Dialect::Responses => {
-            let reasons = provider.knows_effort(target.model);
-            serde_json::to_string_pretty(&translate::for_responses(chat, reasons))
+            serde_json::to_string_pretty(&translate::for_responses(chat, provider, target.model))
         }
     };
     Ok(json.expect("the wire types serialize"))

@@ -119,8 +119,11 @@ pub fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
             let other = &others[random.below(others.len())].input;
             damage_frames(&mut parts, other, random);
             bytes = parts.concat();
-        } else {
+        } else if random.below(4) > 0 || bytes.is_empty() {
             damage_bytes(&mut bytes, random);
+        } else {
+            let at = random.below(bytes.len());
+            bytes.splice(at..at, ODDITIES[random.below(ODDITIES.len())].bytes());
         }
     }
     bytes
@@ -152,19 +155,15 @@ fn damage_frames<'a>(frames: &mut Vec<&'a [u8]>, other: &'a [u8], random: &mut R
 const ODDITIES: [&str; 7] =
     ["\\ud83d", "\\ude00", "\\\\ud83d", "\\\\ude00", "\t", "\\n", "{\\\"a\\\":1}"];
 
-/// Truncates, drops, repeats, flips or moves some bytes, or puts in what should not be there.
+/// Truncates, drops, repeats, flips or moves some bytes.
 pub fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
     if bytes.is_empty() {
         return;
     }
     let at = random.below(bytes.len());
     let end = (at + 1 + random.below(40)).min(bytes.len());
-    match random.below(6) {
+    match random.below(5) {
         0 => bytes.truncate(at),
-        5 => {
-            let odd = ODDITIES[random.below(ODDITIES.len())];
-            bytes.splice(at..at, odd.bytes());
-        }
         1 => {
             bytes.drain(at..end);
         }

@@ -43,6 +43,9 @@ pub enum InputItem<'a> {
     Message {
         role: Role,
         content: Vec<InputPart<'a>>,
+        /// Of an assistant's: `commentary`, before calls, or `final_answer`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<&'static str>,
     },
     Reasoning(ReasoningItem<'a>),
     /// Without an `id`: with one, the service wants the reasoning that came before it.
@@ -82,7 +85,7 @@ pub struct FunctionTool<'a> {
     pub kind: FunctionKind,
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'a str>,
+    pub description: Option<Cow<'a, str>>,
     pub parameters: Cow<'a, RawValue>,
     /// Always told: where it is not, the service makes every property a required one.
     pub strict: bool,

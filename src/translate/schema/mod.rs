@@ -70,7 +70,7 @@ pub fn object<'a>(
     let Some(mut root) = Entries::parse(schema.get()) else {
         return Cow::Owned(raw(r#"{"type":"object","properties":{}}"#.to_owned()));
     };
-    let takes_any = *rules == SchemaRules::ANY && drops.is_empty();
+    let takes_any = is_any(schema, rules) && drops.is_empty();
     let has_properties = |root: &Entries<'_>| {
         root.get("properties").is_some_and(|properties| properties.starts_with('{'))
     };
@@ -100,12 +100,18 @@ pub fn format<'a>(
     drops: &[&str],
     budget: &mut Budget,
 ) -> Cow<'a, RawValue> {
-    let takes_any = *rules == SchemaRules::ANY && drops.is_empty();
+    let takes_any = is_any(schema, rules) && drops.is_empty();
     if takes_any || json::is_dense(schema.get()) {
         return Cow::Borrowed(schema);
     }
     let mut rewrite = Rewrite::new(schema.get(), rules, drops, budget);
     Cow::Owned(raw(rewrite.schema(schema.get())))
+}
+
+/// Whether `rules` take this schema as it is.
+fn is_any(schema: &RawValue, rules: &SchemaRules) -> bool {
+    let has_pattern = rules.anchored_patterns && schema.get().contains("pattern");
+    SchemaRules { anchored_patterns: has_pattern, ..*rules } == SchemaRules::ANY
 }
 
 fn raw(json: String) -> Box<RawValue> {

@@ -326,6 +326,12 @@ impl<'a> Rewrite<'a> {
         if rules.required_exist {
             fit_required(entries);
         }
+        if rules.anchored_patterns
+            && let Some(pattern) = entries.get("pattern").map(|pattern| string(pattern))
+            && !pattern.is_some_and(|text| text.starts_with('^') && text.ends_with('$'))
+        {
+            entries.take("pattern");
+        }
     }
 
     /// Makes `anyOf` stand alone. Returns whether it has given way to its only schema, which may
