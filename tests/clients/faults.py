@@ -133,10 +133,10 @@ FAULTS = [
     ),
     Fault(
         "client's base URL wrong",
-        path="/nowhere",
+        path="/nowhere?",
         client="There's an issue with the selected model",
-        log=("/nowhere/v1/messages", "404"),
-        status=("/nowhere/v1/messages",),
+        log=("/nowhere", "404"),
+        status=("/nowhere",),
         requests=None,
     ),
     Fault(

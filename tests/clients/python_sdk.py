@@ -446,8 +446,8 @@ ERRORS = [
     (
         404,
         openai_error("The model `x` does not exist"),
-        anthropic.NotFoundError,
-        "not_found_error",
+        anthropic.InternalServerError,
+        "api_error",
         "does not exist",
     ),
     (

@@ -187,7 +187,7 @@ async function otherEndpoints() {
 async function errors() {
   const table = [
     [400, Anthropic.BadRequestError, "invalid_request_error"],
-    [404, Anthropic.NotFoundError, "not_found_error"],
+    [404, Anthropic.InternalServerError, "api_error"],
     [429, Anthropic.RateLimitError, "rate_limit_error"],
     [500, Anthropic.InternalServerError, "api_error"],
   ];
