@@ -1,6 +1,6 @@
 //! What JSON of others may cost, whoever sends it: how deep it nests and how many values it holds.
 //!
-//! serde_json stops at 128 levels, but each parser that begins anew counts from nothing, and a
+//! serde_json takes 127 levels, but each parser that begins anew counts from nothing, and a
 //! `RawValue` has no limit. So what is kept unparsed is measured here, without recursion.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The deepest nesting that is taken, which is serde_json's own limit.
-pub const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 127;
 
 /// The most values of a tree that is built for its words, and how deep it nests: of an error, or of a
 /// piece of reasoning. Each value costs many times its bytes, and each level some stack.
@@ -206,6 +206,32 @@ fn walk(json: &str, mut each: impl FnMut(usize, usize, usize) -> bool) {
     }
 }
 
+/// Whether a string of `json` holds a half of a surrogate pair without the other.
+fn has_half(json: &str) -> bool {
+    let mut rest = json.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = &rest[at..];
+        rest = match (unit(rest), unit(rest.get(6..).unwrap_or_default())) {
+            (Some(HIGH_FIRST..=HIGH_LAST), Some(LOW_FIRST..=LOW_LAST)) => &rest[12..],
+            (Some(HIGH_FIRST..=LOW_LAST), _) => return true,
+            _ => rest.get(2..).unwrap_or_default(),
+        };
+    }
+    false
+}
+
+/// As [`flat`], of JSON whose strings are whole characters: no service takes halves of them.
+pub fn whole<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    match flat(deserializer)? {
+        Some(raw) if has_half(raw.get()) => {
+            Err(D::Error::custom("a string in it holds a half of a surrogate pair"))
+        }
+        raw => Ok(raw),
+    }
+}
+
 /// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
 pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     let raw = Option::<&RawValue>::deserialize(deserializer)?;
@@ -220,6 +246,21 @@ pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Ra
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_of_pairs_are_found() {
+        for (json, wanted) in [
+            (r#""\ud83d\ude00 a""#, false),
+            (r#""\ud83d a""#, true),
+            (r#""\ude00""#, true),
+            (r#""\\ud83d""#, false),
+            (r#""\ud83d\ud83d\ude00""#, true),
+            (r#""\u00e9\"#, false),
+            (r#""\ud83d"#, true),
+        ] {
+            assert_eq!(has_half(json), wanted, "{json}");
+        }
+    }
 
     #[test]
     fn depth_and_values_are_counted_outside_of_strings() {

@@ -112,6 +112,9 @@ impl Arguments {
             Form::Complete if self.has_more || is_cut(&self.again) => {
                 Some("the arguments of a call are followed by others")
             }
+            Form::Complete if json::is_too_deep(&self.object.text) => {
+                Some("the arguments of a call nest too deep")
+            }
             Form::Complete if is_json(&self.object.text) => None,
             Form::Complete | Form::Odd => Some("the arguments of a call are not JSON"),
         }
@@ -268,6 +271,17 @@ pub(super) fn json_text(raw: &RawValue) -> Cow<'_, str> {
     }
 }
 
+/// A whole object as services take it: a client's history may hold halves of surrogate pairs, which
+/// are replaced as those of a provider are.
+pub(super) fn without_halves(object: &str) -> Cow<'_, str> {
+    if !object.contains("\\ud") && !object.contains("\\uD") {
+        return Cow::Borrowed(object);
+    }
+    let mut whole = Object::default();
+    whole.push(object);
+    Cow::Owned(whole.text)
+}
+
 /// The text of a JSON string, with halves of surrogate pairs as escapes.
 fn json_string(json: &str) -> Option<Cow<'_, str>> {
     #[derive(serde::Deserialize)]
@@ -344,6 +358,19 @@ mod tests {
     #[test]
     fn control_characters_in_strings_are_escaped() {
         check_cuts("{\n\"a\":\t\"x\n\ty\r\u{1}\\n\"}", Ok("{\n\"a\":\t\"x\\n\\ty\\r\\u0001\\n\"}"));
+    }
+
+    #[test]
+    fn a_history_holds_no_halves() {
+        for (input, wanted) in [
+            (r#"{"a": "b"}"#, r#"{"a": "b"}"#),
+            (
+                r#"{"\ude00a": ["\ud83d\ude00", "\uD83D"]}"#,
+                r#"{"\ufffda": ["\ud83d\ude00", "\ufffd"]}"#,
+            ),
+        ] {
+            assert_eq!(super::without_halves(input), wanted);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::arguments::without_halves;
 use super::carry::{self, Carried};
 use super::{ids, tools};
 use crate::anthropic::{
@@ -481,7 +482,7 @@ pub fn forget_reasoning(message: &mut Message<'_>) {
 /// The arguments of a call as the JSON object in a string that the upstream wants.
 fn arguments(input: &str) -> Cow<'_, str> {
     match input.trim_start().as_bytes().first() {
-        Some(b'{') => Cow::Borrowed(input),
+        Some(b'{') => without_halves(input),
         _ if input.trim() == "null" => Cow::Borrowed("{}"),
         _ => Cow::Owned(format!("{{\"value\":{input}}}")),
     }

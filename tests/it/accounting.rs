@@ -701,6 +701,8 @@ fn a_provider_that_is_left_alone_is_not_blamed_again() {
         connection.wire.close();
         assert!(matches!(streamed(client), Seen::Event));
     }
+    // The books of the last one are closed after its last byte.
+    scene.proxy.wait_for_lines("\"error_type\":\"cut\"", 5);
     assert_eq!(scene.metric("ccproxy_provider_circuit_open", ""), 1.0);
     assert_eq!(scene.status()["status"], "degraded");
     let body = message("hello", true);

@@ -188,6 +188,11 @@ impl Process {
         found.unwrap_or_else(|| panic!("{part:?} is in the log:\n{}", self.log()))
     }
 
+    /// Waits until so many lines of the log hold `part`.
+    pub fn wait_for_lines(&self, part: &str, count: usize) {
+        self.stderr.wait(|lines| lines.iter().filter(|l| l.contains(part)).count() >= count);
+    }
+
     /// Waits for the line of the JSON log that tells of the request `id`.
     pub fn record(&self, id: &str) -> Value {
         let line = self.wait_for_line(&format!("\"request_id\":\"{id}\",\"status\""));
