@@ -21,7 +21,7 @@ use crate::redact::Redactor;
 use crate::relay::native::WholeMessage;
 use crate::relay::{self, BodyForm, Stream};
 use crate::translate::{
-    Context, Explain, Learned, Lesson, Reading, Report, Target, Translated, Translator,
+    Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
     first_words, for_responses, may_teach, native_request, translate, upstream_error,
 };
 use crate::unique::unique;
@@ -85,7 +85,7 @@ impl<'a> Asking<'a> {
 
     /// A translator for one answer.
     pub fn translator(&self, reading: Reading) -> Translator {
-        let Reading { dialect, names, stops } = reading;
+        let Reading { dialect, names, stops, text_tools } = reading;
         let asked = self.request.stop_sequences.iter().flatten();
         Translator::new(
             dialect,
@@ -97,6 +97,7 @@ impl<'a> Asking<'a> {
             self.input_estimate,
         )
         .with_safeguards(self.request.safeguard_results())
+        .with_text_tools(text_tools)
     }
 }
 
@@ -206,6 +207,9 @@ impl Attempt<'_> {
         };
         names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
         self.note(&report, tried);
+        let tools = chat.tools.iter().map(|tool| &tool.function);
+        let tools = tools.map(|function| (&*function.name, function.parameters.get()));
+        let text_tools = config.text_tools.then(|| TextTools::new(tools));
         let (endpoint, body) = match api {
             Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
             Dialect::Responses => {
@@ -214,7 +218,7 @@ impl Attempt<'_> {
             }
         };
         let body = Cow::Owned(body.expect("the wire types serialize"));
-        let reading = Reading { dialect: api, names, stops };
+        let reading = Reading { dialect: api, names, stops, text_tools };
         let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {
@@ -437,7 +441,11 @@ impl Attempt<'_> {
             }
             (Receiver::Stream(stream), _) => {
                 let form = if is_native { BodyForm::Native } else { form };
-                relay::stream(stream, form, &mut read, &mut || (self.taken)())?;
+                let relayed = relay::stream(stream, form, &mut read, &mut || (self.taken)());
+                if stream.borrow().has_text_calls() {
+                    ledger.record.borrow_mut().adjusted.push(relay::TEXT_CALLS.to_owned());
+                }
+                relayed?;
                 is_cut = stream.borrow().is_cut();
                 Delivered::Streamed
             }
@@ -450,6 +458,9 @@ impl Attempt<'_> {
             (Receiver::Whole(_), false) => {
                 let mut translator = translator.expect("made for the answers that are translated");
                 let message = relay::whole(&mut translator, form, &mut read)?;
+                if translator.has_text_calls() {
+                    ledger.record.borrow_mut().adjusted.push(relay::TEXT_CALLS.to_owned());
+                }
                 is_cut = translator.is_cut();
                 Delivered::Message(Box::new(message))
             }

@@ -169,6 +169,14 @@ fn header_value(text: &str) -> String {
 }
 
 impl EventWriter for Reply {
+    fn adjusted(&mut self, what: &str) {
+        const NAME: &str = "x-ccproxy-adjusted";
+        match self.notes.iter_mut().find(|(name, _)| *name == NAME) {
+            Some((_, value)) => value.push_str(&format!(", {what}")),
+            None => self.notes.push((NAME, what.to_owned())),
+        }
+    }
+
     fn begin(&mut self) -> io::Result<()> {
         self.state = State::Streaming;
         self.head(200);

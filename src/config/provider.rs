@@ -27,6 +27,8 @@ pub struct ProviderConfig {
     /// The most output tokens to ask for, where the user says so; 0 for no limit.
     pub max_tokens: Option<u64>,
     pub images: bool,
+    /// Whether calls that the model wrote as text are calls.
+    pub text_tools: bool,
     /// `None` leaves it to the model's name.
     pub api: Option<Dialect>,
     pub native: Native,
@@ -361,6 +363,7 @@ impl<'f> Reader<'_, 'f> {
                 .get(&MAX_TOKENS)
                 .map(|_| self.number(&MAX_TOKENS, 0, 0, u64::MAX, "a number of tokens")),
             images: self.switch(&IMAGES, row.images),
+            text_tools: self.switch(&TEXT_TOOLS, row.text_tools),
             api: self.api(row),
             native,
             native_url,

@@ -63,6 +63,7 @@ pub static SETTINGS: &[Setting] = &[
     MODEL,
     MAX_TOKENS,
     IMAGES,
+    TEXT_TOOLS,
     API,
     NATIVE,
     NATIVE_URL,
@@ -146,6 +147,13 @@ pub(super) const IMAGES: Setting = Setting {
     variables: &["<P>_IMAGES"],
     default: "the provider's",
     doc: "on: the model is shown pictures; off: it gets a note instead",
+};
+pub(super) const TEXT_TOOLS: Setting = Setting {
+    group: Group::Provider,
+    flag: "text-tools",
+    variables: &["<P>_TEXT_TOOLS"],
+    default: "the provider's",
+    doc: "on: tool calls that the model wrote as text are calls; off: they stay text",
 };
 pub(super) const API: Setting = Setting {
     group: Group::Provider,

@@ -146,6 +146,7 @@ impl Config {
         };
         push("max tokens", &MAX_TOKENS, max_tokens);
         push("images", &IMAGES, on(provider.images));
+        push("text tools", &TEXT_TOOLS, on(provider.text_tools));
         let api = match provider.api {
             None => "auto",
             Some(Dialect::ChatCompletions) => "chat",

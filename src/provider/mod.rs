@@ -69,6 +69,9 @@ pub struct Provider {
     pub parallel_tool_calls: bool,
     /// Whether `tool_stream` is needed for arguments to come in pieces.
     pub tool_stream: bool,
+    /// Whether the server may leave a model's tool calls, and the end of its thinking, in the text;
+    /// `<P>_TEXT_TOOLS` overrides.
+    pub text_tools: bool,
     pub tool_id: ToolId,
     /// Models that read the ids of calls, which must be `functions.NAME:INDEX`.
     pub tool_id_models: &'static [&'static str],
@@ -278,6 +281,7 @@ impl Provider {
         tool_choice: ToolChoiceLimit::All,
         parallel_tool_calls: true,
         tool_stream: false,
+        text_tools: false,
         tool_id: ToolId::Opaque,
         // https://github.com/MoonshotAI/K2-Vendor-Verifier; K3 does without:
         // https://github.com/sgl-project/sglang/issues/33343

@@ -344,6 +344,7 @@ pub static PROVIDERS: &[Provider] = &[
         // Its Messages API knows no tool_choice and no documents:
         // https://docs.ollama.com/api/anthropic-compatibility
         native: Some(""),
+        text_tools: true,
         ..Provider::COMPATIBLE
     },
     // https://api-docs.deepseek.com/
@@ -616,6 +617,7 @@ pub static PROVIDERS: &[Provider] = &[
         // https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/anthropic/protocol.py
         native: Some(""),
         native_count_tokens: true,
+        text_tools: true,
         ..Provider::COMPATIBLE
     },
     // https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
@@ -638,6 +640,7 @@ pub static PROVIDERS: &[Provider] = &[
         schema: LOCAL_GRAMMAR,
         native: Some(""),
         native_count_tokens: true,
+        text_tools: true,
         ..Provider::COMPATIBLE
     },
     // https://lmstudio.ai/docs/developer/openai-compat/chat-completions
@@ -655,6 +658,7 @@ pub static PROVIDERS: &[Provider] = &[
         schema: LOCAL_GRAMMAR,
         // https://lmstudio.ai/docs/developer/anthropic-compat
         native: Some(""),
+        text_tools: true,
         ..Provider::COMPATIBLE
     },
     // https://platform.claude.com/docs/en/api/messages: nothing is translated. Its usual variables are
@@ -682,6 +686,7 @@ pub static PROVIDERS: &[Provider] = &[
         key_vars: &["CUSTOM_API_KEY"],
         key: Key::Optional,
         schema: LOCAL_GRAMMAR,
+        text_tools: true,
         ..Provider::COMPATIBLE
     },
     // The provider inside this program.

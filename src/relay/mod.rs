@@ -31,6 +31,9 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// The largest body of an upstream's answer that is not a stream.
 pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
 
+/// How clients are told that a tool was called in the text.
+pub const TEXT_CALLS: &str = "tool_calls=from_text";
+
 /// Reads some bytes of the upstream's body; 0 is its end.
 pub type ReadBody<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, Failure>;
 
@@ -46,6 +49,8 @@ pub enum BodyForm {
 
 /// The client's end of a stream.
 pub trait EventWriter {
+    /// Notes for the head of the answer what was made to fit in it.
+    fn adjusted(&mut self, _what: &str) {}
     /// Begins the answer; its head may go out with the first events.
     fn begin(&mut self) -> io::Result<()>;
     /// Sends encoded events at once.
@@ -118,6 +123,11 @@ impl<W: EventWriter> Stream<W> {
         self.relayed
     }
 
+    /// Whether a tool was called in the text.
+    pub fn has_text_calls(&self) -> bool {
+        self.native.is_none() && self.translator.has_text_calls()
+    }
+
     /// Whether the answer has ended before the provider's own.
     pub fn is_cut(&self) -> bool {
         self.native.is_none() && self.translator.is_cut()
@@ -176,6 +186,9 @@ impl<W: EventWriter> Stream<W> {
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        if !self.begun && self.has_text_calls() {
+            self.writer.adjusted(TEXT_CALLS);
+        }
         if self.begun { Ok(()) } else { self.writer.begin() }
     }
 

@@ -9,6 +9,7 @@
 //! | `max_tokens`, `stop_sequences`, effort, format | per provider | `request` |
 //! | `stop_sequences` that the provider does not take | the text of the answer | `stops` |
 //! | stream events | chunks, or events of the Responses API | `stream` |
+//! | tool calls | calls that a model wrote as text | `text_calls` |
 //! | `signature`, `redacted_thinking`, ids | reasoning to be sent back | `carry` |
 //! | a message | the events, folded | `fold` |
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
@@ -37,6 +38,7 @@ mod schema;
 mod stop_reason;
 mod stops;
 mod stream;
+mod text_calls;
 mod think;
 mod tokens;
 mod tools;
@@ -52,5 +54,6 @@ pub use request::{Target, Translated, translate};
 pub use responses::for_responses;
 pub use stops::Stops;
 pub use stream::{Reading, Sink, Translator};
+pub use text_calls::TextTools;
 pub use tokens::{TextCount, estimate, rough_estimate};
 pub use tools::ToolNames;

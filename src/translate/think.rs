@@ -16,6 +16,11 @@ pub struct ThinkSplitter {
     state: State,
     /// Text that may be the beginning of a tag, or is white space that may come before one.
     held: String,
+    /// A closing tag that nothing has opened ends thinking: the opening one is the prompt's, and the
+    /// server does not know it.
+    closes_alone: bool,
+    /// Text has gone out.
+    has_text: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +35,14 @@ enum State {
 }
 
 impl ThinkSplitter {
+    /// For the text as the model has written it.
+    pub fn of_bare_model() -> ThinkSplitter {
+        ThinkSplitter { closes_alone: true, ..ThinkSplitter::default() }
+    }
+
     /// Takes a piece of content and hands out what is known to be thinking or text.
     pub fn push(&mut self, piece: &str, mut out: impl FnMut(Voice, &str)) {
-        if self.state == State::Text {
+        if self.state == State::Text && !self.closes_alone {
             out(Voice::Text, piece);
             return;
         }
@@ -51,6 +61,7 @@ impl ThinkSplitter {
                     }
                 }
                 State::Inside => {
+                    self.closes_alone = false;
                     if let Some(at) = self.held.find(CLOSE) {
                         emit(&mut out, Voice::Thinking, &self.held[..at]);
                         self.held.drain(..at + CLOSE.len());
@@ -70,6 +81,25 @@ impl ThinkSplitter {
                     }
                     self.held = rest.to_owned();
                     self.state = State::Text;
+                }
+                // What went out before it stays text; the tag is none in any case.
+                State::Text if self.closes_alone => {
+                    let found = self.held.find(CLOSE);
+                    let quoted = found.is_some_and(|at| self.held[..at].ends_with('`'));
+                    if let Some(at) = found.filter(|_| !quoted) {
+                        let voice = if self.has_text { Voice::Text } else { Voice::Thinking };
+                        emit(&mut out, voice, &self.held[..at]);
+                        self.held.drain(..at + CLOSE.len());
+                        (self.closes_alone, self.state) = (false, State::Gap);
+                        continue;
+                    }
+                    self.closes_alone &= !quoted;
+                    let kept = if quoted { 0 } else { partial_suffix(&self.held, CLOSE) };
+                    let safe = self.held.len() - kept;
+                    self.has_text |= safe > 0;
+                    emit(&mut out, Voice::Text, &self.held[..safe]);
+                    self.held.drain(..safe);
+                    return;
                 }
                 State::Text => {
                     emit(&mut out, Voice::Text, &self.held);
@@ -119,6 +149,29 @@ mod tests {
             splitter.push(&input[cut..], &mut out);
             splitter.finish(&mut out);
             assert_eq!((thoughts.as_str(), said.as_str()), (thinking, text), "{input:?} at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_closing_tag_alone_ends_thinking_where_the_model_is_bare() {
+        for (pieces, thinking, text) in [
+            (&["I reason.\n</think>\n\nAnswer"][..], "I reason.\n", "Answer"),
+            (&["</think>Answer"], "", "Answer"),
+            (&["no tag </thin"], "", "no tag </thin"),
+            (&["it ends with `</think>`"], "", "it ends with `</think>`"),
+            (&["<think>a</think>b </think>"], "a", "b </think>"),
+            // What has gone out cannot be taken back.
+            (&["I reason.", "\n</thi", "nk>\nAnswer"], "", "I reason.\nAnswer"),
+        ] {
+            let (mut thoughts, mut said) = (String::new(), String::new());
+            let mut out = |voice, piece: &str| match voice {
+                Voice::Thinking => thoughts.push_str(piece),
+                Voice::Text => said.push_str(piece),
+            };
+            let mut splitter = ThinkSplitter::of_bare_model();
+            pieces.iter().for_each(|piece| splitter.push(piece, &mut out));
+            splitter.finish(&mut out);
+            assert_eq!((&*thoughts, &*said), (thinking, text), "{pieces:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use ccproxy::error::Error;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
 use ccproxy::sse::Decoder;
-use ccproxy::translate::{self, Learned, Stops, Target, ToolNames, Translator};
+use ccproxy::translate::{self, Learned, Stops, Target, TextTools, ToolNames, Translator};
 
 use crate::golden::{Case, Kind};
 use crate::grammar;
@@ -118,5 +118,33 @@ fn every_stream_tells_where_it_comes_from() {
     for (_, case) in streams() {
         let text = case.input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&case.input);
         assert!(text.starts_with(b": "), "{} does not begin with a comment", case.name);
+    }
+}
+
+#[test]
+fn calls_written_as_text_are_calls_where_the_row_allows_it() {
+    let pieces = [
+        r#"{"choices":[{"delta":{"content":"Let me see.\n<tool_"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"call>{\"name\":\"Bash\",\"arguments\":{\"command\":\"ls\"}}"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"</tool_call>"},"finish_reason":"stop"}]}"#,
+    ];
+    let bash = || TextTools::new([("Bash", "{}")].into_iter());
+    let other = || TextTools::new([("Read", "{}")].into_iter());
+    for (tools, stop) in
+        [(Some(bash()), "tool_use"), (Some(other()), "end_turn"), (None, "end_turn")]
+    {
+        let is_call = stop == "tool_use";
+        let mut translator = translator(Dialect::ChatCompletions).with_text_tools(tools);
+        let mut out = Vec::new();
+        for piece in pieces {
+            translator.chunk(piece.as_bytes(), &mut out).expect("a chunk");
+        }
+        translator.finish(&mut out).expect("an answer");
+        assert_eq!(grammar::check(&out), Ok(()));
+        let out = String::from_utf8(out).expect("UTF-8");
+        assert!(out.contains(&format!("\"stop_reason\":\"{stop}\"")), "{out}");
+        assert_eq!(out.contains("input_json_delta"), is_call, "{out}");
+        assert_eq!(out.contains("call>{"), !is_call, "{out}");
+        assert_eq!(translator.has_text_calls(), is_call);
     }
 }

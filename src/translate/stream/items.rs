@@ -107,6 +107,11 @@ impl Items {
         self.index > 0 || !self.queue.is_empty()
     }
 
+    /// How many tools have been called.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
     /// Whether a tool has been called.
     pub fn has_calls(&self) -> bool {
         self.calls > 0

@@ -25,6 +25,7 @@ use super::arguments::escape_halves;
 use super::error::stream_failure;
 use super::stop_reason::{is_failure, stop_reason};
 use super::stops::Stops;
+use super::text_calls::{Said, TextCalls, TextTools};
 use super::think::{ThinkSplitter, Voice};
 use super::tokens::TextCount;
 use super::tools::ToolNames;
@@ -54,6 +55,8 @@ pub struct Reading {
     pub names: ToolNames,
     /// The stop sequences that the provider was not told.
     pub stops: Stops,
+    /// The tools that the model may call in its text; `None` where its server reads all that it writes.
+    pub text_tools: Option<TextTools>,
 }
 
 /// Translates one answer.
@@ -69,6 +72,8 @@ pub struct Translator {
     state: State,
     items: Items,
     splitter: ThinkSplitter,
+    text_calls: TextCalls,
+    has_text_calls: bool,
     finish_reason: Option<String>,
     matched_stop: Option<String>,
     /// Why the message has ended, once it has.
@@ -121,6 +126,8 @@ impl Translator {
             state: State::Idle,
             items: Items::new(stops),
             splitter: ThinkSplitter::default(),
+            text_calls: TextCalls::default(),
+            has_text_calls: false,
             finish_reason: None,
             matched_stop: None,
             stop_reason: None,
@@ -148,7 +155,7 @@ impl Translator {
     /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
     /// maybe its start, which `has_started` tells.
     pub fn restart(&mut self, reading: Reading, has_started: bool) {
-        let Reading { dialect, names, stops } = reading;
+        let Reading { dialect, names, stops, text_tools } = reading;
         let fresh = Translator::new(
             dialect,
             std::mem::take(&mut self.id),
@@ -160,7 +167,20 @@ impl Translator {
         );
         let state = if has_started { State::Started } else { State::Idle };
         let safeguard_results = std::mem::take(&mut self.safeguard_results);
-        *self = Translator { state, safeguard_results, ..fresh };
+        let fresh = Translator { state, safeguard_results, ..fresh };
+        *self = fresh.with_text_tools(text_tools);
+    }
+
+    /// The same for a model that may call these tools in its text, and end its thinking there.
+    pub fn with_text_tools(self, tools: Option<TextTools>) -> Translator {
+        let Some(tools) = tools else { return self };
+        let splitter = ThinkSplitter::of_bare_model();
+        Translator { splitter, text_calls: TextCalls::new(tools), ..self }
+    }
+
+    /// Whether a tool was called in the text.
+    pub fn has_text_calls(&self) -> bool {
+        self.has_text_calls
     }
 
     /// Whether the message's start has gone out.
@@ -263,11 +283,8 @@ impl Translator {
             return Ok(());
         }
         self.give_up_half();
-        let (items, counted) = (&mut self.items, &mut self.counted);
-        self.splitter.finish(|voice, text| {
-            counted.add(text);
-            items.append(voice, text);
-        });
+        self.sort(|splitter, out| splitter.finish(out));
+        self.finish_text_calls();
         self.items.finish_text();
         self.check_size()?;
         let finish_reason =
@@ -357,12 +374,29 @@ impl Translator {
 
     /// Content that may begin with `<think>`.
     fn split(&mut self, text: &str) {
-        let text = &*self.joined(Voice::Text, text);
-        let (items, counted) = (&mut self.items, &mut self.counted);
-        self.splitter.push(text, |voice, text| {
-            counted.add(text);
-            items.append(voice, text);
+        let text = self.joined(Voice::Text, text);
+        self.sort(|splitter, out| splitter.push(&text, out));
+    }
+
+    /// Appends what the splitter makes of it: thinking, text, or a call in its place.
+    fn sort(&mut self, split: impl FnOnce(&mut ThinkSplitter, &mut dyn FnMut(Voice, &str))) {
+        let Translator { splitter, text_calls, has_text_calls, items, counted, id, names, .. } =
+            self;
+        split(splitter, &mut |voice, text| match voice {
+            Voice::Thinking => {
+                counted.add(text);
+                items.append(voice, text);
+            }
+            Voice::Text => text_calls.push(text, |said| {
+                *has_text_calls |= append(said, items, counted, id, names);
+            }),
         });
+    }
+
+    /// What was held back for the rest of a call is text.
+    fn finish_text_calls(&mut self) {
+        let Translator { text_calls, has_text_calls, items, counted, id, names, .. } = self;
+        text_calls.finish(|said| *has_text_calls |= append(said, items, counted, id, names));
     }
 
     /// `text` with the characters whole that were cut into halves.
@@ -382,20 +416,16 @@ impl Translator {
     /// The other half of a character has not come.
     fn give_up_half(&mut self) {
         if let Some((voice, _)) = self.half.take() {
-            let (items, counted) = (&mut self.items, &mut self.counted);
-            let mut say = |voice, text: &str| {
-                counted.add(text);
-                items.append(voice, text);
-            };
             match voice {
-                Voice::Text => self.splitter.push("\u{FFFD}", say),
-                Voice::Thinking => say(voice, "\u{FFFD}"),
+                Voice::Text => self.sort(|splitter, out| splitter.push("\u{FFFD}", out)),
+                Voice::Thinking => self.say(voice, "\u{FFFD}"),
             }
         }
     }
 
     fn tool_call(&mut self, piece: &CallPiece<'_>) {
         self.give_up_half();
+        self.finish_text_calls();
         let escaped = self.is_mended.then(|| escape_halves(&piece.arguments));
         let arguments = Cow::Borrowed(escaped.as_deref().unwrap_or(&piece.arguments));
         if self.items.call(&CallPiece { arguments, ..*piece }, &self.id, &self.names) {
@@ -410,5 +440,33 @@ impl Translator {
             return self.finish(sink);
         }
         self.items.advance(sink).map_err(Error::protocol)
+    }
+}
+
+/// Appends a text, or a call that was written as one. Returns whether it was a call.
+fn append(
+    said: Said<'_>,
+    items: &mut Items,
+    counted: &mut TextCount,
+    message_id: &str,
+    names: &ToolNames,
+) -> bool {
+    match said {
+        Said::Text(text) => {
+            counted.add(text);
+            items.append(Voice::Text, text);
+            false
+        }
+        Said::Call { name, arguments } => {
+            counted.add(&arguments);
+            let id = format!("text_call_{}", items.calls() + 1);
+            let piece = CallPiece {
+                id: Some(&id),
+                name: Some(&name),
+                arguments: Cow::Borrowed(&arguments),
+                ..CallPiece::default()
+            };
+            items.call(&piece, message_id, names)
+        }
     }
 }
