@@ -220,10 +220,10 @@ fn the_status_tells_what_was_turned_away_at_the_door() {
     let proxy = Setup::echo().variable("CCPROXY_API_KEY", "client-key-1").start();
     let shown = || get(&proxy, "/status", CLIENT_KEY).json();
     assert_eq!((shown().get("refused"), shown().get("last_refusal")), (None, None));
-    get(&proxy, "/nowhere/v1/messages", &[]);
+    get(&proxy, "/nowhere", &[]);
     let first = shown();
     assert_eq!(first["refused"], json!({ "path": 1 }));
-    assert_eq!(first["last_refusal"]["asked"], "GET /nowhere/v1/messages");
+    assert_eq!(first["last_refusal"]["asked"], "GET /nowhere");
     get(&proxy, "/v1/models", &[("x-api-key", "wrong")]);
     let second = shown();
     assert_eq!(second["refused"], json!({ "key": 1, "path": 1 }));
