@@ -13,6 +13,10 @@ use serde_json::value::RawValue;
 /// The deepest nesting that is taken, which is serde_json's own limit.
 pub const MAX_DEPTH: usize = 127;
 
+/// The same of a schema, which is never built as a tree and is passed on as it stands below the levels
+/// that are rewritten.
+const MAX_SCHEMA_DEPTH: usize = 1000;
+
 /// The most values of a tree that is built for its words, and how deep it nests: of an error, or of a
 /// piece of reasoning. Each value costs many times its bytes, and each level some stack.
 const MAX_TREE_VALUES: usize = 4000;
@@ -20,10 +24,13 @@ const MAX_TREE_DEPTH: usize = 32;
 
 /// Whether `json` nests deeper than [`MAX_DEPTH`].
 pub fn is_too_deep(json: &str) -> bool {
+    is_deeper(json, MAX_DEPTH)
+}
+
+fn is_deeper(json: &str, limit: usize) -> bool {
     // Few brackets cannot nest deep, and counting them is many times faster than following them.
     let opens = |byte: &u8| matches!(byte, b'{' | b'[');
-    json.as_bytes().iter().filter(|byte| opens(byte)).count() > MAX_DEPTH
-        && measure(json).0 > MAX_DEPTH
+    json.as_bytes().iter().filter(|byte| opens(byte)).count() > limit && measure(json).0 > limit
 }
 
 /// A tree of `json`, or `None` if it is not JSON, or more than a tree is built for.
@@ -220,11 +227,12 @@ fn has_half(json: &str) -> bool {
     false
 }
 
-/// As [`flat`], of JSON whose strings are whole characters: no service takes halves of them.
-pub fn whole<'de, D: Deserializer<'de>>(
+/// A JSON schema, or nothing, whose strings are whole characters: no service takes halves of them.
+/// A schema of 140 objects in each other has been seen with users.
+pub fn schema<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
-    match flat(deserializer)? {
+    match no_deeper_than(MAX_SCHEMA_DEPTH, deserializer)? {
         Some(raw) if has_half(raw.get()) => {
             Err(D::Error::custom("a string in it holds a half of a surrogate pair"))
         }
@@ -234,11 +242,18 @@ pub fn whole<'de, D: Deserializer<'de>>(
 
 /// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
 pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    no_deeper_than(MAX_DEPTH, deserializer)
+}
+
+fn no_deeper_than<'de, D: Deserializer<'de>>(
+    limit: usize,
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     let raw = Option::<&RawValue>::deserialize(deserializer)?;
     match raw {
-        Some(raw) if is_too_deep(raw.get()) => Err(D::Error::custom(format!(
-            "it holds JSON that is nested more than {MAX_DEPTH} deep"
-        ))),
+        Some(raw) if is_deeper(raw.get(), limit) => {
+            Err(D::Error::custom(format!("it holds JSON that is nested more than {limit} deep")))
+        }
         raw => Ok(raw),
     }
 }

@@ -566,7 +566,7 @@ pub struct Tool<'a> {
     pub name: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "text")]
     pub description: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "json::whole")]
+    #[serde(borrow, default, deserialize_with = "json::schema")]
     pub input_schema: Option<&'a RawValue>,
     #[serde(default)]
     pub defer_loading: Option<bool>,
@@ -638,7 +638,7 @@ pub struct OutputConfig<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object")]
 pub struct OutputFormat<'a> {
-    #[serde(borrow, default, deserialize_with = "json::whole")]
+    #[serde(borrow, default, deserialize_with = "json::schema")]
     pub schema: Option<&'a RawValue>,
 }
 

@@ -21,7 +21,7 @@ use crate::support::proxy::Setup;
 const STACK_BYTES: usize = 256 << 10;
 
 /// Below, at and above what serde_json takes, and far beyond.
-const DEPTHS: &[usize] = &[1, 3, 33, 60, 64, 120, 128, 129, 10_000];
+const DEPTHS: &[usize] = &[1, 3, 33, 60, 64, 120, 128, 129, 400, 10_000];
 
 /// `inner` within `depth` times `before` and `after`.
 fn nested(before: &str, inner: &str, after: &str, depth: usize) -> String {

@@ -447,7 +447,7 @@ fn a_refusal_says_what_there_is_too_much_of() {
     let user = r#"{"role":"user","content":"hi"}"#;
     let list =
         |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count - 1));
-    let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
+    let deep = format!("{}{}", "[".repeat(1001), "]".repeat(1001));
     for (fields, message) in [
         (
             format!(r#""messages":{}"#, list(user, 100_001)),
@@ -463,7 +463,7 @@ fn a_refusal_says_what_there_is_too_much_of() {
         ),
         (
             format!(r#""messages":[{user}],"tools":[{{"name":"a","input_schema":{deep}}}]"#),
-            "tools.0: it holds JSON that is nested more than 127 deep",
+            "tools.0: it holds JSON that is nested more than 1000 deep",
         ),
         (
             r#""messages":[{"role":"user","content":[5]}]"#.to_owned(),
@@ -500,4 +500,24 @@ fn tokens_are_estimated() {
         ),
         121,
     );
+}
+
+/// As generated from types that hold themselves: seen with users of MCP servers.
+#[test]
+fn a_schema_of_140_objects_in_each_other_is_passed_on() {
+    let schema = format!(
+        "{}{}{}",
+        r#"{"type":"object","properties":{"a":"#.repeat(140),
+        r#"{"type":"string"}"#,
+        "}}".repeat(140)
+    );
+    let body = format!(
+        r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"hi"}}],
+            "tools":[{{"name":"a","input_schema":{schema}}}]}}"#
+    );
+    for provider in PROVIDERS {
+        let made = translate(body.as_bytes(), provider, CHAT);
+        let made = made.unwrap_or_else(|error| panic!("{}: {error}", provider.name));
+        assert_eq!(made.matches("\"parameters\"").count(), 1, "{}: {made}", provider.name);
+    }
 }
