@@ -240,6 +240,55 @@ pub fn schema<'de, D: Deserializer<'de>>(
     }
 }
 
+/// The most documents of one body.
+const MAX_DOCUMENTS: usize = 100_000;
+
+/// The documents that `body` is made of, one after another or in an array; `None` if it is made of
+/// anything else.
+pub fn documents(body: &[u8]) -> Option<Vec<&RawValue>> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let documents = if body.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice::<Vec<&RawValue>>(body).ok()
+    } else {
+        let documents = serde_json::Deserializer::from_slice(body).into_iter();
+        documents.take(MAX_DOCUMENTS).collect::<Result<Vec<&RawValue>, _>>().ok()
+    };
+    documents.filter(|documents| !documents.is_empty())
+}
+
+/// Follows a document as it comes in, far enough to know whether its object or array is closed.
+#[derive(Debug, Default)]
+pub struct Scan {
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    has_begun: bool,
+}
+
+impl Scan {
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.in_string => self.is_escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    self.has_begun = true;
+                }
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether what has begun is closed.
+    pub fn is_complete(&self) -> bool {
+        self.has_begun && self.depth == 0 && !self.in_string
+    }
+}
+
 /// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
 pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     no_deeper_than(MAX_DEPTH, deserializer)

@@ -1,7 +1,11 @@
 //! Server-sent events: an incremental decoder and an encoder, without IO.
 //!
 //! Follows <https://html.spec.whatwg.org/multipage/server-sent-events.html>, but for the end of
-//! input: a last frame without its blank line is not thrown away, since some services end so.
+//! input: a last frame without its blank line is not thrown away, since some services end so. And where
+//! services part frames by one newline, a line of data that is a JSON document is a frame of its own:
+//! no document goes on behind its end.
+
+use crate::json::Scan;
 
 /// One dispatched event; the fields that no service of chat completions uses are dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Decoder {
     event: Vec<u8>,
     /// Whether the frame being built has a `data` field, empty or not.
     has_data: bool,
+    /// The frame has several lines of data, of which the first is no document.
+    is_many_lines: bool,
     /// Whether `data` and `event` belong to a frame that was handed out.
     dispatched: bool,
     /// The last line ended in CR: an LF that follows belongs to it.
@@ -74,6 +80,11 @@ impl Decoder {
                     return Ok(Some(Frame { event: &self.event, data: &self.data }));
                 }
                 self.event.clear();
+            } else if self.begins_another(start, end) {
+                // It is read again, as the next frame's.
+                (self.consumed, self.searched, self.after_cr) = (start, start, false);
+                self.dispatched = true;
+                return Ok(Some(Frame { event: &self.event, data: &self.data }));
             } else {
                 self.field(start, end);
             }
@@ -84,12 +95,16 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The frame that the end of input cuts short, if it has data. Ask once, after the last
-    /// [`Decoder::next_frame`].
+    /// The frame that the end of input cuts short, if it has data. Ask after the last
+    /// [`Decoder::next_frame`], until there is none.
     pub fn finish(&mut self) -> Option<Frame<'_>> {
         self.forget_dispatched();
         if self.consumed < self.buffer.len() {
             let (start, end) = (self.consumed, self.buffer.len());
+            if self.begins_another(start, end) {
+                self.dispatched = true;
+                return Some(Frame { event: &self.event, data: &self.data });
+            }
             self.consumed = end;
             self.searched = end;
             self.field(start, end);
@@ -101,11 +116,29 @@ impl Decoder {
         Some(Frame { event: &self.event, data: &self.data })
     }
 
+    /// Whether a line belongs to the next frame, though no blank line stands before it.
+    fn begins_another(&mut self, start: usize, end: usize) -> bool {
+        if !self.has_data || self.is_many_lines {
+            return false;
+        }
+        let line = &self.buffer[start..end];
+        let names_again = !self.event.is_empty() && line.starts_with(b"event:");
+        if !names_again && !line.starts_with(b"data:") {
+            return false;
+        }
+        let mut scan = Scan::default();
+        scan.feed(&self.data);
+        let is_whole = self.data.trim_ascii_start().starts_with(b"{") && scan.is_complete();
+        self.is_many_lines = !is_whole;
+        is_whole
+    }
+
     fn forget_dispatched(&mut self) {
         if self.dispatched {
             self.data.clear();
             self.event.clear();
             self.has_data = false;
+            self.is_many_lines = false;
             self.dispatched = false;
         }
     }
