@@ -1,15 +1,10 @@
-//! An upstream's error, in whatever form → [`Error::Upstream`].
-//!
-//! Forms seen: `{"error":{"message",…}}`, `{"error":"…"}`, `[{"error":{…}}]`, `{"detail":[{"msg"}]}`,
-//! `{"detail":"…"}`, `{"message":…}`, `{"object":"error","message":{"detail":[…]}}`,
-//! `{"base_resp":{"status_msg"}}`, plain text, HTML.
+//! An upstream's error → [`Error::Upstream`]: what its words, codes and status mean.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::cut_json::parse_beginning;
+use super::overflow::{Overflow, overflow};
+use super::said::Said;
 use crate::error::{Cause, Error, Retry};
-use crate::json;
 use crate::redact::without_keys;
 
 /// The longest message that is passed on, in characters.
@@ -31,23 +26,23 @@ pub struct Context<'a> {
 /// makes Claude Code compact the conversation.
 pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'_>) -> Error {
     let text = String::from_utf8_lossy(body);
-    let trimmed = text.trim();
-    let json = json::tree(trimmed).or_else(|| parse_beginning(json::beginning(trimmed)));
-    let said = json.as_ref().and_then(message);
+    let said = Said::read(&text);
+    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
+    // What a gateway says itself tells less than what it wraps.
+    let status = match status {
+        400 | 500 | 502 | 503 if said.is_wrapped => status_of(&said, &words).unwrap_or(status),
+        status => status,
+    };
     // 429 and its kin are about rates, also where they speak of tokens.
     // Together says 403: https://github.com/togethercomputer/skills
-    let may_overflow =
-        matches!(status, 400 | 403 | 413 | 422 | 500) && !is_rate_limit(json.as_ref());
-    if may_overflow
-        && let Some(message) = overflow(said.as_deref().unwrap_or(&text), json.as_ref(), context)
-    {
-        return context_overflow(message);
+    let may_overflow = matches!(status, 400 | 403 | 413 | 422 | 500)
+        || (said.is_wrapped && matches!(status, 502 | 503));
+    if may_overflow && let Some(error) = context_overflow(&words, &said, context) {
+        return error;
     }
     // The client's request was fine, the model's call was not: 400 would end the session.
-    let failed_call = json.as_ref().is_some_and(|json| json["error"]["code"] == "tool_use_failed");
-    let status = if failed_call { 500 } else { status };
-    let said = said.unwrap_or_else(|| plain_text(&text));
-    refusal(status, &said, json.as_ref(), retry, context)
+    let status = if said.has_code(&["tool_use_failed"]) { 500 } else { status };
+    refusal(status, &words, &said, retry, context)
 }
 
 /// Translates the `error` member of a chunk.
@@ -61,61 +56,73 @@ pub(super) fn stream_error(error: &RawValue, input_estimate: u64) -> Error {
 /// stream.
 pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
     let text = String::from_utf8_lossy(data);
-    let json = json::tree(&text);
-    let said = json.as_ref().and_then(message).unwrap_or_else(|| plain_text(&text));
+    let said = Said::read(&text);
+    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
     let context = Context { model: "", input_estimate };
-    if !is_rate_limit(json.as_ref())
-        && let Some(message) = overflow(&said, json.as_ref(), context)
-    {
-        return context_overflow(message);
+    if let Some(error) = context_overflow(&words, &said, context) {
+        return error;
     }
-    let inner = json.as_ref().map(|json| json.get("error").unwrap_or(json));
-    let status = inner.and_then(status_of).unwrap_or(500);
-    refusal(status, &said, json.as_ref(), Retry::default(), context)
+    // The client's turn was fine; the model's was not. 400 would end the session.
+    let status = status_of(&said, &words).unwrap_or(500);
+    refusal(status, &words, &said, Retry::default(), context)
+}
+
+/// The error of a body that was answered with 200, if it is one: no choices in it, and words.
+///
+/// DashScope, MiniMax, iFlow, FastAPI and old vLLM answer so, each in its form.
+pub fn error_in_body(body: &[u8], input_estimate: u64) -> Option<Error> {
+    let text = String::from_utf8_lossy(body);
+    let said = Said::read(&text);
+    let is_fine = ["0", "200", "success", "ok"];
+    let is_well = said.codes.first().is_some_and(|code| is_fine.contains(&&*code.to_lowercase()));
+    let has_words =
+        said.text.as_ref().is_some_and(|text| !is_fine.contains(&&*text.to_lowercase()));
+    let error = (has_words && !is_well).then(|| stream_failure(body, input_estimate))?;
+    // Who answers 200 may mean something else by it: its own words stay to be read.
+    Some(match (error.cause(), said.text) {
+        (Cause::ContextOverflow, Some(words)) => {
+            error.map_text(|told| format!("{told} ({})", shorten(&without_keys(&words))))
+        }
+        _ => error,
+    })
+}
+
+/// Whether a refusal says that the output was cut by its limit before anything was said, which is an
+/// answer: `finish_reason` "length" of the other models.
+pub fn is_output_limit(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let words = Said::read(&text).text.unwrap_or_else(|| text.into_owned()).to_lowercase();
+    let names_limit = words.contains("output limit") || words.contains("max_tokens");
+    names_limit
+        && words.contains("reached")
+        && (words.contains("could not finish") || words.contains("higher max_tokens"))
 }
 
 /// Translates the error object of the Messages API, which stands for `status`.
 pub fn native_error(status: u16, error: &[u8]) -> Error {
-    let text = String::from_utf8_lossy(error);
-    let json = json::tree(&text);
-    let said = json.as_ref().and_then(message).unwrap_or_else(|| "it tells of an error".to_owned());
-    if status == 400
-        && let Some(message) = overflow(&said, json.as_ref(), Context::default())
+    let said = Said::read(&String::from_utf8_lossy(error));
+    let words = said.text.clone().unwrap_or_else(|| "it tells of an error".to_owned());
+    let status = match status {
+        500 => status_of(&said, &words).unwrap_or(status),
+        status => status,
+    };
+    if matches!(status, 400 | 500)
+        && let Some(error) = context_overflow(&words, &said, Context::default())
     {
-        return context_overflow(message);
+        return error;
     }
-    refusal(status, &said, json.as_ref(), Retry::default(), Context::default())
+    refusal(status, &words, &said, Retry::default(), Context::default())
 }
 
 /// The error for what was said, by status, code and words.
-fn refusal(
-    status: u16,
-    said: &str,
-    json: Option<&Value>,
-    retry: Retry,
-    context: Context<'_>,
-) -> Error {
-    let codes = codes(json);
-    let (status, cause) = cause(status, said, &codes, context.model);
-    let message = if said.is_empty() && status != 404 {
+fn refusal(status: u16, words: &str, said: &Said, retry: Retry, context: Context<'_>) -> Error {
+    let (status, cause) = cause(status, words, said, context.model);
+    let message = if words.is_empty() && status != 404 {
         format!("status {status} without a message")
     } else {
-        shorten(&without_keys(said))
+        shorten(&without_keys(words))
     };
     Error::Upstream { status, cause, message, retry }
-}
-
-/// The codes and types of an error object, in small letters.
-fn codes(json: Option<&Value>) -> Vec<String> {
-    let first = json.map(|json| json.get(0).unwrap_or(json));
-    let error = first.map(|json| json.get("error").unwrap_or(json));
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.to_ascii_lowercase()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let keys = ["code", "type", "status", "error_code"];
-    keys.iter().filter_map(|key| text(error?.get(*key)?)).collect()
 }
 
 /// Codes of the services for a model that they do not have.
@@ -185,11 +192,51 @@ const NOT_THERE: &[&str] = &[
     "not supported by any provider",
 ];
 
+/// Codes of an account that is empty. Ten tries more do not fill it.
+///
+/// Gemini's `RESOURCE_EXHAUSTED` is none of them, though its words are the same: it passes.
+const EMPTY_ACCOUNT_CODES: &[&str] = &[
+    "insufficient_quota", // OpenAI
+    "insufficient_user_quota",
+    "pre_consume_token_quota_failed",
+    "insufficient_balance",
+    "insufficient_credits",
+    "insufficient_funds",
+    "exceeded_current_quota_error", // Moonshot
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing_error",
+    "payment_required",
+    "arrearage",           // DashScope
+    "accountoverdueerror", // Volcengine
+    "1113",                // Z.ai
+    "1008",                // MiniMax
+];
+
+/// Words for it that mean nothing else.
+const EMPTY_ACCOUNT: &[&str] = &[
+    "credit balance is too low",
+    "insufficient balance",
+    "insufficient credit",
+    "insufficient funds",
+    "insufficient account balance",
+    "not enough credits",
+    "out of credits",
+    "no credits left",
+    "used all available credits",
+    "monthly spending limit",
+    "account is in arrears",
+    "overdue payment",
+    "余额不足",
+    "余额已用尽",
+    "欠费",
+];
+
 /// What a refusal is about, and the status that says the same where the service's own says less.
-fn cause(status: u16, said: &str, codes: &[String], model: &str) -> (u16, Cause) {
-    let lower = said.to_lowercase();
+fn cause(status: u16, words: &str, said: &Said, model: &str) -> (u16, Cause) {
+    let lower = words.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let is_code = |words: &[&str]| codes.iter().any(|code| words.contains(&&**code));
+    let is_code = |words: &[&str]| said.is_code(words);
     let is_about_the_model = || {
         let name = model.to_lowercase();
         let mut named = lower.match_indices(&name).filter(|_| !name.is_empty());
@@ -211,10 +258,7 @@ fn cause(status: u16, said: &str, codes: &[String], model: &str) -> (u16, Cause)
         404 if says(&["model is loading", "is being loaded"]) => (503, Cause::UpstreamError),
         400 | 403 | 404 | 410 | 422 | 500 if is_about_the_model() => (404, Cause::ModelUnknown),
         404 | 405 | 410 => (status, Cause::NotTheApi),
-        400 | 403 | 429
-            if is_code(&["insufficient_quota", "insufficient_balance"])
-                || says(&["credit balance is too low", "insufficient balance"]) =>
-        {
+        400 | 403 | 429 | 500 if is_code(EMPTY_ACCOUNT_CODES) || says(EMPTY_ACCOUNT) => {
             (402, Cause::Billing)
         }
         400 if says(&["api key not valid", "incorrect api key", "invalid api key"]) => {
@@ -233,73 +277,20 @@ fn cause(status: u16, said: &str, codes: &[String], model: &str) -> (u16, Cause)
 }
 
 /// The status an error object stands for: a number in it, or its words.
-fn status_of(error: &Value) -> Option<u16> {
-    let number = ["status", "status_code", "code", "http_code"].iter().find_map(|key| {
-        let number = error.get(key)?.as_u64()?;
-        u16::try_from(number).ok().filter(|status| (400..600).contains(status))
-    });
-    number.or_else(|| {
-        let word = |key: &str| error.get(key).and_then(Value::as_str);
-        let words = [word("type"), word("code"), word("status")];
-        let says =
-            |part: &str| words.iter().flatten().any(|w| w.to_ascii_lowercase().contains(part));
-        if says("authentication") || says("invalid_api_key") {
-            Some(401)
-        } else if says("insufficient_quota") {
-            Some(402)
-        } else if says("not_found") {
-            Some(404)
-        } else if says("rate_limit") || says("resource_exhausted") {
-            Some(429)
-        } else if says("overloaded") || says("unavailable") || says("capacity") {
-            Some(529)
-        } else if says("invalid_request") || says("tool_use_failed") {
-            // The client's turn was fine; the model's was not. 400 would end the session.
-            Some(500)
-        } else {
-            None
-        }
-    })
-}
-
-fn is_rate_limit(json: Option<&Value>) -> bool {
-    let error = json.map(|json| json.get("error").unwrap_or(json));
-    let code = error.and_then(|error| error.get("code")).and_then(Value::as_str);
-    code.is_some_and(|code| code.contains("rate_limit"))
-}
-
-/// The text an error object carries, wherever it is.
-pub(super) fn message(json: &Value) -> Option<String> {
-    match json {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Array(items) => {
-            let said: Vec<String> = items.iter().take(3).filter_map(message).collect();
-            (!said.is_empty()).then(|| said.join("; "))
-        }
-        Value::Object(object) => {
-            const KEYS: &[&str] = &[
-                "error",
-                "message",
-                "msg",
-                "detail",
-                "base_resp",
-                "status_msg",
-                "error_description",
-            ];
-            let said = KEYS.iter().find_map(|key| message(object.get(*key)?))?;
-            // FastAPI names the field apart from what is wrong with it.
-            match object.get("loc").and_then(Value::as_array) {
-                Some(loc) => {
-                    let steps: Vec<String> = loc
-                        .iter()
-                        .map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned))
-                        .collect();
-                    Some(format!("{}: {said}", steps.join(".")))
-                }
-                None => Some(said),
-            }
-        }
-        _ => None,
+fn status_of(said: &Said, words: &str) -> Option<u16> {
+    let says = |words: &[&str]| said.has_code(words);
+    let lower = words.to_lowercase();
+    match said.status() {
+        // iFlow's number for too many requests.
+        Some(449) => Some(429),
+        Some(status) => Some(status),
+        None if says(&["authentication", "invalid_api_key"]) => Some(401),
+        None if says(&["insufficient_quota"]) => Some(402),
+        None if says(&["not_found"]) => Some(404),
+        None if says(&["rate_limit", "resource_exhausted"]) => Some(429),
+        None if says(&["overloaded", "unavailable", "capacity"]) => Some(529),
+        None if lower.contains("rate limit") || lower.contains("too many requests") => Some(429),
+        None => None,
     }
 }
 
@@ -307,9 +298,11 @@ pub(super) fn message(json: &Value) -> Option<String> {
 pub(super) fn plain_text(text: &str) -> String {
     let mut out = String::new();
     let mut in_tag = false;
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
+        // `must be <= 8192` has none.
+        let begins_tag = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!');
         match c {
-            '<' => in_tag = true,
+            '<' if text[at + 1..].starts_with(begins_tag) => in_tag = true,
             '>' if in_tag => {
                 in_tag = false;
                 out.push(' ');
@@ -328,136 +321,40 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// How services word a context overflow. `{N}` is what the request has, `{M}` what the model takes,
-/// `{O}` the output asked for beside the input `{N}`, `{L}` what the input has at least, which is no
-/// more than what is left beside the output, `{_}` any number.
-const OVERFLOWS: &[&str] = &[
-    "prompt is too long: {N} tokens > {M} maximum",
-    "maximum context length is {M} tokens. However, your messages resulted in {N} tokens",
-    "configured limit of {M} tokens. Your messages resulted in {N} tokens",
-    "maximum context length is {M} tokens. However, you requested {_} tokens ({N} in the messages, {O} in the completion)",
-    "maximum context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {O} in the output)",
-    "maximum context length is {M} tokens. However, you requested about {N} tokens",
-    "maximum context length is {M} tokens. However, you requested {O} output tokens and your prompt contains at least {L} input tokens",
-    "maximum context length is {M} tokens. However, your request has {N} input tokens",
-    "maximum context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {_} of tool input, {O} in the output)",
-    "You passed {N} input tokens and requested {O} output tokens. However, the model's context length is only {M} tokens",
-    "must be <= {M}. Given: {N} `inputs` tokens and {O} `max_new_tokens`",
-    "Current length is {N} while limit is {M}",
-    "maximum context length is {M} tokens. However, you requested {N} tokens",
-    "is too large: {O}. This model's maximum context length is {M} tokens and your request has {N} input tokens",
-    "(length {N}) is longer than the maximum model length of {M}",
-    "maximum prompt length is {M} but the request contains {N} tokens",
-    "input token count ({N}) exceeds the maximum number of tokens allowed ({M})",
-    "Prompt contains {N} tokens and {_} draft tokens, too large for model with {M} maximum context length",
-    "Prompt contains {N} tokens, too large for model with {M} maximum context length",
-    "Prompt {N} > {M} maximum context length",
-    "request ({N} tokens) exceeds the available context size ({M} tokens)",
-    "Requested tokens ({N}) exceed context window of {M}",
-    "keep the first {N} tokens when context the overflows. However, the model is loaded with context length of only {M} tokens",
-    "n_keep ({N}) >= n_ctx ({M})",
-    "n_keep: {N}>= n_ctx: {M}",
-    "input length ({N} tokens) exceeds the model's maximum context length ({M} tokens)",
-    "exceeded model token limit: {M} (requested: {N})",
-    "The input ({N} tokens) is longer than the model's context length ({M} tokens)",
-    "Input length {N} exceeds the maximum allowed input length of {M} tokens",
-    "Prompt too long: {N} tokens exceeds max context window of {M} tokens",
-    "exceed context limit: {N} + {O} > {M}",
-];
-
-/// Words and codes of an overflow without numbers.
-const OVERFLOW_WORDS: &[&str] = &[
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "exceeds the context window",
-    "maximum context length",
-    "longer than the context length",
-    "greater than the context length",
-    "exceeds the available context size",
-    "reduce the length of the messages",
-    "prompt is too long",
-    "prompt too long",
-    "prompt exceeds max length",
-    "max length exceeded",
-    "more than max tokens allowed",
-    "exceeds model context length",
-    "range of input length should be",
-];
-
 /// Whether a refusal is about the size of the request, which the client has to make smaller.
-pub(super) fn is_overflow(said: &str, json: Option<&Value>) -> bool {
-    overflow(said, json, Context::default()).is_some()
+pub(super) fn is_overflow(words: &str, said: &Said) -> bool {
+    context_overflow(words, said, Context::default()).is_some()
 }
 
-/// The message for a context overflow, if `said` or the error's code tells of one.
-fn overflow(said: &str, json: Option<&Value>, context: Context<'_>) -> Option<String> {
-    if let Some(numbers) = OVERFLOWS.iter().find_map(|pattern| numbers(pattern, said)) {
-        let least = numbers.least.map(|least| least.max(context.input_estimate));
-        let (Some(n), Some(m), o) = (numbers.n.or(least), numbers.m, numbers.o) else {
-            return None;
-        };
-        return Some(match o {
-            // The input fits; Claude Code asks for less output when it reads this.
-            Some(o) if n < m => format!(
-                "input length and `max_tokens` exceed context limit: {n} + {o} > {m}, \
-                 decrease input length or `max_tokens` and try again"
-            ),
-            _ => format!("prompt is too long: {n} tokens > {m} maximum"),
-        });
-    }
-    let error = json.map(|json| json.get("error").unwrap_or(json));
-    let field = |key: &str| error.and_then(|error| error.get(key));
-    let words =
-        [Some(said), field("code").and_then(Value::as_str), field("type").and_then(Value::as_str)];
-    let tells = words.iter().flatten().any(|text| {
-        let lower = text.to_ascii_lowercase();
-        OVERFLOW_WORDS.iter().any(|word| lower.contains(word))
-    });
-    if !tells {
+/// The error of a context overflow, in the words that Claude Code knows, if it is one.
+fn context_overflow(words: &str, said: &Said, context: Context<'_>) -> Option<Error> {
+    if said.has_code(&["rate_limit"]) {
         return None;
     }
-    let number = |key: &str| field(key).and_then(Value::as_u64);
-    let n = number("n_prompt_tokens").unwrap_or(context.input_estimate);
+    let found = overflow(words, said.codes.iter().map(String::as_str))?;
+    let Overflow { input, window, output, is_at_least } = found;
+    let estimate = context.input_estimate;
+    let window = said.window.or(window);
+    let input = said.prompt_tokens.or(input.map(|n| if is_at_least { n.max(estimate) } else { n }));
     // Without the limit, the least that can be said is that this was above it.
-    let m = number("n_ctx").unwrap_or_else(|| n.saturating_sub(1));
-    Some(format!("prompt is too long: {n} tokens > {m} maximum"))
-}
-
-/// The error of a context overflow, in the words that Claude Code knows.
-fn context_overflow(message: String) -> Error {
-    let retry = Retry::default();
-    Error::Upstream { status: 400, cause: Cause::ContextOverflow, message, retry }
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Numbers {
-    n: Option<u64>,
-    m: Option<u64>,
-    o: Option<u64>,
-    least: Option<u64>,
-}
-
-/// The numbers that stand in `said` where `pattern` has its marks, if the words between are the same.
-fn numbers(pattern: &str, said: &str) -> Option<Numbers> {
-    let first = pattern.split('{').next().expect("split gives one piece at least");
-    said.match_indices(first).find_map(|(at, _)| {
-        let mut rest = &said[at + first.len()..];
-        let mut numbers = Numbers::default();
-        for piece in pattern.split('{').skip(1) {
-            let (mark, words) = piece.split_once('}')?;
-            let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            let number = rest[..length].parse().ok()?;
-            rest = rest[length..].strip_prefix(words)?;
-            match mark {
-                "N" => numbers.n = Some(number),
-                "M" => numbers.m = Some(number),
-                "O" => numbers.o = Some(number),
-                "L" => numbers.least = Some(number),
-                _ => {}
-            }
+    let (n, m) = match (input, window) {
+        (Some(n), Some(m)) => (n, m),
+        (None, Some(m)) => (estimate.max(m + 1), m),
+        (n, None) => {
+            let n = n.unwrap_or(estimate);
+            (n, n.saturating_sub(1))
         }
-        Some(numbers)
-    })
+    };
+    let message = match output {
+        // The input fits; Claude Code asks for less output when it reads this.
+        Some(o) if n < m => format!(
+            "input length and `max_tokens` exceed context limit: {n} + {o} > {m}, \
+             decrease input length or `max_tokens` and try again"
+        ),
+        _ => format!("prompt is too long: {n} tokens > {m} maximum"),
+    };
+    let retry = Retry::default();
+    Some(Error::Upstream { status: 400, cause: Cause::ContextOverflow, message, retry })
 }
 
 #[cfg(test)]

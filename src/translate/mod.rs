@@ -14,7 +14,7 @@
 //! | a message | the events, folded | `fold` |
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
 //! | `usage` | `usage` | `usage` |
-//! | error | error | `error` |
+//! | error | error | `said`, `overflow`, `error` |
 //! | a request | the same, for a provider that speaks the Messages API | `native` |
 //! | a refusal | another request | `learned` |
 //! | what was lost on the way | | `report` |
@@ -31,9 +31,11 @@ mod hash;
 mod ids;
 mod learned;
 mod native;
+mod overflow;
 mod report;
 mod request;
 mod responses;
+mod said;
 mod schema;
 mod stop_reason;
 mod stops;
@@ -44,7 +46,7 @@ mod tokens;
 mod tools;
 mod usage;
 
-pub use error::{Context, native_error, upstream_error};
+pub use error::{Context, error_in_body, is_output_limit, native_error, upstream_error};
 pub use explain::{Explain, first_words};
 pub use fold::Fold;
 pub use learned::{Learned, Lesson, Param, may_teach};

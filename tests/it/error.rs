@@ -107,3 +107,103 @@ fn every_status_of_an_upstream_becomes_one_of_anthropic() {
         assert!(STATUSES.contains(&error.status()), "{status} became {}", error.status());
     }
 }
+
+/// The overflow corpus, text by text: `N M words`, where N and M are the sizes that the words tell, or
+/// `-`.
+#[test]
+fn every_wording_of_an_overflow_is_one() {
+    for line in include_str!("overflow/matches.txt").lines() {
+        let mut parts = line.splitn(3, ' ');
+        let mut size = || parts.next().expect("a size").parse::<u64>().ok();
+        let (n, m) = (size(), size());
+        let words = parts.next().expect("words");
+        // What is not told is estimated: the prompt, and that the window is less.
+        let n = n.unwrap_or(m.map_or(5000, |m| 5000.max(m + 1)));
+        let m = m.unwrap_or(n - 1);
+        let wanted = format!("prompt is too long: {n} tokens > {m} maximum");
+        let inner = serde_json::json!({"error": {"message": words, "code": 400}}).to_string();
+        let wrapped = serde_json::json!({"error": {"message": "Provider returned error",
+            "code": 400, "metadata": {"raw": inner, "provider_name": "X"}}});
+        for body in [words.to_owned(), inner, wrapped.to_string()] {
+            let error = translate(&format!("HTTP/1.1 400 X\n\n{body}"));
+            let told = (error.cause(), error.status(), error.to_string());
+            assert_eq!(told, (Cause::ContextOverflow, 400, wanted.clone()), "{body}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_much_of_something_else_is_no_overflow() {
+    for words in include_str!("overflow/others.txt").lines() {
+        let inner = serde_json::json!({"error": {"message": words, "code": 400}}).to_string();
+        for body in [words.to_owned(), inner] {
+            for status in [400, 413] {
+                let error = translate(&format!("HTTP/1.1 {status} X\n\n{body}"));
+                assert_ne!(error.cause(), Cause::ContextOverflow, "{status}: {body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_corpora_are_as_large_as_was_asked() {
+    let count = |text: &str| text.lines().count();
+    assert!(count(include_str!("overflow/matches.txt")) >= 60);
+    assert!(count(include_str!("overflow/others.txt")) >= 60);
+}
+
+/// OpenAI, Z.ai and Moonshot tell of an empty account with 429; Gemini says "quota" of a limit that
+/// passes by itself.
+#[test]
+fn an_empty_account_is_told_at_once_and_a_passing_limit_is_tried_again() {
+    for (status, body) in [
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Insufficient balance or no resource package. Please recharge.","code":"1113"}}"#,
+        ),
+        (429, r#"{"error":{"message":"余额不足或无可用资源包,请充值。","code":"1113"}}"#),
+        (
+            429,
+            r#"{"error":{"message":"Your account org-x is suspended, please recharge","type":"exceeded_current_quota_error"}}"#,
+        ),
+        (
+            400,
+            r#"{"code":"Arrearage","message":"Access denied, please make sure your account is in good standing."}"#,
+        ),
+        (403, r#"{"error":{"message":"Your team has used all available credits","code":"x"}}"#),
+        (
+            429,
+            r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"}}}"#,
+        ),
+    ] {
+        let error = translate(&format!("HTTP/1.1 {status} X\n\n{body}"));
+        let told = (error.status(), error.kind(), error.retry().should_retry);
+        assert_eq!(told, (402, "billing_error", Some(false)), "{body}");
+    }
+    for body in [
+        r#"[{"error":{"code":429,"message":"You exceeded your current quota. Please retry in 34s.","status":"RESOURCE_EXHAUSTED"}}]"#,
+        r#"{"error":{"message":"Rate limit reached for requests","code":"rate_limit_exceeded"}}"#,
+    ] {
+        let error = translate(&format!("HTTP/1.1 429 X\n\n{body}"));
+        assert_eq!((error.status(), error.retry().should_retry), (429, None), "{body}");
+    }
+}
+
+#[test]
+fn the_output_limit_that_was_reached_is_told_from_one_that_is_refused() {
+    use ccproxy::translate::is_output_limit;
+    assert!(is_output_limit(
+        br#"{"error":{"message":"Could not finish the message because max_tokens or model output limit was reached. Please try again with higher max_tokens.","code":null}}"#
+    ));
+    for words in include_str!("overflow/others.txt").lines() {
+        assert_eq!(
+            is_output_limit(words.as_bytes()),
+            words.starts_with("Could not finish"),
+            "{words}"
+        );
+    }
+}

@@ -1,12 +1,10 @@
 //! An upstream's error that names a parameter, a limit or a word → a [`Lesson`].
 
-use serde_json::Value;
-
 use super::{EFFORTS, Lesson, PARAMS, Param, has};
-use crate::json;
 use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Role, ToolChoice};
 use crate::provider::{MaxTokensField, ToolChoiceLimit};
-use crate::translate::error::{is_overflow, message};
+use crate::translate::error::is_overflow;
+use crate::translate::said::Said;
 
 /// Words of a refusal of a field, whatever stands in it.
 const UNSUPPORTED: &[&str] = &[
@@ -86,14 +84,13 @@ impl Refusal {
     /// `None` if nothing can be learned from it: the conversation is too long for the model.
     pub fn new(body: &[u8]) -> Option<Refusal> {
         let text = String::from_utf8_lossy(body);
-        let json = json::tree(text.trim());
-        let said = json.as_ref().and_then(message).unwrap_or_else(|| text.into_owned());
-        if is_overflow(&said, json.as_ref()) {
+        let told = Said::read(&text);
+        let said = told.text.clone().unwrap_or_else(|| text.into_owned());
+        if is_overflow(&said, &told) {
             return None;
         }
-        let error = json.as_ref().map(|json| json.get("error").unwrap_or(json));
-        let param = error.and_then(|error| error.get("param")).and_then(Value::as_str);
-        Some(Refusal { said: said.to_lowercase(), param: param.unwrap_or_default().to_lowercase() })
+        let param = told.param.unwrap_or_default().to_lowercase();
+        Some(Refusal { said: said.to_lowercase(), param })
     }
 
     fn says(&self, words: &str) -> bool {
