@@ -337,8 +337,7 @@ struct TimeOfDay(SystemTime);
 impl std::fmt::Display for TimeOfDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Its type is `time_t`, whose name is deprecated for musl, where it is going to change.
-        let seconds = since.as_secs().try_into().unwrap_or_default();
+        let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or_default();
         // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
         let mut day: libc::tm = unsafe { std::mem::zeroed() };
         // SAFETY: both point to values of this function; the reentrant form keeps nothing.

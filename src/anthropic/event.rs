@@ -159,6 +159,8 @@ pub enum StopReason {
     StopSequence,
     ToolUse,
     Refusal,
+    /// The answer was cut where the model's window ends.
+    ModelContextWindowExceeded,
 }
 
 impl StopReason {
@@ -170,6 +172,7 @@ impl StopReason {
             StopReason::StopSequence => "stop_sequence",
             StopReason::ToolUse => "tool_use",
             StopReason::Refusal => "refusal",
+            StopReason::ModelContextWindowExceeded => "model_context_window_exceeded",
         }
     }
 }

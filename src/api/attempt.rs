@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,17 +16,19 @@ use crate::config::Native;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
+use crate::metrics::ProviderMetrics;
 use crate::openai::Dialect;
 use crate::provider::Key;
 use crate::redact::Redactor;
 use crate::relay::native::WholeMessage;
-use crate::relay::{self, BodyForm, Stream};
+use crate::relay::{self, Body, BodyForm, Stream};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
-    first_words, for_responses, may_teach, native_request, translate, upstream_error,
+    first_words, for_responses, is_output_limit, may_teach, native_request, translate,
+    upstream_error,
 };
 use crate::unique::unique;
-use crate::upstream::{Answer, Ask, Client, Endpoint, Failure};
+use crate::upstream::{Answer, AnswerBody, Ask, Client, Endpoint, Failure};
 
 /// A message on its way to a provider and back.
 pub struct Asking<'a> {
@@ -290,13 +293,30 @@ impl Attempt<'_> {
         let asked = Instant::now();
         let answered = self.ask(ask);
         let has_begun = answered.is_ok();
+        let cut = match &answered {
+            Err(Failed::Refused(refused)) if refused.status == 400 => {
+                outgoing.endpoint.cut_by_its_limit().filter(|_| is_output_limit(&refused.body))
+            }
+            _ => None,
+        };
         if has_begun {
             permit.begun();
         }
-        let delivered =
-            answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?));
+        let delivered = match (cut, answered) {
+            (Some(body), _) => {
+                let mut rest = body;
+                let mut read =
+                    |buffer: &mut [u8]| Ok(io::Read::read(&mut rest, buffer).unwrap_or(0));
+                let passed = self.pass_on(&mut read, BodyForm::Whole, false, translator);
+                passed.map(|(delivered, _)| delivered).map_err(Failed::from)
+            }
+            (None, answered) => {
+                answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?))
+            }
+        };
         let delivered = delivered.map_err(|failed| {
-            failed.redacted(self.provider.upstream.redactor()).explained(&self.explain())
+            let failed = failed.redacted(self.provider.upstream.redactor());
+            self.as_refusal(failed, has_begun && !is_native).explained(&self.explain())
         });
         match &delivered {
             Ok(_) => permit.succeeded(),
@@ -314,6 +334,22 @@ impl Attempt<'_> {
             Err(Failed::Other(Failure::ClientGone)) => {}
         }
         delivered
+    }
+
+    /// An error that an answer with status 200 tells of is a refusal like any other, and teaches as
+    /// much, until something of the answer has gone out.
+    fn as_refusal(&self, failed: Failed, is_in_answer: bool) -> Failed {
+        match failed {
+            Failed::Other(Failure::Error(error @ Error::Upstream { .. }))
+                if is_in_answer && !self.receiver.has_content() =>
+            {
+                let body = error.to_string().into_bytes();
+                // A chunk seldom tells the status of its error.
+                let status = if error.status() == 500 { 400 } else { error.status() };
+                Failed::Refused(Box::new(Refused { error, status, body }))
+            }
+            failed => failed,
+        }
     }
 
     /// What a failure says about the provider.
@@ -367,7 +403,21 @@ impl Attempt<'_> {
             record.upstream_status = Some(answer.status);
             record.upstream_request_id = answer.request_id.take();
         }
-        if answer.status == 200 && !answer.content_type.contains("html") {
+        // 201 and 202 of a gateway's own making hold the answer too.
+        let is_well = matches!(answer.status, 200..=203);
+        if let Some(coding) = &answer.coding {
+            let reason = format!(
+                "its body is in the content coding {coding:?}, though accept-encoding asked for \
+                 identity; turn compression off at the address of {} or before it",
+                config.variable("BASE_URL")
+            );
+            let retry = std::mem::take(&mut answer.retry);
+            return Err(Failed::Other(Failure::Error(match is_well {
+                true => Error::protocol(reason),
+                false => Error::upstream(answer.status, reason, retry),
+            })));
+        }
+        if is_well && !answer.content_type.contains("html") {
             return Ok(answer);
         }
         if let 300..400 = answer.status
@@ -386,7 +436,7 @@ impl Attempt<'_> {
         // What is learned from it is told too, so it is cleaned before it is read.
         let said = self.provider.upstream.redactor().bytes(answer.body.read_error()?);
         let retry: Retry = std::mem::take(&mut answer.retry);
-        if answer.status == 200 {
+        if is_well {
             let reason = format!(
                 "{} answered 200 with {}, {:?}, which is no answer of its API; check {}",
                 config.name,
@@ -417,59 +467,59 @@ impl Attempt<'_> {
         let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
         let (ledger, metrics) = (self.asking.ledger, self.asking.api.metrics(self.place));
         let is_stream = matches!(self.receiver, Receiver::Stream(_)) && form == BodyForm::Events;
-        let mut since = asked;
-        let mut has_begun = false;
-        let mut read = |buffer: &mut [u8]| {
-            let read = ledger.waiting(|| answer.body.read(buffer));
-            if is_stream && read.as_ref().is_ok_and(|n| *n > 0) {
-                let chunks = if has_begun { &metrics.next_chunk } else { &metrics.first_chunk };
-                let now = Instant::now();
-                chunks.observe_time(now.duration_since(since));
-                since = now;
-            }
-            if !has_begun && read.as_ref().is_ok_and(|n| *n > 0) {
-                has_begun = true;
-                ledger.first_byte();
-            }
-            read
+        let mut read = Timed {
+            body: &mut answer.body,
+            ledger,
+            metrics: is_stream.then_some(metrics),
+            since: asked,
+            has_begun: false,
         };
-        let mut is_cut = false;
-        let delivered = match (self.receiver, is_native) {
-            (Receiver::Stream(_), true) if is_json => {
-                let reason = "it is not the stream that was asked for".to_owned();
-                return Err(Error::protocol(reason).into());
-            }
-            (Receiver::Stream(stream), _) => {
-                let form = if is_native { BodyForm::Native } else { form };
-                let relayed = relay::stream(stream, form, &mut read, &mut || (self.taken)());
-                if stream.borrow().has_text_calls() {
-                    ledger.record.borrow_mut().adjusted.push(relay::TEXT_CALLS.to_owned());
-                }
-                relayed?;
-                is_cut = stream.borrow().is_cut();
-                Delivered::Streamed
-            }
-            (Receiver::Whole(_), true) => {
-                let body = relay::read_whole(&mut read, relay::WHOLE_LIMIT_BYTES)?;
-                let model = &self.asking.request.model;
-                let message = relay::native::whole(body, model)?;
-                Delivered::Native(message.with_safeguards(&self.asking.request.safeguard_results()))
-            }
-            (Receiver::Whole(_), false) => {
-                let mut translator = translator.expect("made for the answers that are translated");
-                let message = relay::whole(&mut translator, form, &mut read)?;
-                if translator.has_text_calls() {
-                    ledger.record.borrow_mut().adjusted.push(relay::TEXT_CALLS.to_owned());
-                }
-                is_cut = translator.is_cut();
-                Delivered::Message(Box::new(message))
-            }
-        };
+        let (delivered, is_cut) = self.pass_on(&mut read, form, is_native, translator)?;
         // The provider may go on for long after a stop sequence; the end of its connection tells it.
         if !is_cut {
             answer.body.drain();
         }
         Ok(delivered)
+    }
+
+    /// Passes a body on, or makes a whole message of it, and tells whether a stop sequence cut it.
+    fn pass_on(
+        &self,
+        read: relay::ReadBody<'_>,
+        form: BodyForm,
+        is_native: bool,
+        translator: Option<Translator>,
+    ) -> Result<(Delivered, bool), Failure> {
+        let note_text_calls = || {
+            let mut record = self.asking.ledger.record.borrow_mut();
+            record.adjusted.push(relay::TEXT_CALLS.to_owned());
+        };
+        Ok(match (self.receiver, is_native) {
+            (Receiver::Stream(stream), _) => {
+                let form = if is_native { BodyForm::Native } else { form };
+                let relayed = relay::stream(stream, form, read, &mut || (self.taken)());
+                if stream.borrow().has_text_calls() {
+                    note_text_calls();
+                }
+                relayed?;
+                (Delivered::Streamed, stream.borrow().is_cut())
+            }
+            (Receiver::Whole(_), true) => {
+                let body = relay::read_whole(read, relay::WHOLE_LIMIT_BYTES)?;
+                let model = &self.asking.request.model;
+                let message = relay::native::whole(body, model)?;
+                let results = self.asking.request.safeguard_results();
+                (Delivered::Native(message.with_safeguards(&results)), false)
+            }
+            (Receiver::Whole(_), false) => {
+                let mut translator = translator.expect("made for the answers that are translated");
+                let message = relay::whole(&mut translator, form, read)?;
+                if translator.has_text_calls() {
+                    note_text_calls();
+                }
+                (Delivered::Message(Box::new(message)), translator.is_cut())
+            }
+        })
     }
 }
 
@@ -482,4 +532,38 @@ fn wants_https(said: &[u8]) -> bool {
     ];
     let said = String::from_utf8_lossy(said);
     WORDS.iter().any(|words| said.contains(words))
+}
+
+/// The body of an answer, whose pieces are measured as they come.
+struct Timed<'a> {
+    body: &'a mut AnswerBody,
+    ledger: &'a Ledger<'a>,
+    /// Of a stream alone.
+    metrics: Option<&'a ProviderMetrics>,
+    since: Instant,
+    has_begun: bool,
+}
+
+impl Body for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let read = self.ledger.waiting(|| self.body.read(buffer));
+        if !read.as_ref().is_ok_and(|n| *n > 0) {
+            return read;
+        }
+        if let Some(metrics) = self.metrics {
+            let chunks = if self.has_begun { &metrics.next_chunk } else { &metrics.first_chunk };
+            let now = Instant::now();
+            chunks.observe_time(now.duration_since(self.since));
+            self.since = now;
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            self.ledger.first_byte();
+        }
+        read
+    }
+
+    fn expect_end(&mut self) {
+        self.body.expect_end();
+    }
 }

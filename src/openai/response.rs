@@ -39,6 +39,9 @@ pub struct Chunk<'a> {
     /// An error inside a stream, or in the body of a 200.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
+    /// Gateways put the whole of it into an envelope: `{"success":true,"data":{…}}`.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +61,9 @@ pub struct Choice<'a> {
     pub message: Maybe<ChoiceDelta<'a>>,
     #[serde(borrow, default)]
     pub finish_reason: Text<'a>,
+    /// OpenRouter puts it here too.
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
     /// Moonshot: in the last chunk, in the place of the chunk's own.
     #[serde(default)]
     pub usage: Lax<UpstreamUsage>,
@@ -138,6 +144,34 @@ pub struct UpstreamUsage {
     /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.
     #[serde(default)]
     pub prompt_cache_hit_tokens: Number,
+    /// Kimi's: <https://platform.kimi.ai/docs/api/chat>
+    #[serde(default)]
+    pub cached_tokens: Number,
+    /// Names of other APIs, which gateways pass on.
+    #[serde(default)]
+    pub input_tokens: Number,
+    #[serde(default)]
+    pub output_tokens: Number,
+    #[serde(default)]
+    pub input_tokens_details: Lax<PromptDetails>,
+    #[serde(default)]
+    pub cache_read_input_tokens: Number,
+    #[serde(default)]
+    pub cache_creation_input_tokens: Number,
+}
+
+impl UpstreamUsage {
+    /// Whether anything is counted.
+    pub fn has_counts(&self) -> bool {
+        let counts = [
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.total_tokens,
+            self.input_tokens,
+            self.output_tokens,
+        ];
+        counts.iter().any(|n| n.0 > Some(0))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -145,7 +179,36 @@ pub struct PromptDetails {
     #[serde(default)]
     pub cached_tokens: Number,
     #[serde(default)]
+    pub cache_read_tokens: Number,
+    #[serde(default)]
+    pub cache_read_input_tokens: Number,
+    #[serde(default)]
     pub cache_write_tokens: Number,
+    #[serde(default)]
+    pub cache_creation_tokens: Number,
+    #[serde(default)]
+    pub cached_creation_tokens: Number,
+    #[serde(default)]
+    pub cache_creation_input_tokens: Number,
+}
+
+impl PromptDetails {
+    /// What came from a cache, by whatever name.
+    pub fn read(&self) -> u64 {
+        let names = [self.cached_tokens, self.cache_read_tokens, self.cache_read_input_tokens];
+        names.iter().filter_map(|number| number.0).max().unwrap_or(0)
+    }
+
+    /// What went into one.
+    pub fn written(&self) -> u64 {
+        let names = [
+            self.cache_write_tokens,
+            self.cache_creation_tokens,
+            self.cached_creation_tokens,
+            self.cache_creation_input_tokens,
+        ];
+        names.iter().filter_map(|number| number.0).max().unwrap_or(0)
+    }
 }
 
 /// A piece of content.

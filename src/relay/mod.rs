@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::anthropic::{Event, Message, StopReason, Usage};
 use crate::error::Error;
+use crate::json;
 use crate::line::Peer;
 use crate::sse::Decoder;
 use crate::translate::{Fold, Reading, Sink, Translator};
@@ -34,8 +35,26 @@ pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
 /// How clients are told that a tool was called in the text.
 pub const TEXT_CALLS: &str = "tool_calls=from_text";
 
-/// Reads some bytes of the upstream's body; 0 is its end.
-pub type ReadBody<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, Failure>;
+/// The upstream's body.
+pub type ReadBody<'a> = &'a mut dyn Body;
+
+/// A body that is read.
+pub trait Body {
+    /// Reads some bytes; 0 is the end.
+    ///
+    /// # Errors
+    /// The body broke off, or the client has gone.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+
+    /// The answer is complete: what is still to come has to come soon.
+    fn expect_end(&mut self) {}
+}
+
+impl<F: FnMut(&mut [u8]) -> Result<usize, Failure>> Body for F {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self(buffer)
+    }
+}
 
 /// What the upstream's body is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,13 +259,14 @@ pub fn stream<W: EventWriter>(
     read: ReadBody<'_>,
     taken: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
-    let result = match form {
-        BodyForm::Native => native_events(client, read, taken),
-        BodyForm::Events => events(read, |decoder| {
+    let result = Sniffed::new(read, form).and_then(|mut sniffed| match sniffed.form {
+        BodyForm::Native => native_events(client, &mut sniffed, taken),
+        BodyForm::Events => events(&mut sniffed, |decoder| {
             let mut stream = client.borrow_mut();
             let Stream { translator, out, .. } = &mut *stream;
             let translated = decode(decoder, translator, out);
             let ended = translator.is_ended();
+            let is_complete = translator.is_complete();
             // The start alone can wait: until something is said, another provider can be asked.
             let says_something = translator.has_content() || ended;
             if says_something && !stream.relayed {
@@ -257,21 +277,22 @@ pub fn stream<W: EventWriter>(
             if (stream.begun || says_something) && !is_last {
                 stream.flush()?;
             }
-            translated?;
-            Ok(ended)
+            Ok(Progress::of(ended, is_complete, translated?))
         })
         .and_then(|decoder| {
             let mut stream = client.borrow_mut();
             let Stream { translator, out, .. } = &mut *stream;
             Ok(decode_end(decoder, translator, out)?)
         }),
-        BodyForm::Whole => read_whole(read, WHOLE_LIMIT_BYTES).and_then(|body| {
+        BodyForm::Whole => read_whole(&mut sniffed, WHOLE_LIMIT_BYTES).and_then(|body| {
             let mut stream = client.borrow_mut();
-            let Stream { translator, out, .. } = &mut *stream;
-            translator.chunk(&body, out)?;
-            Ok(translator.finish(out)?)
+            let Stream { translator, native, out, .. } = &mut *stream;
+            if native.is_some() {
+                return Err(native::not_a_stream(&body).into());
+            }
+            Ok(translate_whole(&body, form, translator, out)?)
         }),
-    };
+    });
     let mut stream = client.borrow_mut();
     match result {
         Ok(()) => {
@@ -296,12 +317,20 @@ fn native_events<W: EventWriter>(
     taken: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
     let mut buffer = [0; 8192];
+    let mut is_complete = false;
     loop {
-        let n = read(&mut buffer)?;
+        let n = match read.read(&mut buffer) {
+            Err(Failure::Error(_)) if is_complete => 0,
+            read => read?,
+        };
         let mut stream = client.borrow_mut();
         let Stream { native, out, relayed, .. } = &mut *stream;
         let native = native.as_mut().expect("the stream was prepared for it");
         let passed = if n == 0 { native.finish(out) } else { native.feed(&buffer[..n], out) };
+        if native.is_complete() && !is_complete {
+            is_complete = true;
+            read.expect_end();
+        }
         let ended = n == 0 || native.is_ended();
         if native.has_content() && !*relayed {
             taken();
@@ -327,57 +356,147 @@ pub fn whole(
     read: ReadBody<'_>,
 ) -> Result<Message, Failure> {
     let mut fold = Fold::default();
-    match form {
+    let mut sniffed = Sniffed::new(read, form)?;
+    match sniffed.form {
         BodyForm::Events => {
-            let decoder = events(read, |decoder| {
-                decode(decoder, translator, &mut fold)?;
-                Ok(translator.is_ended())
+            let decoder = events(&mut sniffed, |decoder| {
+                let came = decode(decoder, translator, &mut fold)?;
+                Ok(Progress::of(translator.is_ended(), translator.is_complete(), came))
             })?;
             decode_end(decoder, translator, &mut fold)?;
         }
         BodyForm::Whole | BodyForm::Native => {
-            let body = read_whole(read, WHOLE_LIMIT_BYTES)?;
-            translator.chunk(&body, &mut fold)?;
-            translator.finish(&mut fold)?;
+            let body = read_whole(&mut sniffed, WHOLE_LIMIT_BYTES)?;
+            translate_whole(&body, form, translator, &mut fold)?;
         }
     }
     Ok(fold.into_message()?)
 }
 
-/// Feeds the body to a decoder and calls `each` after every read, until it says that the message is
-/// over or the body ends. Returns the decoder for its last frame, or empty if the message is over.
-fn events(
-    read: ReadBody<'_>,
-    mut each: impl FnMut(&mut Decoder) -> Result<bool, Failure>,
-) -> Result<Decoder, Failure> {
-    let mut decoder = Decoder::default();
-    let mut buffer = [0; 8192];
-    loop {
-        let n = read(&mut buffer)?;
-        if n == 0 {
-            return Ok(decoder);
+/// A body whose first bytes have told what it is made of, whatever its head calls it.
+struct Sniffed<'a> {
+    form: BodyForm,
+    /// What was read of it to see that.
+    head: Vec<u8>,
+    read: ReadBody<'a>,
+}
+
+impl<'a> Sniffed<'a> {
+    /// Reads the beginning. `named` is what the head calls the body, for one that begins otherwise.
+    fn new(read: ReadBody<'a>, named: BodyForm) -> Result<Sniffed<'a>, Failure> {
+        /// As many bytes as the longest name of a field and its colon.
+        const ENOUGH: usize = 6;
+        const BLANK: &[u8] = b"\xEF\xBB\xBF \t\r\n";
+        let mut head = Vec::new();
+        let mut buffer = [0; 8192];
+        let begin = |head: &[u8]| head.iter().position(|byte| !BLANK.contains(byte));
+        let is_open = |head: &[u8]| {
+            let Some(at) = begin(head) else { return true };
+            let is_sure = matches!(head[at], b'{' | b'[' | b':');
+            !is_sure && head.len() - at < ENOUGH
+        };
+        while is_open(&head) && head.len() < buffer.len() {
+            match read.read(&mut buffer)? {
+                0 => break,
+                n => head.extend_from_slice(&buffer[..n]),
+            }
         }
-        decoder.feed(&buffer[..n]);
-        if each(&mut decoder)? {
-            return Ok(Decoder::default());
+        let begun = begin(&head).map_or(&[][..], |at| &head[at..]);
+        let fields: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
+        let form = match begun.first() {
+            Some(b'{' | b'[') => BodyForm::Whole,
+            _ if fields.iter().any(|field| begun.starts_with(field)) => match named {
+                BodyForm::Native => BodyForm::Native,
+                BodyForm::Events | BodyForm::Whole => BodyForm::Events,
+            },
+            _ => named,
+        };
+        Ok(Sniffed { form, head, read })
+    }
+}
+
+impl Body for Sniffed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        if self.head.is_empty() {
+            return self.read.read(buffer);
+        }
+        let n = self.head.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.head[..n]);
+        self.head.drain(..n);
+        Ok(n)
+    }
+
+    fn expect_end(&mut self) {
+        self.read.expect_end();
+    }
+}
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    GoesOn,
+    /// Its finish reason has come, and something with it or after it just now.
+    Complete,
+    Over,
+}
+
+impl Progress {
+    fn of(is_over: bool, is_complete: bool, came: bool) -> Progress {
+        match () {
+            () if is_over => Progress::Over,
+            () if is_complete && came => Progress::Complete,
+            () => Progress::GoesOn,
         }
     }
 }
 
+/// Feeds the body to a decoder and calls `each` after every read, until it says that the message is
+/// over or the body ends. Returns the decoder for its last frame, or empty if the message is over.
+///
+/// A complete answer is kept: after it, silence and a broken connection are its end.
+fn events(
+    read: ReadBody<'_>,
+    mut each: impl FnMut(&mut Decoder) -> Result<Progress, Failure>,
+) -> Result<Decoder, Failure> {
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 8192];
+    let mut is_complete = false;
+    loop {
+        match read.read(&mut buffer) {
+            Ok(0) => return Ok(decoder),
+            // What it broke off in is no frame.
+            Err(Failure::Error(_)) if is_complete => return Ok(Decoder::default()),
+            Err(failure) => return Err(failure),
+            Ok(n) => decoder.feed(&buffer[..n]),
+        }
+        match each(&mut decoder)? {
+            Progress::GoesOn => {}
+            Progress::Complete => {
+                is_complete = true;
+                read.expect_end();
+            }
+            Progress::Over => return Ok(Decoder::default()),
+        }
+    }
+}
+
+/// Translates the frames that are complete. Returns whether there were any.
 fn decode(
     decoder: &mut Decoder,
     translator: &mut Translator,
     sink: &mut impl Sink,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    let mut came = false;
     loop {
         match decoder.next_frame() {
             Ok(Some(frame)) => translator.frame(&frame, sink)?,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(came),
             Err(_) => {
                 let reason = "an event is too large to be one".to_owned();
                 return Err(Error::protocol(reason));
             }
         }
+        came = true;
     }
 }
 
@@ -386,27 +505,54 @@ fn decode_end(
     translator: &mut Translator,
     sink: &mut impl Sink,
 ) -> Result<(), Error> {
-    if let Some(frame) = decoder.finish() {
-        translator.frame(&frame, sink)?;
+    while let Some(frame) = decoder.finish() {
+        translator.last_frame(&frame, sink)?;
     }
     translator.finish(sink)
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Translates a body that begins like a document. One that is called a stream of events, and is no
+/// document after all, begins with a line that is none of its own.
+fn translate_whole(
+    body: &[u8],
+    named: BodyForm,
+    translator: &mut Translator,
+    sink: &mut impl Sink,
+) -> Result<(), Error> {
+    if named != BodyForm::Events || json::documents(body).is_some() {
+        return translator.whole(body, sink);
+    }
+    let mut decoder = Decoder::default();
+    decoder.feed(body);
+    decode(&mut decoder, translator, sink)?;
+    if translator.is_ended() { Ok(()) } else { decode_end(decoder, translator, sink) }
+}
+
+/// Reads a body of at most `limit` bytes. A document that is complete is kept, however its connection
+/// ends.
 ///
 /// # Errors
 /// As reading it; a larger one is an error too.
 pub fn read_whole(read: ReadBody<'_>, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let mut buffer = [0; 8192];
+    let mut scan = json::Scan::default();
     loop {
-        match read(&mut buffer)? {
-            0 => return Ok(body),
-            n if body.len() + n > limit => {
+        match read.read(&mut buffer) {
+            Ok(0) => return Ok(body),
+            Err(Failure::Error(_)) if scan.is_complete() => return Ok(body),
+            Err(failure) => return Err(failure),
+            Ok(n) if body.len() + n > limit => {
                 let reason = format!("it is larger than {limit} bytes");
                 return Err(Error::protocol(reason).into());
             }
-            n => body.extend_from_slice(&buffer[..n]),
+            Ok(n) => {
+                body.extend_from_slice(&buffer[..n]);
+                scan.feed(&buffer[..n]);
+            }
+        }
+        if scan.is_complete() {
+            read.expect_end();
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::anthropic::{SafeguardResult, Usage};
+use crate::anthropic::{Event, SafeguardResult, Usage};
 use crate::error::Error;
 use crate::json::complaint;
 use crate::openai::Number;
@@ -51,9 +51,9 @@ struct Seen<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
-    message: Option<SeenMessage<'a>>,
-    #[serde(default)]
-    usage: Option<SeenUsage>,
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -69,12 +69,17 @@ struct SeenEnd<'a> {
     safeguard_results: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
+/// A message, whole or as it begins.
+#[derive(Default, Deserialize)]
 struct SeenMessage<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
     #[serde(borrow, default)]
     model: Option<&'a RawValue>,
-    #[serde(default)]
-    usage: Option<SeenUsage>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_reason: Option<Cow<'a, str>>,
 }
 
 /// Counts as they come: those that are missing say nothing.
@@ -94,6 +99,10 @@ struct SeenError<'a> {
 }
 
 impl SeenUsage {
+    fn of(usage: Option<&RawValue>) -> SeenUsage {
+        usage.and_then(|usage| serde_json::from_str(usage.get()).ok()).unwrap_or_default()
+    }
+
     fn add_to(self, usage: &mut Usage) {
         let counts = [
             (self.input_tokens, &mut usage.input_tokens),
@@ -150,6 +159,11 @@ impl Native {
         self.state != State::Waiting
     }
 
+    /// Whether the provider has told why its answer ends: what may follow is its end.
+    pub fn is_complete(&self) -> bool {
+        self.stop_reason.is_some()
+    }
+
     /// Takes some bytes of the answer, and appends to `out` what is the client's.
     ///
     /// # Errors
@@ -195,6 +209,12 @@ impl Native {
         if self.state == State::Ended {
             return Ok(());
         }
+        // Its end is all that was missing.
+        if self.is_complete() && self.state == State::Relaying {
+            Event::MessageStop.encode(out);
+            self.state = State::Ended;
+            return Ok(());
+        }
         Err(Error::cut("it ended before the message was complete"))
     }
 
@@ -219,6 +239,8 @@ impl Native {
             out.extend_from_slice(frame);
             return Ok(());
         }
+        let named = with_event_name(frame);
+        let frame = named.as_deref().unwrap_or(frame);
         let mut decoder = Decoder::default();
         decoder.feed(frame);
         let Ok(Some(decoded)) = decoder.next_frame() else {
@@ -241,23 +263,19 @@ impl Native {
         let kind = if seen.kind.is_empty() { &*event } else { &*seen.kind };
         match kind {
             "message_start" => {
-                let message = seen.message.as_ref();
-                if let Some(usage) = message.and_then(|message| message.usage) {
-                    usage.add_to(&mut self.usage);
-                }
+                let message = seen.message.map_or("{}", RawValue::get);
+                let start: SeenMessage = serde_json::from_str(message).unwrap_or_default();
+                SeenUsage::of(start.usage).add_to(&mut self.usage);
                 if !self.has_started {
-                    let model = message.and_then(|message| message.model);
-                    let model = model.and_then(|model| range(decoded.data, model));
-                    let data = place_of(frame, decoded.data);
-                    let place = model.zip(data).map(|(m, at)| m.start + at..m.end + at);
-                    self.held = with_model(frame, place, &self.model);
+                    let mut edits = Edits::new(decoded.data);
+                    edits.model(start.model, &self.model);
+                    edits.usage(start.usage, seen.message, NO_USAGE);
+                    self.held = edits.frame(frame);
                 }
             }
             "ping" => self.pass(frame, false, out),
             "message_delta" => {
-                if let Some(usage) = seen.usage {
-                    usage.add_to(&mut self.usage);
-                }
+                SeenUsage::of(seen.usage).add_to(&mut self.usage);
                 let delta = seen.delta.map_or("", RawValue::get);
                 let end = serde_json::from_str::<SeenEnd>(delta).unwrap_or_default();
                 let place = seen.delta.and_then(|delta| range(decoded.data, delta));
@@ -265,7 +283,9 @@ impl Native {
                 let place = place.map(|(delta, data)| data + delta.start);
                 let answered = with_results(frame, place, &end, &self.safeguard_results);
                 self.stop_reason = end.stop_reason.map(Cow::into_owned);
-                self.pass(answered.as_deref().unwrap_or(frame), true, out);
+                let counted = with_output(answered.as_deref().unwrap_or(frame));
+                let frame = counted.as_deref().or(answered.as_deref()).unwrap_or(frame);
+                self.pass(frame, true, out);
             }
             "message_stop" => {
                 self.pass(frame, true, out);
@@ -291,6 +311,41 @@ impl Native {
         }
         out.extend_from_slice(frame);
     }
+}
+
+/// A frame of data without the name of its event, with it: the SDKs look at the name alone.
+///
+/// <https://platform.claude.com/docs/en/build-with-claude/streaming>: every event has one, and it is
+/// the `type` of its data.
+fn with_event_name(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::default();
+    decoder.feed(frame);
+    let decoded = decoder.next_frame().ok().flatten()?;
+    if !decoded.event.is_empty() {
+        return None;
+    }
+    let seen: Seen = serde_json::from_slice(decoded.data).ok()?;
+    let is_name = |kind: &str| kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if seen.kind.is_empty() || !is_name(&seen.kind) {
+        return None;
+    }
+    // The mark of the byte order stands before everything.
+    let frame = frame.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame);
+    Some([b"event: ", seen.kind.as_bytes(), b"\n", frame].concat())
+}
+
+/// The error of a body that is no stream of events: what it says, if it says anything.
+pub fn not_a_stream(body: &[u8]) -> Error {
+    body_error(body).unwrap_or_else(|| Error::protocol("it is not the stream that was asked for"))
+}
+
+/// The error that `body` tells of, if it tells of one.
+fn body_error(body: &[u8]) -> Option<Error> {
+    let seen: Seen = serde_json::from_slice(body).unwrap_or_default();
+    if seen.kind == "error" || seen.error.is_some() {
+        return Some(error(seen.error));
+    }
+    if seen.kind == "message" { None } else { crate::translate::error_in_body(body, 0) }
 }
 
 /// The error that an `error` event tells of.
@@ -347,27 +402,115 @@ fn place_of(frame: &[u8], data: &[u8]) -> Option<usize> {
 /// # Errors
 /// It is no message.
 pub fn whole(body: Vec<u8>, model: &str) -> Result<WholeMessage, Error> {
-    #[derive(Deserialize)]
-    struct Whole<'a> {
-        #[serde(rename = "type", borrow, default)]
-        kind: Cow<'a, str>,
-        #[serde(borrow, default)]
-        model: Option<&'a RawValue>,
-        #[serde(default)]
-        usage: Option<SeenUsage>,
-        #[serde(borrow, default)]
-        stop_reason: Option<Cow<'a, str>>,
-    }
-    let seen: Whole = serde_json::from_slice(&body)
+    let seen: SeenMessage = serde_json::from_slice(&body)
         .map_err(|e| Error::protocol(format!("it is no message: {}", complaint(&e))))?;
     if seen.kind != "message" {
-        return Err(Error::protocol("it is no message, but has another \"type\""));
+        return Err(body_error(&body)
+            .unwrap_or_else(|| Error::protocol("it is no message, but has another \"type\"")));
     }
     let mut usage = Usage::default();
-    seen.usage.unwrap_or_default().add_to(&mut usage);
+    SeenUsage::of(seen.usage).add_to(&mut usage);
+    let mut edits = Edits::new(&body);
+    edits.model(seen.model, model);
+    edits.usage(seen.usage, serde_json::from_slice(&body).ok(), NO_USAGE);
+    let changed = edits.frame(&body);
     let stop_reason = seen.stop_reason.map(Cow::into_owned);
-    let place = seen.model.and_then(|model| range(&body, model));
-    Ok(WholeMessage { body: with_model(&body, place, model), usage, stop_reason })
+    Ok(WholeMessage { body: changed, usage, stop_reason })
+}
+
+/// Counts for a message that has none: the SDKs read them without looking whether they are there.
+const NO_USAGE: &str = r#","usage":{"input_tokens":0,"output_tokens":0}"#;
+const NO_OUTPUT: &str = r#","usage":{"output_tokens":0}"#;
+
+/// What is put in the place of pieces of JSON, which else stays byte by byte.
+struct Edits<'a> {
+    json: &'a [u8],
+    /// Where, in order of what was read, and what.
+    edits: Vec<(Range<usize>, String)>,
+}
+
+impl<'a> Edits<'a> {
+    fn new(json: &'a [u8]) -> Edits<'a> {
+        Edits { json, edits: Vec::new() }
+    }
+
+    fn replace(&mut self, value: &RawValue, by: String) {
+        self.edits.extend(range(self.json, value).map(|place| (place, by)));
+    }
+
+    /// The name the client asked for.
+    fn model(&mut self, model: Option<&RawValue>, name: &str) {
+        if let Some(model) = model {
+            self.replace(model, serde_json::to_string(name).expect("a string always serializes"));
+        }
+    }
+
+    /// Counts that no client can add up are 0: some providers begin with -1. Where there are none,
+    /// `none` goes into the object that should hold them.
+    fn usage(&mut self, usage: Option<&RawValue>, holder: Option<&RawValue>, none: &str) {
+        let holder = holder.filter(|holder| {
+            let inside = holder.get().strip_prefix('{').unwrap_or_default().trim_start();
+            !inside.is_empty() && !inside.starts_with('}')
+        });
+        match (usage, holder) {
+            (Some(usage), _) => {
+                if let Some(mended) = without_negatives(usage.get()) {
+                    self.replace(usage, mended);
+                }
+            }
+            (None, Some(holder)) => {
+                let place = range(self.json, holder).map(|place| place.end - 1);
+                self.edits.extend(place.map(|at| (at..at, none.to_owned())));
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// `frame`, which holds the JSON in one piece, with what was put in.
+    fn frame(mut self, frame: &[u8]) -> Vec<u8> {
+        // The data of one line stands in the frame as it is.
+        let data = frame.windows(self.json.len().max(1)).position(|window| window == self.json);
+        let Some(data) = data else { return frame.to_vec() };
+        self.edits.sort_by_key(|(place, _)| place.start);
+        let mut out = Vec::with_capacity(frame.len() + 64);
+        let mut from = 0;
+        for (place, by) in &self.edits {
+            out.extend_from_slice(&frame[from..data + place.start]);
+            out.extend_from_slice(by.as_bytes());
+            from = data + place.end;
+        }
+        out.extend_from_slice(&frame[from..]);
+        out
+    }
+}
+
+/// The frame of a `message_delta` with counts that can be added up, where it has none.
+fn with_output(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::default();
+    decoder.feed(frame);
+    let data = decoder.next_frame().ok().flatten()?.data;
+    let seen: Seen = serde_json::from_slice(data).ok()?;
+    let mut edits = Edits::new(data);
+    edits.usage(seen.usage, serde_json::from_slice(data).ok(), NO_OUTPUT);
+    (!edits.edits.is_empty()).then(|| edits.frame(frame))
+}
+
+/// Counts with 0 for every negative number, if there is one.
+fn without_negatives(usage: &str) -> Option<String> {
+    let is_start = |at: usize| {
+        let before = usage[..at].trim_end();
+        usage[at..].starts_with('-') && before.ends_with([':', '[', ','])
+    };
+    let mut out = String::new();
+    let mut from = 0;
+    for (at, _) in usage.match_indices('-').filter(|(at, _)| is_start(*at)) {
+        out.push_str(&usage[from..at]);
+        out.push('0');
+        let rest = &usage[at + 1..];
+        let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
+        from = at + 1 + rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    }
+    (from > 0).then(|| out + &usage[from..])
 }
 
 /// Where `value`, which was read from `json`, stands in it.
@@ -375,13 +518,6 @@ fn range(json: &[u8], value: &RawValue) -> Option<Range<usize>> {
     let begin = (value.get().as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
     let range = begin..begin + value.get().len();
     (json.get(range.clone())? == value.get().as_bytes()).then_some(range)
-}
-
-/// `json` with `model` at its place.
-fn with_model(json: &[u8], place: Option<Range<usize>>, model: &str) -> Vec<u8> {
-    let Some(Range { start, end }) = place else { return json.to_vec() };
-    let name = serde_json::to_string(model).expect("a string always serializes");
-    [&json[..start], name.as_bytes(), &json[end..]].concat()
 }
 
 #[cfg(test)]
@@ -419,7 +555,7 @@ mod tests {
         let end = STREAM.find("event: content_block_start").unwrap();
         let (out, result, native) = relay(&STREAM.as_bytes()[..end], 0);
         assert!(result.is_err() && !native.has_content() && !out.contains("message_start"));
-        let end = STREAM.find("event: message_stop").unwrap();
+        let end = STREAM.find("event: message_delta").unwrap();
         let (_, result, native) = relay(&STREAM.as_bytes()[..end], 0);
         assert!(result.is_err() && native.has_content());
         let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
@@ -503,5 +639,72 @@ mod tests {
             let body = String::from_utf8(message.with_safeguards(&results()).body).unwrap();
             assert!(body.starts_with(&begins), "{body}");
         }
+    }
+
+    /// Decided: -1 is no count. Native Kimi begins with it, and clients add counts up.
+    #[test]
+    fn counts_are_there_and_not_negative() {
+        let odd = STREAM
+            .replace(
+                "\"input_tokens\":7,",
+                "\"input_tokens\": -1,\"cache_read_input_tokens\":-2.0,",
+            )
+            .replace(",\"usage\":{\"output_tokens\":9,\"input_tokens\":0}", "");
+        for cut in [0, 40, odd.len() / 2] {
+            let (out, result, _) = relay(odd.as_bytes(), cut);
+            assert_eq!(result, Ok(()));
+            assert!(
+                out.contains(
+                    r#"{"input_tokens": 0,"cache_read_input_tokens":0,"output_tokens":1}"#
+                ),
+                "{out}"
+            );
+            assert!(
+                out.contains(r#""delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":0}}"#),
+                "{out}"
+            );
+        }
+        let none = br#"{"type":"message","content":[],"model":"m"}"#;
+        let WholeMessage { body, .. } = whole(none.to_vec(), "x").unwrap();
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"type":"message","content":[],"model":"x","usage":{"input_tokens":0,"output_tokens":0}}"#
+        );
+    }
+
+    /// The end alone is missing once the reason for it has come.
+    #[test]
+    fn a_message_that_is_complete_is_ended() {
+        let end = STREAM.find("event: message_stop").unwrap();
+        let (out, result, _) = relay(&STREAM.as_bytes()[..end], 0);
+        assert_eq!(result, Ok(()));
+        assert!(
+            out.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn frames_without_the_name_of_their_event_get_it() {
+        let named = relay(STREAM.as_bytes(), 0).0.replace("\r\n", "\n");
+        let lines = STREAM.replace("\r\n", "\n");
+        let bare: Vec<&str> =
+            lines.split('\n').filter(|line| !line.starts_with("event:")).collect();
+        let (out, result, _) = relay(bare.join("\n").as_bytes(), 0);
+        assert_eq!((out, result), (named, Ok(())));
+    }
+
+    #[test]
+    fn a_body_that_is_no_stream_tells_its_error() {
+        let told = |body: &str| not_a_stream(body.as_bytes()).to_string();
+        assert!(
+            told(r#"{"error":{"type":"x","message":"it is broken"}}"#).contains("it is broken")
+        );
+        assert!(told(r#"{"code":500,"msg":"404 NOT_FOUND"}"#).contains("404 NOT_FOUND"));
+        let error = whole(
+            br#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#.to_vec(),
+            "m",
+        );
+        assert_eq!(error.map(|_| ()).unwrap_err().status(), 402);
     }
 }

@@ -47,6 +47,9 @@ const NOWHERE: &str = "nowhere.invalid";
 const ERROR_LIMIT_BYTES: usize = 64 << 10;
 const ERROR_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long what may follow a complete answer is waited for: its counts, and its end.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the end of a finished answer is waited for.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -95,6 +98,20 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// What it answers where the output is cut by its limit before anything was said. Some models
+    /// refuse a small limit instead, by which clients try a model out.
+    pub fn cut_by_its_limit(self) -> Option<&'static [u8]> {
+        match self {
+            Endpoint::ChatCompletions => {
+                Some(br#"{"choices":[{"index":0,"message":{},"finish_reason":"length"}]}"#)
+            }
+            Endpoint::Responses => Some(
+                br#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}"#,
+            ),
+            Endpoint::Messages | Endpoint::CountTokens => None,
+        }
+    }
+
     /// Whether it is part of the provider's own Messages API.
     fn is_native(self) -> bool {
         matches!(self, Endpoint::Messages | Endpoint::CountTokens)
@@ -105,6 +122,8 @@ impl Endpoint {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    /// The coding of its body, if it has one.
+    pub coding: Option<String>,
     pub retry: Retry,
     /// It tells of another place.
     pub is_redirect: bool,
@@ -262,6 +281,8 @@ impl Upstream {
         with_call(|call| call.is_on_the_way = is_proxied);
         let url = self.url(ask.endpoint);
         let mut request = self.agent.post(url).header("content-type", "application/json");
+        // Without it any coding is welcome: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+        request = request.header("accept-encoding", "identity");
         if let Some((name, value)) = self.authorization(ask.key) {
             request = request.header(name, value);
         }
@@ -307,6 +328,7 @@ impl Upstream {
         Answer {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
+            coding: short("content-encoding").filter(|c| !matches!(&**c, "" | "identity")),
             retry: Retry {
                 after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
                 after_ms: short("retry-after-ms").filter(|value| is_number(value)),
@@ -400,6 +422,11 @@ impl AnswerBody {
             return Err(self.failure(end));
         }
         Ok(n)
+    }
+
+    /// The answer is complete: its end has to come soon, or is not waited for.
+    pub fn expect_end(&mut self) {
+        with_call(|call| call.end_within(END_PATIENCE));
     }
 
     /// Reads the text of an error: its beginning, as far as it comes soon.

@@ -164,7 +164,8 @@ fn last_event(recorder: &Recorder) -> (String, Value) {
 
 #[test]
 fn a_read_that_fails_ends_the_stream() {
-    for count in 0..TEXT.len() {
+    // Behind the finish reason it ends well.
+    for count in 0..TEXT.len() - 1 {
         for error in errors() {
             let at = format!("{error:?} after {count} reads");
             let then = Err(Failure::Error(error.clone()));
@@ -223,7 +224,7 @@ fn a_client_that_leaves_before_an_error_is_not_told() {
 fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
     let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
     let mut reads = 0;
-    let result = relay_to(&client, BodyForm::Events, &mut |_| {
+    let result = relay_to(&client, BodyForm::Events, &mut |_: &mut [u8]| {
         reads += 1;
         client.borrow_mut().wake();
         assert_eq!(reads, 1, "read after a failure");
@@ -242,7 +243,7 @@ fn pings_fit_between_any_two_reads() {
     for (dialect, case) in streams() {
         let client = RefCell::new(Stream::new(translator(dialect), Recorder::default()));
         let mut read = reader(&case.input.chunks(40).collect::<Vec<_>>(), Ok(0));
-        let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
+        let result = relay_to(&client, BodyForm::Events, &mut |buffer: &mut [u8]| {
             client.borrow_mut().wake();
             read(buffer)
         });
@@ -258,7 +259,7 @@ fn a_failed_ping_is_the_last_write() {
     let recorder = Recorder { fail_at: Some(0), ..Recorder::default() };
     let client = RefCell::new(Stream::new(translator(CHAT), recorder));
     let mut read = reader(TEXT, Ok(0));
-    let result = relay_to(&client, BodyForm::Events, &mut |buffer| {
+    let result = relay_to(&client, BodyForm::Events, &mut |buffer: &mut [u8]| {
         client.borrow_mut().wake();
         read(buffer)
     });
@@ -382,11 +383,11 @@ fn a_whole_completion_reaches_a_streaming_client_as_a_stream() {
 
 #[test]
 fn a_read_that_fails_leaves_no_whole_message() {
-    let body: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    let body: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]"#;
     for error in errors() {
         let then = || Err(Failure::Error(error.clone()));
         let failed = || Err(text(Failure::Error(error.clone())));
-        for count in 0..TEXT.len() {
+        for count in 0..TEXT.len() - 1 {
             let result = whole(CHAT, BodyForm::Events, &TEXT[..count], then());
             assert_eq!(result, failed(), "after {count} reads");
         }
@@ -405,7 +406,7 @@ fn endless(form: BodyForm) -> usize {
     let result = relay::stream(
         &client,
         form,
-        &mut |buffer| {
+        &mut |buffer: &mut [u8]| {
             buffer.fill(b'0');
             bytes += buffer.len();
             Ok(buffer.len())
@@ -420,4 +421,234 @@ fn endless(form: BodyForm) -> usize {
 fn a_body_without_an_end_is_refused() {
     assert!(endless(BodyForm::Events) <= FRAME_LIMIT_BYTES + 8192);
     assert!(endless(BodyForm::Whole) <= WHOLE_LIMIT_BYTES + 8192);
+}
+
+/// The text and the stop reason of a streamed message, or nothing if it ended otherwise.
+fn said(
+    dialect: Dialect,
+    form: BodyForm,
+    reads: &[&[u8]],
+    then: Result<usize, Failure>,
+) -> Option<(String, String)> {
+    let (result, recorder) = stream(dialect, form, reads, then, None);
+    result.ok()?;
+    let events = grammar::events(&recorder.written).expect("events");
+    let (name, _) = events.last()?;
+    (name == "message_stop").then(|| {
+        let texts = events.iter().filter_map(|(_, data)| data["delta"]["text"].as_str());
+        let stops = events.iter().filter_map(|(_, data)| data["delta"]["stop_reason"].as_str());
+        (texts.collect(), stops.collect())
+    })
+}
+
+/// The text of a whole message and its stop reason, if there is one.
+fn said_whole(
+    dialect: Dialect,
+    form: BodyForm,
+    reads: &[&[u8]],
+    then: Result<usize, Failure>,
+) -> Option<(String, String)> {
+    let message = whole(dialect, form, reads, then).ok()?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Some((text(&message["content"][0]["text"]), text(&message["stop_reason"])))
+}
+
+/// What comes behind the finish reason is no part of the answer: not its silence, not a reset, not half
+/// a chunk of counts.
+#[test]
+fn an_answer_that_is_complete_is_kept_however_its_connection_ends() {
+    let hello = || Some(("Hello there".to_owned(), "end_turn".to_owned()));
+    let finished = &TEXT[..4];
+    let half = [finished, &[&b"data: {\"choices\":[],\"usa"[..]]].concat();
+    for reads in [finished, &half] {
+        for error in errors() {
+            let seen = said(CHAT, BodyForm::Events, reads, Err(error.clone().into()));
+            assert_eq!(seen, hello(), "{error:?}");
+            let seen = said_whole(CHAT, BodyForm::Events, reads, Err(error.into()));
+            assert_eq!(seen, hello());
+        }
+        assert_eq!(said(CHAT, BodyForm::Events, reads, Ok(0)), hello());
+    }
+    let document: &[&[u8]] = &[
+        b"{\"choices\":[{\"message\":{\"content\":\"Hello there\"},",
+        b"\"finish_reason\":\"stop\"}]}",
+    ];
+    for error in errors() {
+        assert_eq!(said(CHAT, BodyForm::Whole, document, Err(error.clone().into())), hello());
+        assert_eq!(said_whole(CHAT, BodyForm::Whole, document, Err(error.into())), hello());
+    }
+    // Before it, an end is none; and a client that has gone has gone.
+    for error in errors() {
+        assert_eq!(said(CHAT, BodyForm::Events, &TEXT[..3], Err(error.clone().into())), None);
+        assert_eq!(said(CHAT, BodyForm::Whole, &document[..1], Err(error.into())), None);
+    }
+    let (result, _) = stream(CHAT, BodyForm::Events, finished, Err(Failure::ClientGone), None);
+    assert_eq!(result, client_gone());
+}
+
+/// Tells when it was said that nothing more is needed.
+struct Watched<'a> {
+    reads: Vec<&'a [u8]>,
+    is_expected: Vec<usize>,
+}
+
+impl relay::Body for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        if self.reads.is_empty() {
+            return Err(cut().into());
+        }
+        let read = self.reads.remove(0);
+        buffer[..read.len()].copy_from_slice(read);
+        Ok(read.len())
+    }
+
+    fn expect_end(&mut self) {
+        self.is_expected.push(self.reads.len());
+    }
+}
+
+#[test]
+fn the_end_is_expected_from_the_finish_reason_on_and_comments_do_not_put_it_off() {
+    let reads = [&TEXT[..4], &[b": still here\n\n", b": still here\n\n"]].concat();
+    let mut body = Watched { reads, is_expected: Vec::new() };
+    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
+    assert!(relay::stream(&client, BodyForm::Events, &mut body, &mut || {}).is_ok());
+    assert_eq!(body.is_expected, [2]);
+}
+
+const WHOLE: &[u8] =
+    b"{\"choices\":[{\"message\":{\"content\":\"Hello there\"},\"finish_reason\":\"stop\"}]}";
+
+/// The first bytes tell what a body is, whatever its head calls it and however it is cut.
+#[test]
+fn a_body_is_what_its_first_bytes_say() {
+    let hello = Some(("Hello there".to_owned(), "end_turn".to_owned()));
+    let events = TEXT.concat();
+    let started = [b"\xEF\xBB\xBF\r\n", &events[..]].concat();
+    let document = [b"\n\n ", WHOLE].concat();
+    let listed = [b"[", WHOLE, b"]"].concat();
+    let lines = b"{\"choices\":[{\"delta\":{\"content\":\"Hello \"}}]}\n{\"choices\":[{\"delta\":{\"content\":\"there\"},\"finish_reason\":\"stop\"}]}\n";
+    let envelope = [b"{\"success\":true,\"data\":", WHOLE, b"}"].concat();
+    for body in [&events[..], &started, WHOLE, &document, &listed, lines, &envelope] {
+        for form in [BodyForm::Events, BodyForm::Whole] {
+            for cut in [0, 1, 3, 5, 7, body.len() / 2] {
+                let (a, b) = body.split_at(cut);
+                let text = String::from_utf8_lossy(body);
+                assert_eq!(said(CHAT, form, &[a, b], Ok(0)), hello, "{form:?} {cut}: {text}");
+                assert_eq!(said_whole(CHAT, form, &[a, b], Ok(0)), hello, "{form:?} {cut}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_that_are_parted_by_one_newline_are_frames() {
+    let hello = Some(("Hello there".to_owned(), "end_turn".to_owned()));
+    let events = String::from_utf8(TEXT[1..].concat()).expect("UTF-8").replace("\n\n", "\n");
+    for events in [events.clone(), events.trim_end().to_owned(), events.replace('\n', "\r\n")] {
+        for cut in 0..events.len() {
+            let (a, b) = events.as_bytes().split_at(cut);
+            assert_eq!(said(CHAT, BodyForm::Events, &[a, b], Ok(0)), hello, "{cut}: {events}");
+        }
+    }
+    // The first piece goes out before the last has come.
+    let first = events.find("data: [DONE]").expect("the end");
+    let (result, recorder) =
+        stream(CHAT, BodyForm::Events, &[&events.as_bytes()[..first]], Err(cut().into()), None);
+    assert!(result.is_ok() && String::from_utf8_lossy(&recorder.written).contains("Hello"));
+}
+
+/// The words of an error that came in the place of an answer, and its status.
+fn refused(form: BodyForm, body: &[u8]) -> (u16, String) {
+    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
+    match relay::stream(&client, form, &mut reader(&[body], Ok(0)), &mut || {}) {
+        Err(Failure::Error(error)) => (error.status(), error.to_string()),
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(body)),
+    }
+}
+
+/// Bodies without choices that were answered with 200, as DashScope, MiniMax, iFlow, FastAPI and vLLM
+/// send them; and OpenRouter's chunks.
+#[test]
+fn an_error_in_a_200_is_told_in_its_own_words() {
+    for (body, status, words) in [
+        (
+            r#"{"code":"InvalidParameter","message":"Range of input length should be [1, 99]","request_id":"x"}"#,
+            400,
+            "prompt is too long: 100 tokens > 99 maximum (Range of input length should be [1, 99])",
+        ),
+        (
+            r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"},"choices":null}"#,
+            402,
+            "insufficient balance",
+        ),
+        (
+            r#"{"status":"449","msg":"You exceeded your current rate limit","body":null}"#,
+            429,
+            "You exceeded your current rate limit",
+        ),
+        (r#"{"detail":"Model is busy"}"#, 500, "Model is busy"),
+        (
+            r#"{"object":"error","message":"The input is malformed","type":"BadRequestError","code":400}"#,
+            400,
+            "The input is malformed",
+        ),
+        (
+            r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"slow down, please"}}}"#,
+            429,
+            "slow down, please",
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":""},"finish_reason":"error","error":{"code":502,"message":"it fell over"}}]}"#,
+            502,
+            "it fell over",
+        ),
+    ] {
+        for form in [BodyForm::Whole, BodyForm::Events] {
+            assert_eq!(refused(form, body.as_bytes()), (status, words.to_owned()), "{body}");
+        }
+        let framed = format!("data: {body}\n\n");
+        assert_eq!(refused(BodyForm::Events, framed.as_bytes()), (status, words.to_owned()));
+    }
+    // No choices, and no error: counts, filters, something that lives.
+    for chunk in [
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+        r#"{"choices":[],"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}"#,
+        r#"{"id":"x","object":"chat.completion.chunk","choices":[],"error":null}"#,
+        r#"{"id":"x","choices":[],"base_resp":{"status_code":0,"status_msg":"success"}}"#,
+        r#"{"choices":[],"error":{}}"#,
+    ] {
+        let framed = format!("data: {chunk}\n\n");
+        let reads = [framed.as_bytes(), &TEXT.concat()].concat();
+        let hello = Some(("Hello there".to_owned(), "end_turn".to_owned()));
+        assert_eq!(said(CHAT, BodyForm::Events, &[&reads], Ok(0)), hello, "{chunk}");
+    }
+}
+
+#[test]
+fn a_finish_reason_tells_a_failure_from_a_finished_turn() {
+    let answer = |content: &str, reason: &str| {
+        format!(
+            "{{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}},\"finish_reason\":\"{reason}\"}}]}}"
+        )
+    };
+    let stop = |content: &str, reason: &str| {
+        let body = answer(content, reason);
+        said(CHAT, BodyForm::Whole, &[body.as_bytes()], Ok(0)).map(|(_, stop)| stop)
+    };
+    for (reason, wanted) in [
+        ("network_error", None),
+        ("abort", None),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", None),
+        ("sensitive", Some("refusal")),
+        ("content_filter: PROHIBITED_CONTENT", Some("refusal")),
+        ("model_context_window_exceeded", Some("model_context_window_exceeded")),
+        ("MAX_TOKENS", Some("max_tokens")),
+        ("something_new", Some("end_turn")),
+    ] {
+        assert_eq!(stop("partial", reason).as_deref(), wanted, "{reason}");
+    }
+    // Nobody would see that a word nobody knows was a failure.
+    assert_eq!(stop("", "something_new"), None);
+    assert_eq!(stop("", "stop").as_deref(), Some("end_turn"));
 }

@@ -725,8 +725,9 @@ fn the_request_carries_the_key_and_says_who_asks() {
     assert_eq!(request.head.header("host"), Some(&*upstream.address().to_string()));
     let agent = request.head.header("user-agent").unwrap_or_default();
     assert!(agent.starts_with("ccproxy/"), "{agent}");
-    // What came compressed could not be read.
-    for name in ["x-api-key", "anthropic-version", "anthropic-beta", "accept-encoding"] {
+    // What came compressed could not be read, and where nothing is said any coding is welcome.
+    assert_eq!(request.head.header("accept-encoding"), Some("identity"));
+    for name in ["x-api-key", "anthropic-version", "anthropic-beta"] {
         assert_eq!(request.head.header(name), None);
     }
     assert_eq!(request.body["model"], "test-model");
@@ -836,4 +837,45 @@ fn no_proxy_exempts_the_provider() {
     }
     on_the_way.set_nonblocking(true).expect("it is a socket");
     assert!(on_the_way.accept().is_err());
+}
+
+/// Decided: a coding that was not asked for is named, and not decoded. It is rare, its cause stands
+/// between here and the provider and can be turned off there, and a decoder of our own or of a crate
+/// would read bytes that nobody was asked to send.
+#[test]
+fn a_content_coding_that_was_not_asked_for_is_named() {
+    let (upstream, proxy) = start();
+    for (answered, told) in [("200 OK", 502), ("429 Too Many Requests", 429)] {
+        for coding in ["gzip", "deflate", "br"] {
+            let mut client = Client::connect(&proxy);
+            client.send("POST", "/v1/messages", JSON, &message("hello", false));
+            let mut connection = upstream.accept();
+            connection.request();
+            let headers = [("Content-Encoding", coding), ("Connection", "close")];
+            connection.answer(answered, &headers, "\u{1f}\u{8}");
+            let answer = client.answer();
+            assert_eq!(answer.status, told);
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(text.contains(coding) && text.contains("identity"), "{text}");
+        }
+    }
+}
+
+/// The first line of gpt-5's refusal of a small limit, by which clients try a model out: what the other
+/// models answer with finish_reason "length".
+#[test]
+fn an_output_limit_that_was_reached_is_an_answer() {
+    let (upstream, proxy) = start();
+    let mut client = Client::connect(&proxy);
+    client.send("POST", "/v1/messages", JSON, &message("hello", false));
+    let mut connection = upstream.accept();
+    connection.request();
+    let words = "Could not finish the message because max_tokens or model output limit was reached. \
+                 Please try again with higher max_tokens.";
+    let body = json!({ "error": { "message": words, "type": "invalid_request_error" } });
+    connection.answer("400 Bad Request", &[("Connection", "close")], &body.to_string());
+    let answer = client.answer();
+    assert_eq!(answer.status, 200);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("\"max_tokens\"") && !text.contains("error"), "{text}");
 }

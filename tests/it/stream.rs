@@ -89,8 +89,8 @@ fn relay<'a>(
             translator.frame(&frame, out)?;
         }
     }
-    if let Some(frame) = decoder.finish() {
-        translator.frame(&frame, out)?;
+    while let Some(frame) = decoder.finish() {
+        translator.last_frame(&frame, out)?;
     }
     translator.finish(out)
 }

@@ -1,12 +1,15 @@
 //! Chunks of chat completions, or a whole completion, sorted into items.
 
+use serde_json::value::RawValue;
+
 use super::items::CallPiece;
 use super::{Sink, Translator};
 use crate::error::Error;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
 use crate::translate::arguments::json_text;
 use crate::translate::carry::{self, SIGNATURE};
-use crate::translate::error::stream_error;
+use crate::translate::error::{error_in_body, stream_error};
+use crate::translate::stop_reason::is_none;
 use crate::translate::think::Voice;
 use crate::translate::usage;
 
@@ -25,14 +28,28 @@ impl Translator {
             }
         };
         let groq = chunk.x_groq.0;
-        if let Some(error) = chunk.error.or(groq.error) {
+        let choice = chunk.choices.0;
+        let of_choice = choice.as_ref().and_then(|choice| choice.error);
+        let mut errors = [chunk.error, groq.error, of_choice].into_iter().flatten();
+        if let Some(error) = errors.find(|error| !is_nothing(error)) {
             return Err(stream_error(error, self.input_estimate));
         }
-        let choice = chunk.choices.0;
+        // A chunk of counts has them; a body that has neither may tell what went wrong.
+        if choice.is_none() && !chunk.usage.0.has_counts() {
+            if let Some(data) = chunk.data.filter(|data| data.get().starts_with('{')) {
+                let inner: Chunk = serde_json::from_str(data.get()).unwrap_or_default();
+                if inner.choices.0.is_some() {
+                    return self.completion_chunk(data.get().as_bytes(), sink);
+                }
+            }
+            if let Some(error) = error_in_body(json, self.input_estimate) {
+                return Err(error);
+            }
+        }
         let of_choice = choice.as_ref().map(|choice| choice.usage.0).unwrap_or_default();
         let counts = [chunk.usage.0, groq.usage.0, of_choice];
-        if let Some(counts) = counts.iter().find(|counts| counts.prompt_tokens.0.is_some()) {
-            self.usage = Some(usage::translate(counts));
+        if let Some(counts) = counts.iter().find(|counts| counts.has_counts()) {
+            self.counts = usage::translate(counts);
         }
         if let Some(choice) = choice {
             self.start(sink);
@@ -83,7 +100,7 @@ impl Translator {
         if let Some(function) = delta.function_call.0 {
             self.tool_call(&CallPiece::default().with_function(&function));
         }
-        if let Some(reason) = choice.finish_reason.some() {
+        if let Some(reason) = choice.finish_reason.some().filter(|reason| !is_none(reason)) {
             self.finish_reason = Some(reason.clone().into_owned());
         }
         for stop in [choice.stop_reason, choice.matched_stop] {
@@ -94,6 +111,11 @@ impl Translator {
             }
         }
     }
+}
+
+/// Whether an error is none: `false`, `""`, `{}`.
+fn is_nothing(error: &RawValue) -> bool {
+    matches!(error.get(), "null" | "false" | "0" | "\"\"" | "{}" | "[]")
 }
 
 impl<'a> CallPiece<'a> {

@@ -23,13 +23,13 @@ use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
 use super::arguments::escape_halves;
 use super::error::stream_failure;
-use super::stop_reason::{is_failure, stop_reason};
+use super::stop_reason::{Finish, finish, stop_reason};
 use super::stops::Stops;
 use super::text_calls::{Said, TextCalls, TextTools};
 use super::think::{ThinkSplitter, Voice};
 use super::tokens::TextCount;
 use super::tools::ToolNames;
-use super::usage;
+use super::usage::Counts;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
 use crate::error::Error;
 use crate::json::{self, complaint};
@@ -82,7 +82,8 @@ pub struct Translator {
     /// Reasoning has come as plain text.
     has_reasoning: bool,
     output: responses::Output,
-    usage: Option<Usage>,
+    /// As far as the upstream has told them.
+    counts: Counts,
     counted: TextCount,
     /// `[DONE]` has come.
     done: bool,
@@ -134,7 +135,7 @@ impl Translator {
             refused: false,
             has_reasoning: false,
             output: responses::Output::default(),
-            usage: None,
+            counts: Counts::default(),
             counted: TextCount::default(),
             done: false,
             is_mended: false,
@@ -198,6 +199,11 @@ impl Translator {
         self.state == State::Ended
     }
 
+    /// Whether the upstream has told why its answer ends: what may follow are counts.
+    pub fn is_complete(&self) -> bool {
+        self.finish_reason.is_some()
+    }
+
     /// Whether a stop sequence has cut the answer, of which the upstream may have more to say.
     pub fn is_cut(&self) -> bool {
         self.items.stop().is_some()
@@ -205,7 +211,7 @@ impl Translator {
 
     /// The tokens as far as they are known: the upstream's count, or an estimate.
     pub fn usage(&self) -> Usage {
-        self.usage.unwrap_or_else(|| usage::estimated(self.input_estimate, self.counted.tokens()))
+        self.counts.filled(self.input_estimate, self.counted.tokens())
     }
 
     /// Begins the message, if it has not begun.
@@ -239,6 +245,34 @@ impl Translator {
             return Err(stream_failure(data, self.input_estimate));
         }
         self.chunk(data, sink)
+    }
+
+    /// Takes a frame that the end of the stream cut short. Behind a complete answer half of one is none.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`].
+    pub fn last_frame(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+        match self.frame(frame, sink) {
+            Err(Error::Protocol { .. }) if self.is_complete() => Ok(()),
+            translated => translated,
+        }
+    }
+
+    /// Takes a whole body, and ends the message: one document, or several one after another, or an
+    /// array of them, as services send that do not stream as events.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`] and [`Translator::finish`].
+    pub fn whole(&mut self, body: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        match json::documents(body) {
+            Some(documents) => {
+                for document in documents {
+                    self.chunk(document.get().as_bytes(), sink)?;
+                }
+            }
+            None => self.chunk(body, sink)?,
+        }
+        self.finish(sink)
     }
 
     /// Takes a chunk or a whole completion, an event or a whole response.
@@ -353,12 +387,16 @@ impl Translator {
             return Err(Error::protocol("a tool call has no name"));
         }
         match &self.finish_reason {
-            Some(reason) if is_failure(reason) => Err(Error::upstream(
-                500,
-                format!("the upstream ended its answer with finish_reason {reason:?}"),
-                Default::default(),
-            )),
-            Some(reason) => Ok(reason.clone()),
+            Some(reason) => match finish(reason) {
+                // A word that is new, and nothing said: nobody would see that it failed.
+                Finish::Unknown if self.items.has_begun() => Ok(reason.clone()),
+                Finish::Failed | Finish::Unknown => Err(Error::upstream(
+                    500,
+                    format!("the upstream ended its answer with finish_reason {reason:?}"),
+                    Default::default(),
+                )),
+                Finish::Stop(_) => Ok(reason.clone()),
+            },
             None if self.done && self.items.has_begun() && self.items.has_whole_arguments() => {
                 Ok("stop".to_owned())
             }

@@ -10,12 +10,14 @@ use std::collections::HashMap;
 
 use super::items::{CallPiece, Content, MAX_BLOCKS, Thinking};
 use super::{Sink, Translator};
+use crate::anthropic::StopReason;
 use crate::error::Error;
 use crate::openai::{
     OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
 use crate::translate::arguments::json_text;
-use crate::translate::error::{stream_error, stream_failure};
+use crate::translate::error::{error_in_body, stream_error, stream_failure};
+use crate::translate::stop_reason::{Finish, finish};
 use crate::translate::stops::HeldText;
 use crate::translate::think::Voice;
 use crate::translate::usage;
@@ -78,11 +80,16 @@ impl Translator {
             let has_output = !response.output.items.is_empty();
             let status = response.status.some().cloned();
             return match status {
+                // `{"status":"449","msg":…}`
+                Some(status) if status.bytes().all(|b| b.is_ascii_digit()) => {
+                    error_in_body(json, self.input_estimate).map_or(Ok(()), Err)
+                }
                 Some(status) => self.response(response, &status, sink),
                 None if has_output => self.response(response, "completed", sink),
-                None => response
-                    .error
-                    .map_or(Ok(()), |error| Err(stream_error(error, self.input_estimate))),
+                None => match response.error {
+                    Some(error) => Err(stream_error(error, self.input_estimate)),
+                    None => error_in_body(json, self.input_estimate).map_or(Ok(()), Err),
+                },
             };
         };
         let at = event.output_index.0;
@@ -112,6 +119,9 @@ impl Translator {
             "response.incomplete" => return self.response(event.response.0, "incomplete", sink),
             "response.failed" => return self.response(event.response.0, "failed", sink),
             "error" => return Err(stream_failure(json, self.input_estimate)),
+            kind if !kind.starts_with("response.") => {
+                return error_in_body(json, self.input_estimate).map_or(Ok(()), Err);
+            }
             // An error may follow `response.created`, so the message has not begun with it.
             _ => return Ok(()),
         }
@@ -130,8 +140,8 @@ impl Translator {
             return Err(stream_error(error, self.input_estimate));
         }
         let counts = response.usage.0;
-        if counts.input_tokens.0.is_some() {
-            self.usage = Some(usage::of_response(&counts));
+        if counts.input_tokens.0.or(counts.output_tokens.0).is_some() {
+            self.counts = usage::of_response(&counts);
         }
         if self.output.told.is_empty() {
             if response.output.is_cut {
@@ -146,8 +156,14 @@ impl Translator {
             "incomplete" => {
                 // Whatever else cut it short, it is no finished turn.
                 let reason = response.incomplete_details.0.reason.some();
-                let filtered = reason.is_some_and(|reason| reason == "content_filter");
-                Some(if filtered { "content_filter" } else { "max_output_tokens" }.to_owned())
+                let known = reason.filter(|reason| match finish(reason) {
+                    Finish::Stop(stop) => {
+                        !matches!(stop, StopReason::EndTurn | StopReason::ToolUse)
+                    }
+                    Finish::Failed => true,
+                    Finish::Unknown => false,
+                });
+                Some(known.map_or("max_output_tokens", |reason| reason).to_owned())
             }
             "failed" | "cancelled" => {
                 return Err(Error::upstream(
