@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A health answer needs one descriptor, no thread, and no lock that a message holds for long. What is
-//! decided about a connection, [`connection`] decides without IO or a clock.
+//! decided about a connection, `connection` decides without IO or a clock.
 
 mod access;
 mod answer;
