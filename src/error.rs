@@ -210,34 +210,38 @@ impl Error {
     /// What somebody has to mend stays as it is: without `x-should-retry: false` Claude Code asks
     /// eleven times, and shows its user nothing meanwhile.
     pub fn retry(&self) -> Retry {
-        let no = |is_lasting: bool| is_lasting.then_some(false);
+        let no = self.is_lasting().then_some(false);
         match self {
-            Error::Upstream { cause, retry, .. } => {
-                let is_lasting = matches!(
-                    cause,
-                    Cause::KeyRefused
-                        | Cause::Billing
-                        | Cause::ModelUnknown
-                        | Cause::ClientModel
-                        | Cause::NotTheApi
-                );
-                Retry { should_retry: retry.should_retry.or(no(is_lasting)), ..retry.clone() }
+            Error::Upstream { retry, .. } => {
+                Retry { should_retry: retry.should_retry.or(no), ..retry.clone() }
             }
             Error::ClientLimit { retry, .. } => retry.clone(),
-            Error::BreakerOpen { last, retry, .. } => {
-                let is_lasting = last.as_ref().is_some_and(|last| !last.should_retry());
-                Retry { should_retry: no(is_lasting), ..retry.clone() }
-            }
-            Error::Unreachable { is_lasting, .. } => {
-                Retry { should_retry: no(*is_lasting), ..Retry::default() }
-            }
-            Error::Protocol { cause, .. } => {
-                Retry { should_retry: no(*cause == Cause::NotTheApi), ..Retry::default() }
+            Error::BreakerOpen { retry, .. } => Retry { should_retry: no, ..retry.clone() },
+            Error::Unreachable { .. } | Error::Protocol { .. } => {
+                Retry { should_retry: no, ..Retry::default() }
             }
             Error::Refused { status: 503 | 529, .. } => {
                 Retry { after: Some("1".to_owned()), ..Retry::default() }
             }
             _ => Retry::default(),
+        }
+    }
+
+    /// Whether it will be the same until somebody mends it. What a provider says of trying one request
+    /// again is not asked: it holds for that request, and not for all while the breaker is open.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Error::Upstream { cause, .. } | Error::Protocol { cause, .. } => matches!(
+                cause,
+                Cause::KeyRefused
+                    | Cause::Billing
+                    | Cause::ModelUnknown
+                    | Cause::ClientModel
+                    | Cause::NotTheApi
+            ),
+            Error::BreakerOpen { last, .. } => last.as_ref().is_some_and(|last| last.is_lasting()),
+            Error::Unreachable { is_lasting, .. } => *is_lasting,
+            _ => false,
         }
     }
 
