@@ -223,6 +223,7 @@ impl Error {
             Error::Refused { status: 503 | 529, .. } => {
                 Retry { after: Some("1".to_owned()), ..Retry::default() }
             }
+            Error::Refused { .. } => Retry { should_retry: no, ..Retry::default() },
             _ => Retry::default(),
         }
     }
@@ -241,6 +242,7 @@ impl Error {
             ),
             Error::BreakerOpen { last, .. } => last.as_ref().is_some_and(|last| last.is_lasting()),
             Error::Unreachable { is_lasting, .. } => *is_lasting,
+            Error::Refused { status: 401 | 403, .. } => true,
             _ => false,
         }
     }

@@ -90,7 +90,7 @@ impl Rules for Desk {
         }
         if let Err(error) = door.access.check(head, &route, peer, now) {
             // Who tries keys needs a connection for each.
-            let last = error.retry().should_retry == Some(false);
+            let last = matches!(&error, Error::ClientLimit { retry, .. } if retry.should_retry == Some(false));
             let manner = Manner { close: manner.close || last, ..manner };
             let refusal = Refusal::of_status(error.status());
             door.refuse(refusal, &error, whose(), None, manner, out);

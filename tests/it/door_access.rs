@@ -263,7 +263,11 @@ fn wrong_keys_are_slowed_and_a_right_one_is_not() {
     let body = message("hello", false);
     let mut client = Client::connect(&proxy);
     for _ in 0..10 {
-        client.ask("POST", "/v1/messages", wrong, &body).error(401, "authentication_error");
+        let answer = client.ask("POST", "/v1/messages", wrong, &body);
+        answer.error(401, "authentication_error");
+        // The same key stays wrong; Claude Code would ask twice more.
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+        assert_eq!(answer.header("connection"), None, "it may ask again with another one");
     }
     let refused = client.ask("POST", "/v1/messages", wrong, &body);
     let told = refused.error(429, "rate_limit_error");
