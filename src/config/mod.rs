@@ -65,6 +65,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a client's connection is kept between two requests.
     pub keepalive_timeout: Duration,
+    /// How long a provider that failed too often in a row is left alone at first.
+    pub breaker_pause: Duration,
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub provider_probe: ProviderProbe,
@@ -193,6 +195,7 @@ impl Config {
             connect_timeout: reader.seconds(&CONNECT_TIMEOUT, 5),
             idle_timeout: reader.seconds(&IDLE_TIMEOUT, 120),
             keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT, 75),
+            breaker_pause: reader.seconds(&BREAKER_PAUSE, 1),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
             provider_probe: reader.provider_probe(),

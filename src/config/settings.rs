@@ -82,6 +82,7 @@ pub static SETTINGS: &[Setting] = &[
     BODY_LIMIT,
     CONNECT_TIMEOUT,
     IDLE_TIMEOUT,
+    BREAKER_PAUSE,
     KEEPALIVE_TIMEOUT,
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
@@ -280,6 +281,13 @@ pub(super) const IDLE_TIMEOUT: Setting = Setting {
     variables: &["CCPROXY_IDLE_TIMEOUT"],
     default: "120",
     doc: "seconds the provider may be silent within its answer",
+};
+pub(super) const BREAKER_PAUSE: Setting = Setting {
+    group: Group::Provider,
+    flag: "breaker-pause",
+    variables: &["CCPROXY_BREAKER_PAUSE"],
+    default: "1",
+    doc: "seconds a provider that failed five times in a row is left alone at first; doubled up to 60",
 };
 pub(super) const KEEPALIVE_TIMEOUT: Setting = Setting {
     group: Group::Limits,

@@ -14,7 +14,7 @@ mod words;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use checks::{Check, parameters};
 pub use provider::{Outcome, Permit, ProviderState};
@@ -116,14 +116,14 @@ pub struct ProviderHealth {
 }
 
 impl ProviderHealth {
-    fn new(provider: &ProviderConfig) -> ProviderHealth {
+    fn new(provider: &ProviderConfig, breaker_pause: Duration) -> ProviderHealth {
         ProviderHealth {
             name: provider.name.clone(),
             model: provider.model.clone(),
             base_url: ShownUrl::new(provider),
             max_tokens: provider.max_tokens_for(&provider.model),
             keys: provider.keys.len(),
-            state: ProviderState::new(&provider.name, provider.keys.len()),
+            state: ProviderState::new(&provider.name, provider.keys.len(), breaker_pause),
             metrics: ProviderMetrics::default(),
         }
     }
@@ -204,7 +204,11 @@ impl Health {
             began: Instant::now(),
             draining: AtomicBool::new(false),
             api_alive: AtomicBool::new(true),
-            providers: config.providers.iter().map(ProviderHealth::new).collect(),
+            providers: config
+                .providers
+                .iter()
+                .map(|provider| ProviderHealth::new(provider, config.breaker_pause))
+                .collect(),
             lessons: Lessons::default(),
             metrics: Metrics::default(),
             refusals: Refusals::default(),

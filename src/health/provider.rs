@@ -10,9 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::words::Words;
 use crate::error::{Cause, Error, Retry};
 
-/// Failures in a row that open the breaker, and for how long; doubled up to the longest.
+/// Failures in a row that open the breaker, and up to how long its pause is doubled.
 const OPEN_AFTER: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Failures in a row from which the provider counts as failing.
@@ -78,6 +77,8 @@ impl Outcome {
 #[derive(Debug)]
 pub struct ProviderState {
     name: String,
+    /// How long the provider is left alone at first.
+    first_pause: Duration,
     began: Instant,
     /// Without keys there is one place.
     rests: Vec<Rest>,
@@ -205,9 +206,10 @@ impl Drop for Permit<'_> {
 
 impl ProviderState {
     /// Nothing is known yet of the provider `name`, which has so many keys.
-    pub fn new(name: &str, keys: usize) -> ProviderState {
+    pub fn new(name: &str, keys: usize, first_pause: Duration) -> ProviderState {
         ProviderState {
             name: name.to_owned(),
+            first_pause,
             began: Instant::now(),
             rests: (0..keys.max(1)).map(|_| Rest::default()).collect(),
             asked: AtomicU64::new(0),
@@ -286,7 +288,7 @@ impl ProviderState {
     /// Lets a call through, unless the provider has failed so often that it is left alone for a while.
     ///
     /// # Errors
-    /// What the provider said last if it does not take the key; else 529 with the time of the next try.
+    /// What the provider said last if it does not take the key; else 503 with the time of the next try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
         let permit = |is_trial| Permit {
             state: self,
@@ -422,12 +424,12 @@ impl ProviderState {
                 breaker.found_by_probe = false;
                 let is_open = self.is_open.load(Ordering::Relaxed);
                 if was_trial || (failures >= OPEN_AFTER && !is_open) {
-                    breaker.pause =
-                        if is_open { (breaker.pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+                    let doubled = (breaker.pause * 2).min(LONGEST_PAUSE);
+                    breaker.pause = if is_open { doubled } else { self.first_pause };
                     breaker.until = Some(Instant::now() + breaker.pause);
                     breaker.trial = false;
                     self.is_open.store(true, Ordering::Relaxed);
-                    let pause = breaker.pause.as_secs();
+                    let pause = breaker.pause.as_secs_f64();
                     log::warn!("the provider {} is left alone for {pause} s", self.name);
                 }
             }
@@ -488,13 +490,17 @@ mod tests {
         Outcome::of(&Error::upstream(status, message, Retry::default()))
     }
 
+    fn fresh(keys: usize) -> ProviderState {
+        ProviderState::new("groq", keys, Duration::from_secs(10))
+    }
+
     fn call(state: &ProviderState, outcome: Outcome) -> Result<(), Error> {
         state.permit().map(|permit| permit.ended(outcome))
     }
 
     #[test]
     fn opens_after_failures_in_a_row_and_tries_once() {
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         assert_eq!(state.is_up(), None);
         for _ in 0..4 {
             call(&state, failure(500)).unwrap();
@@ -522,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_taken_is_said_again() {
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         for _ in 0..5 {
             call(&state, failure(401)).unwrap();
         }
@@ -532,7 +538,7 @@ mod tests {
 
     #[test]
     fn keys_are_used_in_turn_and_rest_when_they_are_limited_or_refused() {
-        let state = ProviderState::new("groq", 3);
+        let state = fresh(3);
         let keys = |n: usize| -> Vec<usize> {
             (0..n).map(|_| state.permit().expect("it is up").key).collect()
         };
@@ -558,7 +564,7 @@ mod tests {
 
     #[test]
     fn an_older_success_overrules_no_newer_refusal_of_a_key() {
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         let older = state.permit().unwrap();
         call(&state, Outcome::Limited(Some(Duration::from_secs(60)))).unwrap();
         older.succeeded();
@@ -569,7 +575,7 @@ mod tests {
 
     #[test]
     fn an_older_success_closes_no_breaker_and_an_older_failure_opens_none() {
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         let older = state.permit().unwrap();
         let failing: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
         for permit in failing {
@@ -580,7 +586,7 @@ mod tests {
         assert!(state.last_success().is_some());
 
         // Calls that were made in an outage and are given up long after it.
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         let hung: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
         call(&state, Outcome::Answered).unwrap();
         for permit in hung {
@@ -597,7 +603,7 @@ mod tests {
         };
         let probe = |state: &ProviderState, outcome| state.probed(outcome, state.asked());
         // Answers have opened it: that something listens disproves nothing.
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         for _ in 0..OPEN_AFTER {
             call(&state, failure(500)).unwrap();
         }
@@ -606,7 +612,7 @@ mod tests {
         assert_eq!((state.consecutive_failures(), state.source()), (OPEN_AFTER, "traffic"));
         // Nothing listened, which a probe finds, and finds to be over.
         for by_probe in [true, false] {
-            let state = ProviderState::new("groq", 1);
+            let state = fresh(1);
             for _ in 0..OPEN_AFTER {
                 if by_probe {
                     probe(&state, unreachable());
@@ -620,7 +626,7 @@ mod tests {
             assert_eq!((state.is_up(), state.source()), (Some(true), "probe"));
         }
         // A probe that was on its way while messages failed is no newer than they.
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         let asked = state.asked();
         for _ in 0..OPEN_AFTER {
             call(&state, unreachable()).unwrap();
@@ -631,7 +637,7 @@ mod tests {
 
     #[test]
     fn the_only_key_does_not_rest_when_it_is_refused() {
-        let state = ProviderState::new("groq", 1);
+        let state = fresh(1);
         call(&state, failure(401)).unwrap();
         assert!(!state.is_resting());
         call(&state, Outcome::Limited(Some(Duration::from_secs(5)))).unwrap();

@@ -693,7 +693,10 @@ fn a_bug_is_told_with_the_requests_id_and_blames_nobody() {
 #[test]
 fn a_provider_that_is_left_alone_is_not_blamed_again() {
     let upstream = Upstream::start();
-    let setup = Setup::asking(&upstream).json_log().variable("CCPROXY_API_KEY", CLIENT_KEY);
+    let setup = Setup::asking(&upstream)
+        .json_log()
+        .variable("CCPROXY_API_KEY", CLIENT_KEY)
+        .variable("CCPROXY_BREAKER_PAUSE", "600");
     let scene = Scene { upstream, proxy: setup.start() };
     // Streams that break off are failures as any other.
     for _ in 0..5 {

@@ -482,7 +482,8 @@ fn what_breaks_off() {
 #[test]
 fn an_open_breaker_tells_why_and_when() {
     let refusing = Refusing::start();
-    let proxy = Setup::at(&refusing.base_url()).start();
+    let setup = Setup::at(&refusing.base_url()).variable("CCPROXY_BREAKER_PAUSE", "600");
+    let proxy = setup.start();
     for _ in 0..5 {
         fetch(&proxy, false).error(502, "api_error");
     }

@@ -19,7 +19,8 @@ fn start(providers: &[(&str, &str)]) -> Proxy {
             json!({ "name": name, "type": "custom", "base_url": url, "model": model, "api_key": "k" })
         })
         .collect();
-    Setup::file(json!({ "providers": providers })).start()
+    // So that what was left alone stays it until the test has looked.
+    Setup::file(json!({ "providers": providers })).variable("CCPROXY_BREAKER_PAUSE", "600").start()
 }
 
 fn status(proxy: &Proxy) -> Value {
@@ -733,12 +734,17 @@ fn a_provider_that_is_killed_costs_only_what_had_begun() {
     };
     let file = json!({ "providers": [provider("first", &first), provider("second", &second)] });
     let proxy = Setup::file(file).start();
+    // One that is surely on its way, for minutes.
+    let mut long = Client::connect(&proxy);
+    long.send_stream(&format!("{} [[chunks:1000]] [[delay:200]]", "o".repeat(1000)));
+    long.begin();
+    while long.event().expect("it begins").name != "content_block_start" {}
     let (left, ends) = (AtomicUsize::new(300), [const { AtomicUsize::new(0) }; 3]);
     thread::scope(|scope| {
         for _ in 0..12 {
             scope.spawn(|| stream_all(&proxy, &left, &ends));
         }
-        // In mid-run: twelve streams are on their way.
+        // In mid-run: up to twelve more are on their way.
         while ends[0].load(Ordering::SeqCst) < 60 {
             thread::yield_now();
         }
@@ -749,6 +755,7 @@ fn a_provider_that_is_killed_costs_only_what_had_begun() {
     assert_eq!(unheard, 0, "messages that had not begun were answered by the second provider");
     assert_eq!(whole + broken, 300);
     assert!(broken <= 12, "{broken} streams were on their way");
+    assert_eq!(long.fail().0, "api_error");
     assert!(
         metric(&proxy, "ccproxy_fallbacks_total{provider=\"first\"}").is_some_and(|n| n >= 1.0)
     );
