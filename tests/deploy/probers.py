@@ -599,7 +599,7 @@ def secrets(suite):
         shown["a refusal"] = refused.text
     leaks = [place for place, text in shown.items() if PLANTED in text]
     suite.check("no secret is shown", not leaks, f"in {leaks[:5]}")
-    suite.contains("the log has the failure", shown["the log"], "POST /v1/messages custom 5")
+    suite.contains("the log has the failure", shown["the log"], "custom test <- claude-test  502")
 
 
 if __name__ == "__main__":
