@@ -20,8 +20,8 @@
 //!
 //! Kept by `tests/it/layers.rs`, as far as imports can tell:
 //!
-//! 1. `translate`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact` and `error` do no IO, read no clock and
-//!    no environment, make no random ids, and do not log.
+//! 1. `translate`, `tokens`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact` and `error` do no
+//!    IO, read no clock and no environment, make no random ids, and do not log.
 //! 2. Only `api` knows tiny_http, only `door` mio, only `upstream` ureq; only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
 //! 4. Whatever the upstream sends and wherever it ends, the client gets one well-formed message: the
@@ -60,6 +60,7 @@ pub mod relay;
 pub mod route;
 pub mod sse;
 mod text;
+pub mod tokens;
 pub mod translate;
 pub mod typo;
 pub mod unique;

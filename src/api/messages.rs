@@ -19,7 +19,8 @@ use crate::record::{Ending, cut};
 use crate::relay::native::WholeMessage;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
-use crate::translate::{Reading, estimate, rough_estimate};
+use crate::tokens::{estimate, rough_estimate};
+use crate::translate::Reading;
 use crate::upstream::{Client, Failure};
 
 /// Answers a message.

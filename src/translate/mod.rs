@@ -42,7 +42,6 @@ mod stops;
 mod stream;
 mod text_calls;
 mod think;
-mod tokens;
 mod tools;
 mod usage;
 
@@ -57,5 +56,4 @@ pub use responses::for_responses;
 pub use stops::Stops;
 pub use stream::{Reading, Sink, Translator};
 pub use text_calls::TextTools;
-pub use tokens::{TextCount, estimate, rough_estimate};
 pub use tools::ToolNames;

@@ -10,7 +10,8 @@ use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
 use ccproxy::relay::native::Native;
 use ccproxy::relay::{self, BodyForm};
-use ccproxy::translate::{self, Learned, Target, estimate, for_responses};
+use ccproxy::tokens::estimate;
+use ccproxy::translate::{self, Learned, Target, for_responses};
 
 use crate::stream::translator;
 

@@ -7,7 +7,7 @@ use ccproxy::provider::PROVIDERS;
 
 /// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
 const PURE: &[&str] =
-    &["translate", "sse", "anthropic", "openai", "provider", "route", "redact", "error"];
+    &["translate", "tokens", "sse", "anthropic", "openai", "provider", "route", "redact", "error"];
 
 /// What a pure module may not name.
 const IMPURE: &[&str] = &[

@@ -9,7 +9,8 @@ use ccproxy::error::Error;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::{PROVIDERS, Provider};
 use ccproxy::route::{Asked, Known, Routes};
-use ccproxy::translate::{self, Learned, Target, estimate};
+use ccproxy::tokens::estimate;
+use ccproxy::translate::{self, Learned, Target};
 use serde_json::Value;
 
 use crate::golden::{Case, Kind};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use ccproxy::anthropic;
-use ccproxy::translate::{TextCount, estimate, rough_estimate};
+use ccproxy::tokens::{TextCount, estimate, rough_estimate};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tokens");
 /// How far an estimate may be from the count, as part of it.

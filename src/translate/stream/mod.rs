@@ -27,7 +27,6 @@ use super::stop_reason::{Finish, finish, stop_reason};
 use super::stops::Stops;
 use super::text_calls::{Said, TextCalls, TextTools};
 use super::think::{ThinkSplitter, Voice};
-use super::tokens::TextCount;
 use super::tools::ToolNames;
 use super::usage::Counts;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
@@ -35,6 +34,7 @@ use crate::error::Error;
 use crate::json::{self, complaint};
 use crate::openai::Dialect;
 use crate::sse::Frame;
+use crate::tokens::TextCount;
 
 /// Takes events as they are made.
 pub trait Sink {
