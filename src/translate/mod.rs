@@ -14,28 +14,23 @@
 //! | a message | the events, folded | `fold` |
 //! | `stop_reason` | `finish_reason` | `stop_reason` |
 //! | `usage` | `usage` | `usage` |
-//! | error | error | `said`, `overflow`, `error` |
+//! | error | error | `refusal` |
 //! | a request | the same, for a provider that speaks the Messages API | `native` |
-//! | a refusal | another request | `learned` |
+//! | a refusal | another request | `refusal` |
 //! | what was lost on the way | | `report` |
 
 mod arguments;
 mod carry;
 mod client_tools;
 mod conversation;
-mod cut_json;
-mod error;
-mod explain;
 mod fold;
 mod hash;
 mod ids;
-mod learned;
 mod native;
-mod overflow;
+mod refusal;
 mod report;
 mod request;
 mod responses;
-mod said;
 mod schema;
 mod stop_reason;
 mod stops;
@@ -45,11 +40,12 @@ mod think;
 mod tools;
 mod usage;
 
-pub use error::{Context, error_in_body, is_output_limit, native_error, upstream_error};
-pub use explain::{Explain, first_words};
 pub use fold::Fold;
-pub use learned::{Learned, Lesson, Param, may_teach};
 pub use native::native_request;
+pub use refusal::{
+    Context, Explain, Learned, Lesson, Param, error_in_body, first_words, is_output_limit,
+    may_teach, native_error, upstream_error,
+};
 pub use report::Report;
 pub use request::{Target, Translated, translate};
 pub use responses::for_responses;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::conversation;
-use super::learned::{EFFORTS, Learned};
+use super::refusal::{EFFORTS, Learned};
 use super::report::Report;
 use super::schema::{self, Budget};
 use super::stops::Stops;

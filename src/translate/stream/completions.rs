@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
 use crate::translate::arguments::json_text;
 use crate::translate::carry::{self, SIGNATURE};
-use crate::translate::error::{error_in_body, stream_error};
+use crate::translate::refusal::{error_in_body, stream_error};
 use crate::translate::stop_reason::is_none;
 use crate::translate::think::Voice;
 use crate::translate::usage;

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
 use super::arguments::escape_halves;
-use super::error::stream_failure;
+use super::refusal::stream_failure;
 use super::stop_reason::{Finish, finish, stop_reason};
 use super::stops::Stops;
 use super::text_calls::{Said, TextCalls, TextTools};

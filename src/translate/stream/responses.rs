@@ -16,7 +16,7 @@ use crate::openai::{
     OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
 use crate::translate::arguments::json_text;
-use crate::translate::error::{error_in_body, stream_error, stream_failure};
+use crate::translate::refusal::{error_in_body, stream_error, stream_failure};
 use crate::translate::stop_reason::{Finish, finish};
 use crate::translate::stops::HeldText;
 use crate::translate::think::Voice;

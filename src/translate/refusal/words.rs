@@ -1,10 +1,10 @@
 //! An upstream's error that names a parameter, a limit or a word → a [`Lesson`].
 
-use super::{EFFORTS, Lesson, PARAMS, Param, has};
+use super::is_overflow;
+use super::lesson::{EFFORTS, Lesson, PARAMS, Param, has};
+use super::said::Said;
 use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Role, ToolChoice};
 use crate::provider::{MaxTokensField, ToolChoiceLimit};
-use crate::translate::error::is_overflow;
-use crate::translate::said::Said;
 
 /// Words of a refusal of a field, whatever stands in it.
 const UNSUPPORTED: &[&str] = &[

@@ -1,17 +1,15 @@
-//! What refusals have taught: a [`Lesson`] changes the next request. [`refusal`] reads it from the
-//! upstream's words.
+//! What refusals have taught: a [`Lesson`] changes the next request.
+//! [`words`](super::words) reads it from what the upstream says.
 //!
 //! A lesson is only as good as the request it leads to: the caller tries it once, and remembers it if
 //! that is taken. So a sentence that was misread costs one call, and is forgotten.
 
-mod refusal;
-
 use std::fmt;
 
-use self::refusal::Refusal;
-use super::conversation;
+use super::words::Refusal;
 use crate::openai::{ChatRequest, Dialect};
 use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
+use crate::translate::conversation;
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +82,7 @@ pub enum Param {
 }
 
 /// The names of the fields on the wire. The first is the one that is shown.
-const PARAMS: &[(Param, &[&str])] = &[
+pub(super) const PARAMS: &[(Param, &[&str])] = &[
     (Param::Temperature, &["temperature"]),
     (Param::TopP, &["top_p"]),
     (Param::TopK, &["top_k"]),
@@ -100,7 +98,7 @@ const PARAMS: &[(Param, &[&str])] = &[
 ];
 
 /// Efforts from the least to the most.
-pub(super) const EFFORTS: &[&str] =
+pub(in crate::translate) const EFFORTS: &[&str] =
     &["none", "minimal", "low", "default", "medium", "high", "xhigh", "max"];
 
 /// Everything that was learned of a model of a provider.
@@ -158,7 +156,7 @@ impl Learned {
     }
 
     /// The words for efforts that are taken, where that was told.
-    pub(super) fn efforts(&self) -> Option<&[&'static str]> {
+    pub(in crate::translate) fn efforts(&self) -> Option<&[&'static str]> {
         self.0.iter().find_map(|lesson| match lesson {
             Lesson::Efforts(words) => Some(&**words),
             _ => None,
@@ -166,12 +164,12 @@ impl Learned {
     }
 
     /// Whether the model was found to read text only.
-    pub(super) fn is_text_only(&self) -> bool {
+    pub(in crate::translate) fn is_text_only(&self) -> bool {
         self.0.contains(&Lesson::TextOnly)
     }
 
     /// The largest number of output tokens that was told.
-    pub(super) fn max_tokens(&self) -> Option<u64> {
+    pub(in crate::translate) fn max_tokens(&self) -> Option<u64> {
         self.0.iter().find_map(|lesson| match lesson {
             Lesson::MaxTokens(limit) => Some(*limit),
             _ => None,
@@ -179,7 +177,7 @@ impl Learned {
     }
 
     /// Keywords that schemas go without.
-    pub(super) fn schema_keywords(&self) -> Vec<&'static str> {
+    pub(in crate::translate) fn schema_keywords(&self) -> Vec<&'static str> {
         let keyword = |lesson: &Lesson| match lesson {
             Lesson::SchemaKeyword(keyword) => Some(*keyword),
             _ => None,
@@ -188,7 +186,7 @@ impl Learned {
     }
 
     /// The row of the table as it turned out to be.
-    pub(super) fn row(&self, row: &Provider) -> Provider {
+    pub(in crate::translate) fn row(&self, row: &Provider) -> Provider {
         let mut row = *row;
         for lesson in &self.0 {
             match lesson {
@@ -217,7 +215,7 @@ impl Learned {
     }
 
     /// Takes out of a finished request what is refused.
-    pub(super) fn prune(&self, chat: &mut ChatRequest<'_>) {
+    pub(in crate::translate) fn prune(&self, chat: &mut ChatRequest<'_>) {
         for lesson in &self.0 {
             let param = match lesson {
                 Lesson::Drop(param) => param,
@@ -250,7 +248,7 @@ impl Learned {
 }
 
 /// Whether `sent` has the field at all.
-fn has(sent: &ChatRequest<'_>, param: Param) -> bool {
+pub(super) fn has(sent: &ChatRequest<'_>, param: Param) -> bool {
     match param {
         Param::Temperature => sent.temperature.is_some(),
         Param::TopP => sent.top_p.is_some(),

@@ -1,11 +1,21 @@
 //! An upstream's error → [`Error::Upstream`]: what its words, codes and status mean.
 
+mod cut_json;
+mod explain;
+mod lesson;
+mod overflow;
+mod said;
+mod words;
+
 use serde_json::value::RawValue;
 
-use super::overflow::{Overflow, overflow};
-use super::said::Said;
+use self::overflow::{Overflow, overflow};
+use self::said::Said;
 use crate::error::{Cause, Error, Retry};
 use crate::redact::without_keys;
+pub use explain::{Explain, first_words};
+pub(super) use lesson::EFFORTS;
+pub use lesson::{Learned, Lesson, Param, may_teach};
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -20,7 +30,7 @@ pub struct Context<'a> {
 }
 
 /// Translates the answer `status` with `body`. The message is the upstream's; who said it is for
-/// [`Explain`](super::Explain) to add.
+/// [`Explain`] to add.
 ///
 /// A context overflow, in any wording, becomes `prompt is too long: N tokens > M maximum`, which
 /// makes Claude Code compact the conversation.
@@ -322,7 +332,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// Whether a refusal is about the size of the request, which the client has to make smaller.
-pub(super) fn is_overflow(words: &str, said: &Said) -> bool {
+fn is_overflow(words: &str, said: &Said) -> bool {
     context_overflow(words, said, Context::default()).is_some()
 }
 
