@@ -11,7 +11,7 @@
 //! One translator serves streamed and whole answers of both of OpenAI's APIs: a whole completion is one
 //! chunk, and its events fold into a message. So stop reasons, usage and tools have one home each. A
 //! service that speaks the Messages API itself can get the client's bytes, and the client its
-//! (`translate::native_request`, `relay::native`).
+//! (`translate::native_request`, `translate::native`).
 //!
 //! What differs between services is a column of [`provider`]; what a refusal tells of one model is a
 //! lesson (`translate::Learned`), which changes the row for that model.

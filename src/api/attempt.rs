@@ -20,8 +20,8 @@ use crate::metrics::ProviderMetrics;
 use crate::openai::Dialect;
 use crate::provider::Key;
 use crate::redact::Redactor;
-use crate::relay::native::WholeMessage;
 use crate::relay::{self, Body, BodyForm, Stream};
+use crate::translate::native::{self, WholeMessage};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
     first_words, for_responses, is_output_limit, may_teach, native_request, translate,
@@ -507,7 +507,7 @@ impl Attempt<'_> {
             (Receiver::Whole(_), true) => {
                 let body = relay::read_whole(read, relay::WHOLE_LIMIT_BYTES)?;
                 let model = &self.asking.request.model;
-                let message = relay::native::whole(body, model)?;
+                let message = native::whole(body, model)?;
                 let results = self.asking.request.safeguard_results();
                 (Delivered::Native(message.with_safeguards(&results)), false)
             }

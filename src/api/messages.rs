@@ -16,11 +16,11 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::line::Peer;
 use crate::record::{Ending, cut};
-use crate::relay::native::WholeMessage;
 use crate::relay::{EventWriter, Stream};
 use crate::route::Asked;
 use crate::tokens::{estimate, rough_estimate};
 use crate::translate::Reading;
+use crate::translate::native::WholeMessage;
 use crate::upstream::{Client, Failure};
 
 /// Answers a message.

@@ -8,9 +8,9 @@ use std::cell::Cell;
 use ccproxy::anthropic;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
-use ccproxy::relay::native::Native;
 use ccproxy::relay::{self, BodyForm};
 use ccproxy::tokens::estimate;
+use ccproxy::translate::native::Native;
 use ccproxy::translate::{self, Learned, Target, for_responses};
 
 use crate::stream::translator;

@@ -7,7 +7,7 @@ use ccproxy::anthropic;
 use ccproxy::error::Retry;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::PROVIDERS;
-use ccproxy::relay::native::{self, Native};
+use ccproxy::translate::native::{self, Native};
 use ccproxy::translate::{
     self, Context, Learned, Target, estimate, for_responses, native_request, upstream_error,
 };

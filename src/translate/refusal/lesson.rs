@@ -9,7 +9,7 @@ use std::fmt;
 use super::words::Refusal;
 use crate::openai::{ChatRequest, Dialect};
 use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
-use crate::translate::conversation;
+use crate::translate::request::forget_reasoning;
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +220,7 @@ impl Learned {
             let param = match lesson {
                 Lesson::Drop(param) => param,
                 Lesson::ForgetReasoning => {
-                    chat.messages.iter_mut().for_each(conversation::forget_reasoning);
+                    chat.messages.iter_mut().for_each(forget_reasoning);
                     continue;
                 }
                 _ => continue,

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::stream::Sink;
+use super::Sink;
 use crate::anthropic::{
     BlockStart, ContentBlock, Delta, Event, Message, SafeguardResult, StopReason, Usage,
 };

@@ -9,8 +9,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::arguments::without_halves;
-use super::carry::{self, Carried};
 use super::{ids, tools};
 use crate::anthropic::{
     Block, Content as InputContent, DocumentSource, ImageSource, MessagesRequest, Role as From,
@@ -20,6 +18,8 @@ use crate::openai::{
     Content, DataUrl, ExtraContent, Joined, Message, Part, PlacedReasoning, Role, ToolCall,
 };
 use crate::provider::{Echo, Prefill, Provider};
+use crate::translate::answer::without_halves;
+use crate::translate::carry::{self, Carried};
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
 /// cache.

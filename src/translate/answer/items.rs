@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::Sink;
+use super::arguments::Arguments;
+use super::think::Voice;
 use crate::anthropic::{BlockStart, Delta, Event, NoInput};
-use crate::translate::arguments::Arguments;
+use crate::translate::ToolNames;
 use crate::translate::carry::{self, Cargo, SIGNATURE};
 use crate::translate::stops::{HeldText, Stops};
-use crate::translate::think::Voice;
-use crate::translate::tools::ToolNames;
 
 /// The most blocks of a message. Each costs many times what a provider needs to begin it, and no model
 /// means so many.

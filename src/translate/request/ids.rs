@@ -7,9 +7,9 @@
 
 use std::borrow::Cow;
 
-use super::carry;
-use super::hash::hash;
 use crate::provider::ToolId;
+use crate::translate::carry;
+use crate::translate::hash::hash;
 
 /// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation, of
 /// its `index`th call, of the function that the upstream knows as `name`.

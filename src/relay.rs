@@ -3,8 +3,6 @@
 //! Before the first event has gone to the client, an error is returned and becomes an HTTP status;
 //! after it, it becomes an `error` event.
 
-pub mod native;
-
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -15,9 +13,9 @@ use crate::error::Error;
 use crate::json;
 use crate::line::Peer;
 use crate::sse::Decoder;
+use crate::translate::native::{self, Native};
 use crate::translate::{Fold, Reading, Sink, Translator};
 use crate::upstream::{Client, Failure};
-use native::Native;
 
 /// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
 /// refusal can still become an HTTP status, which the SDKs retry.

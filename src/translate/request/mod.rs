@@ -1,13 +1,34 @@
-//! A Messages request → a chat completions request for one provider.
+//! A Messages request → a request of one provider.
+//!
+//! | Messages API | chat completions | where |
+//! |---|---|---|
+//! | `system`, `role: "system"` | first message, `<system-reminder>` later | `conversation` |
+//! | `tool_use`, `tool_result` | `tool_calls`, `role: "tool"` | `conversation` |
+//! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
+//! | `max_tokens`, `stop_sequences`, effort, format | per provider | here |
+//! | all of it | the Responses API's form of it | `responses` |
+//! | all of it | the same, for a provider that speaks the Messages API | `native` |
+//! | what was lost on the way | | `report` |
+
+mod client_tools;
+mod conversation;
+mod ids;
+mod native;
+mod report;
+mod responses;
+mod schema;
+mod tools;
 
 use std::borrow::Cow;
 
-use super::conversation;
+pub(super) use self::conversation::forget_reasoning;
+pub use self::native::native_request;
+pub use self::report::Report;
+pub use self::responses::for_responses;
+use self::schema::Budget;
+pub use self::tools::ToolNames;
 use super::refusal::{EFFORTS, Learned};
-use super::report::Report;
-use super::schema::{self, Budget};
 use super::stops::Stops;
-use super::tools::{self, ToolNames};
 use crate::anthropic::{MessagesRequest, OutputFormat, Role};
 use crate::error::Error;
 use crate::openai::{

@@ -2,16 +2,16 @@
 
 use serde_json::value::RawValue;
 
+use super::arguments::json_text;
 use super::items::CallPiece;
+use super::stop_reason::is_none;
+use super::think::Voice;
+use super::usage;
 use super::{Sink, Translator};
 use crate::error::Error;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
-use crate::translate::arguments::json_text;
 use crate::translate::carry::{self, SIGNATURE};
 use crate::translate::refusal::{error_in_body, stream_error};
-use crate::translate::stop_reason::is_none;
-use crate::translate::think::Voice;
-use crate::translate::usage;
 
 impl Translator {
     /// Takes a chunk, or a whole completion.

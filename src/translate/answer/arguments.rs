@@ -273,7 +273,7 @@ pub(super) fn json_text(raw: &RawValue) -> Cow<'_, str> {
 
 /// A whole object as services take it: a client's history may hold halves of surrogate pairs, which
 /// are replaced as those of a provider are.
-pub(super) fn without_halves(object: &str) -> Cow<'_, str> {
+pub(in crate::translate) fn without_halves(object: &str) -> Cow<'_, str> {
     if !object.contains("\\ud") && !object.contains("\\uD") {
         return Cow::Borrowed(object);
     }

@@ -11,24 +11,43 @@
 //!
 //! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
 //! stopped, or `error`, and nothing follows it.
+//!
+//! | Messages API | the other side | where |
+//! |---|---|---|
+//! | stream events | chunks, events of the Responses API | `completions`, `responses`, `items` |
+//! | a message | the events, folded | `fold` |
+//! | tool calls | calls that a model wrote as text | `text_calls` |
+//! | thoughts | `<think>` in the text | `think` |
+//! | `stop_reason`, `usage` | `finish_reason`, `usage` | `stop_reason`, `usage` |
+//! | stream events, a message | the same, from a provider that speaks the Messages API | `native` |
 
+mod arguments;
 mod completions;
+mod fold;
 mod halves;
 mod items;
+pub mod native;
 mod responses;
+mod stop_reason;
+mod text_calls;
+mod think;
+mod usage;
 
 use std::borrow::Cow;
 
+use self::arguments::escape_halves;
+pub(super) use self::arguments::without_halves;
+pub use self::fold::Fold;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
-use super::arguments::escape_halves;
+use self::stop_reason::{Finish, finish, stop_reason};
+pub use self::text_calls::TextTools;
+use self::text_calls::{Said, TextCalls};
+use self::think::{ThinkSplitter, Voice};
+use self::usage::Counts;
+use super::ToolNames;
 use super::refusal::stream_failure;
-use super::stop_reason::{Finish, finish, stop_reason};
 use super::stops::Stops;
-use super::text_calls::{Said, TextCalls, TextTools};
-use super::think::{ThinkSplitter, Voice};
-use super::tools::ToolNames;
-use super::usage::Counts;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
 use crate::error::Error;
 use crate::json::{self, complaint};

@@ -8,19 +8,19 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::arguments::json_text;
 use super::items::{CallPiece, Content, MAX_BLOCKS, Thinking};
+use super::stop_reason::{Finish, finish};
+use super::think::Voice;
+use super::usage;
 use super::{Sink, Translator};
 use crate::anthropic::StopReason;
 use crate::error::Error;
 use crate::openai::{
     OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
 };
-use crate::translate::arguments::json_text;
 use crate::translate::refusal::{error_in_body, stream_error, stream_failure};
-use crate::translate::stop_reason::{Finish, finish};
 use crate::translate::stops::HeldText;
-use crate::translate::think::Voice;
-use crate::translate::usage;
 
 /// What has come of the output.
 #[derive(Debug, Default)]

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::client_tools;
-use super::hash::hash;
 use super::schema::{self, Budget};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
 use crate::provider::{Provider, ToolChoiceLimit, ToolName};
 use crate::redact::Redactor;
+use crate::translate::hash::hash;
 
 /// The longest name that every provider takes.
 const MAX_NAME: usize = 64;
