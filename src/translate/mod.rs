@@ -6,6 +6,7 @@
 //! | a stream of events, a message | chunks, events of the Responses API, a whole answer | `answer` |
 //! | an error, what it teaches | an error, in the upstream's words | `refusal` |
 //! | `signature`, `redacted_thinking`, ids | reasoning to be sent back | `carry` |
+//! | what an answer is read back with: the dialect, the names of tools | | `reading` |
 //! | `stop_sequences` that the provider does not take | the text of the answer | `stops` |
 //!
 //! `request` and `answer` name their own tables. `refusal` makes an error, and the lesson that changes
@@ -14,16 +15,16 @@
 mod answer;
 mod carry;
 mod hash;
+mod reading;
 mod refusal;
 mod request;
 mod stops;
 
-pub use answer::{Fold, Reading, Sink, TextTools, Translator, native};
+pub use answer::{Fold, Sink, Translator, native};
+pub use reading::{Reading, TextTools, ToolNames};
 pub use refusal::{
     Context, Explain, Learned, Lesson, Param, error_in_body, first_words, is_output_limit,
     may_teach, native_error, upstream_error,
 };
-pub use request::{
-    Report, Target, ToolNames, Translated, for_responses, native_request, translate,
-};
+pub use request::{Report, Target, Translated, for_responses, native_request, translate};
 pub use stops::Stops;

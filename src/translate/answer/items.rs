@@ -13,8 +13,8 @@ use super::Sink;
 use super::arguments::Arguments;
 use super::think::Voice;
 use crate::anthropic::{BlockStart, Delta, Event, NoInput};
-use crate::translate::ToolNames;
 use crate::translate::carry::{self, Cargo, SIGNATURE};
+use crate::translate::reading::ToolNames;
 use crate::translate::stops::{HeldText, Stops};
 
 /// The most blocks of a message. Each costs many times what a provider needs to begin it, and no model

@@ -41,11 +41,10 @@ pub use self::fold::Fold;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
 use self::stop_reason::{Finish, finish, stop_reason};
-pub use self::text_calls::TextTools;
 use self::text_calls::{Said, TextCalls};
 use self::think::{ThinkSplitter, Voice};
 use self::usage::Counts;
-use super::ToolNames;
+use super::reading::{Reading, TextTools, ToolNames};
 use super::refusal::stream_failure;
 use super::stops::Stops;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
@@ -65,17 +64,6 @@ impl Sink for Vec<u8> {
     fn event(&mut self, event: &Event<'_>) {
         event.encode(self);
     }
-}
-
-/// What an answer is translated back with.
-#[derive(Debug, Default)]
-pub struct Reading {
-    pub dialect: Dialect,
-    pub names: ToolNames,
-    /// The stop sequences that the provider was not told.
-    pub stops: Stops,
-    /// The tools that the model may call in its text; `None` where its server reads all that it writes.
-    pub text_tools: Option<TextTools>,
 }
 
 /// Translates one answer.

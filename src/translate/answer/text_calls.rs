@@ -15,25 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::json;
-
-/// The tools that may be called so, by their names upstream; none where text is only text.
-#[derive(Debug, Default, Clone)]
-pub struct TextTools(Vec<(String, String)>);
-
-impl TextTools {
-    /// Of the names and the schemas of the tools.
-    pub fn new<'t>(tools: impl Iterator<Item = (&'t str, &'t str)>) -> TextTools {
-        TextTools(tools.map(|(name, schema)| (name.to_owned(), schema.to_owned())).collect())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn schema(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, schema)| &**schema)
-    }
-}
+use crate::translate::reading::TextTools;
 
 /// A piece of the answer's text, or a call in its place.
 #[derive(Debug, PartialEq, Eq)]

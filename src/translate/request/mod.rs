@@ -26,7 +26,7 @@ pub use self::native::native_request;
 pub use self::report::Report;
 pub use self::responses::for_responses;
 use self::schema::Budget;
-pub use self::tools::ToolNames;
+use super::reading::ToolNames;
 use super::refusal::{EFFORTS, Learned};
 use super::stops::Stops;
 use crate::anthropic::{MessagesRequest, OutputFormat, Role};

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::client_tools;
 use super::schema::{self, Budget};
@@ -10,8 +9,8 @@ use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::openai::{Function, Tool, ToolChoice};
 use crate::provider::{Provider, ToolChoiceLimit, ToolName};
-use crate::redact::Redactor;
 use crate::translate::hash::hash;
+use crate::translate::reading::ToolNames;
 
 /// The longest name that every provider takes.
 const MAX_NAME: usize = 64;
@@ -22,35 +21,6 @@ pub struct Offer<'a> {
     pub choice: Option<ToolChoice<'a>>,
     pub parallel: Option<bool>,
     pub names: ToolNames,
-}
-
-/// Names that had to be changed for the upstream, and what they were.
-#[derive(Debug, Default, Clone)]
-pub struct ToolNames {
-    changed: Vec<(String, String)>,
-    /// Hashes of all that the upstream was told of.
-    offered: Vec<u64>,
-    /// For the names that it makes up.
-    redactor: Arc<Redactor>,
-}
-
-impl ToolNames {
-    /// The client's name for the tool that the upstream calls `name`.
-    pub fn original<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
-        if let Some((_, original)) = self.changed.iter().find(|(upstream, _)| upstream == name) {
-            return Cow::Borrowed(original);
-        }
-        if self.offered.contains(&hash(name, 0)) {
-            name.into()
-        } else {
-            self.redactor.secrets(name)
-        }
-    }
-
-    /// Takes these secrets out of the names that are nobody's.
-    pub fn keep_secret(&mut self, redactor: Arc<Redactor>) {
-        self.redactor = redactor;
-    }
 }
 
 /// Translates the tools: those with a schema, those that the client runs though Anthropic defines them,
@@ -96,10 +66,7 @@ pub fn offer<'a>(
             break;
         }
         let upstream = upstream_name(name, provider);
-        if upstream != name {
-            names.changed.push((upstream.clone().into_owned(), name.to_string()));
-        }
-        names.offered.push(hash(&upstream, 0));
+        names.offer(&upstream, name);
         tools.push(Tool::new(Function {
             name: upstream,
             description: description

@@ -1,0 +1,76 @@
+//! What an answer is read back with: made with the request, used by the answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::hash::hash;
+use super::stops::Stops;
+use crate::openai::Dialect;
+use crate::redact::Redactor;
+
+/// What an answer is translated back with.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub dialect: Dialect,
+    pub names: ToolNames,
+    /// The stop sequences that the provider was not told.
+    pub stops: Stops,
+    /// The tools that the model may call in its text; `None` where its server reads all that it writes.
+    pub text_tools: Option<TextTools>,
+}
+
+/// Names that had to be changed for the upstream, and what they were.
+#[derive(Debug, Default, Clone)]
+pub struct ToolNames {
+    changed: Vec<(String, String)>,
+    /// Hashes of all that the upstream was told of.
+    offered: Vec<u64>,
+    /// For the names that it makes up.
+    redactor: Arc<Redactor>,
+}
+
+impl ToolNames {
+    /// The upstream is told of the tool `original` as `upstream`.
+    pub(super) fn offer(&mut self, upstream: &str, original: &str) {
+        if upstream != original {
+            self.changed.push((upstream.to_owned(), original.to_owned()));
+        }
+        self.offered.push(hash(upstream, 0));
+    }
+
+    /// The client's name for the tool that the upstream calls `name`.
+    pub fn original<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
+        if let Some((_, original)) = self.changed.iter().find(|(upstream, _)| upstream == name) {
+            return Cow::Borrowed(original);
+        }
+        if self.offered.contains(&hash(name, 0)) {
+            name.into()
+        } else {
+            self.redactor.secrets(name)
+        }
+    }
+
+    /// Takes these secrets out of the names that are nobody's.
+    pub fn keep_secret(&mut self, redactor: Arc<Redactor>) {
+        self.redactor = redactor;
+    }
+}
+
+/// The tools that a model may call in its text, by their names upstream; none where text is only text.
+#[derive(Debug, Default, Clone)]
+pub struct TextTools(Vec<(String, String)>);
+
+impl TextTools {
+    /// Of the names and the schemas of the tools.
+    pub fn new<'t>(tools: impl Iterator<Item = (&'t str, &'t str)>) -> TextTools {
+        TextTools(tools.map(|(name, schema)| (name.to_owned(), schema.to_owned())).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn schema(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, schema)| &**schema)
+    }
+}
