@@ -1,8 +1,9 @@
 //! The command line: what to do, and settings as flags.
 
-use crate::config::{Group, Host, SETTINGS, Setting};
+use crate::config::{Group, SETTINGS, Setting};
 use crate::greeting::claude_command;
-use crate::probe::Target;
+use crate::healthcheck::Target;
+use crate::network::Host;
 use crate::provider::PROVIDERS;
 use crate::{text, typo};
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Host;
+use crate::network::Host;
 
 /// The command that points Claude Code at the server at `url`.
 ///

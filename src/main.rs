@@ -12,7 +12,7 @@ use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Errands;
 use ccproxy::greeting::Greeting;
 use ccproxy::health::Health;
-use ccproxy::probe::{self, Target};
+use ccproxy::healthcheck::{self, Target};
 use ccproxy::provider::Key;
 use ccproxy::upstream::{Embedded, Upstream};
 use ccproxy::{api, dotenv, echo, logging};
@@ -85,7 +85,7 @@ fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool
         let wanted = wanted.or(healthcheck.wanted);
         let target = Target::new(healthcheck.host, healthcheck.port, wanted.as_deref())
             .map_err(|problem| Problems(vec![format!("healthcheck: {problem}")]))?;
-        Ok(probe::probe(&target, healthcheck.timeout))
+        Ok(healthcheck::probe(&target, healthcheck.timeout))
     });
     let (healthy, line) = match asked {
         Ok(Ok(line)) => (true, line),

@@ -8,7 +8,7 @@ mod base_url;
 mod environment;
 mod file;
 mod hosts;
-mod network;
+pub mod http_proxy;
 mod provider;
 mod reader;
 mod routes;
@@ -20,15 +20,14 @@ mod value;
 mod watched;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::probe;
+use crate::healthcheck;
+use crate::network::{Host, Network};
 use crate::route::Routes;
 pub use environment::Environment;
 use file::File;
 pub use hosts::is_own as is_own_host;
-pub use network::Network;
 pub use provider::{Native, ProviderConfig};
 use reader::Reader;
 pub use secret::Secret;
@@ -87,13 +86,6 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two reads of the body, and for a write that makes no progress.
     pub idle: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Host {
-    /// 127.0.0.1 and ::1.
-    Localhost,
-    Address(IpAddr),
 }
 
 /// Whether the provider is asked for without a message, and how.
@@ -174,7 +166,7 @@ impl Config {
         let host = reader.host(default_host);
         let port = reader.port();
         // Those of the probe are the probe's to read; here they are only checked.
-        reader.seconds(&HEALTHCHECK_TIMEOUT, probe::DEFAULT_TIMEOUT.as_secs());
+        reader.seconds(&HEALTHCHECK_TIMEOUT, healthcheck::DEFAULT_TIMEOUT.as_secs());
         reader.get(&HEALTHCHECK_URL);
         reader.get(&CONFIG);
         let mut config = Config {
@@ -245,7 +237,7 @@ impl Healthcheck {
             host: reader.host("localhost"),
             port: reader.port(),
             wanted: reader.get(&HEALTHCHECK_URL).map(|(_, wanted)| wanted),
-            timeout: reader.seconds(&HEALTHCHECK_TIMEOUT, probe::DEFAULT_TIMEOUT.as_secs()),
+            timeout: reader.seconds(&HEALTHCHECK_TIMEOUT, healthcheck::DEFAULT_TIMEOUT.as_secs()),
         };
         if reader.problems.is_empty() { Ok(healthcheck) } else { Err(Problems(reader.problems)) }
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::file::FileProvider;
+use super::http_proxy::{self, HttpProxy};
 use super::reader::Reader;
 use super::settings::*;
-use super::{Network, Secret, base_url};
-use crate::http_proxy::{self, HttpProxy};
+use super::{Secret, base_url};
+use crate::network::Network;
 use crate::openai::Dialect;
 use crate::provider::{Key, PROVIDERS, Provider};
 use crate::text;

@@ -9,7 +9,8 @@ use super::file::File;
 use super::provider::Entry;
 use super::settings::*;
 use super::shown::{Given, Source};
-use super::{Host, LogFormat, Network, ProviderProbe, Secret, hosts, network, unknown, value};
+use super::{LogFormat, ProviderProbe, Secret, hosts, unknown, value};
+use crate::network::{self, Host, Network};
 
 pub(super) struct Reader<'a, 'f> {
     flags: &'a [(&'static str, String)],

@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Config;
 use super::provider::{Native, ProviderConfig};
 use super::settings::*;
-use super::{Config, Host};
+use crate::network::Host;
 use crate::openai::Dialect;
 use crate::route::Hop;
 

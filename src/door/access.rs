@@ -12,12 +12,13 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::head::Head;
-use super::route::Route;
+use super::path::Route;
 use super::turns::{Turns, Who};
-use crate::config::{Config, Host, Network, Secret, is_own_host};
+use crate::config::{Config, Secret, is_own_host};
 use crate::error::{Error, Retry};
 use crate::exchange::Call;
 use crate::health::HealthPath;
+use crate::network::{Host, Network};
 use crate::record::Caller;
 
 /// Wrong keys that an address may send in a minute before it is told to wait. A right one is let in

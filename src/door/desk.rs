@@ -11,7 +11,7 @@ use super::answer::{push, push_error};
 use super::body::Budget;
 use super::connection::{Decision, Refused, Rules};
 use super::head::Head;
-use super::route::{self, Route};
+use super::path::{self, Route};
 use crate::error::Error;
 use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
@@ -71,7 +71,7 @@ impl Rules for Desk {
         out: &mut Vec<u8>,
     ) -> Decision<Ticket> {
         let door = &*self.0;
-        let route = match route::find(head.method, head.target) {
+        let route = match path::find(head.method, head.target) {
             // A browser asks in the form of a load balancer.
             Route::Health(_) | Route::Hello if head.preflights && head.method == "OPTIONS" => {
                 Route::Preflight

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::config::Host;
 use crate::line::READ_PATIENCE;
+use crate::network::Host;
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 1024;

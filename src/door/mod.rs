@@ -26,8 +26,8 @@ mod head;
 mod limits;
 mod link;
 mod listener;
+mod path;
 mod reactor;
-mod route;
 #[cfg(test)]
 mod simulation;
 mod slot;

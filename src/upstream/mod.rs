@@ -23,9 +23,9 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body, Proxy};
 
+use crate::config::http_proxy::HttpProxy;
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Error, Retry};
-use crate::http_proxy::HttpProxy;
 use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
 use resolver::CachingResolver;

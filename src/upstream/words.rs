@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::CertificateError;
 
 use super::wait::Phase;
+use crate::config::http_proxy::HttpProxy;
 use crate::config::{ProviderConfig, Timeouts};
 use crate::error::{Cause, Error};
-use crate::http_proxy::HttpProxy;
 use crate::logging::Timestamp;
 
 /// Whom the words are about.

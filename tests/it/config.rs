@@ -1,7 +1,9 @@
 //! Configuration: flags and variables in, settings or problems out.
 
-use ccproxy::config::{Config, Environment, Host, LogFormat, ProviderConfig};
-use ccproxy::{dotenv, http_proxy};
+use ccproxy::config::http_proxy;
+use ccproxy::config::{Config, Environment, LogFormat, ProviderConfig};
+use ccproxy::dotenv;
+use ccproxy::network::Host;
 
 type Pairs<'a> = &'a [(&'static str, &'a str)];
 

@@ -63,7 +63,7 @@ fn values_of_headers_are_not_shown() {
 /// The proxies to the two addresses of a provider.
 fn proxies(env: &[(&str, &str)]) -> (Option<String>, Option<String>) {
     let config = config(env, None).expect("a configuration");
-    let shown = |proxy: &Option<ccproxy::http_proxy::HttpProxy>| {
+    let shown = |proxy: &Option<ccproxy::config::http_proxy::HttpProxy>| {
         proxy.as_ref().map(|proxy| format!("{} {}", proxy.variable, proxy.url.expose()))
     };
     let provider = &config.providers[0];

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use ccproxy::config::Host;
 use ccproxy::greeting::Greeting;
+use ccproxy::network::Host;
 
 use crate::support::proxy::Setup;
 

@@ -118,7 +118,7 @@ fn pure_modules_import_only_pure_modules() {
 /// What is decided about a client's connection can be simulated: nothing of it reads a clock or a socket.
 #[test]
 fn the_core_of_the_door_does_no_io() {
-    const CORE: &[&str] = &["connection", "body", "chunks", "head", "route", "slot", "turns"];
+    const CORE: &[&str] = &["connection", "body", "chunks", "head", "path", "slot", "turns"];
     let is_core = |source: &&Source| {
         let stem = source.path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
         source.module() == "door" && CORE.contains(&stem)

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::config::Host;
+use crate::network::Host;
 
 /// Under the 10 s after which Docker kills the probe and stores no reason.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);

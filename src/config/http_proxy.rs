@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Network, Secret};
+use super::Secret;
+use crate::network::Network;
 
 /// A proxy, and the variable that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,15 @@
-//! An address or a network, as `NO_PROXY` and `CCPROXY_TRUSTED_PROXIES` name them.
+//! Addresses: one to listen on, networks as `NO_PROXY` and `CCPROXY_TRUSTED_PROXIES` name them, and
+//! origins.
 
 use std::net::IpAddr;
+
+/// What is listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// 127.0.0.1 and ::1.
+    Localhost,
+    Address(IpAddr),
+}
 
 /// Addresses that share their first bits: `10.0.0.0/8`, `::1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +45,7 @@ impl Network {
 }
 
 /// An origin as browsers send it, scheme and host in small letters and without a slash at the end.
-pub(super) fn origin(text: &str) -> Result<String, String> {
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim_end_matches('/').to_ascii_lowercase();
     if origin == "*" || origin == "null" {
         return Ok(origin);
