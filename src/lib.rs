@@ -34,6 +34,7 @@ pub mod anthropic;
 pub mod api;
 mod calendar;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod door;
 pub mod dotenv;

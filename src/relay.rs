@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::anthropic::{Event, Message, StopReason, Usage};
+use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::json;
 use crate::line::Peer;
 use crate::sse::Decoder;
 use crate::translate::native::{self, Native};
 use crate::translate::{Fold, Reading, Sink, Translator};
-use crate::upstream::{Client, Failure};
 
 /// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
 /// refusal can still become an HTTP status, which the SDKs retry.

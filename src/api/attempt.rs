@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::reply::Reply;
 use super::{Api, Provider};
 use crate::anthropic::{Message, MessagesRequest};
+use crate::client::{Client, Failure};
 use crate::config::Native;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
@@ -28,7 +29,7 @@ use crate::translate::{
     upstream_error,
 };
 use crate::unique::unique;
-use crate::upstream::{Answer, AnswerBody, Ask, Client, Endpoint, Failure};
+use crate::upstream::{Answer, AnswerBody, Ask, Endpoint};
 
 /// A message on its way to a provider and back.
 pub struct Asking<'a> {

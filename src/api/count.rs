@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Api;
+use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::health::Outcome;
 use crate::relay;
 use crate::translate::native_request;
-use crate::upstream::{Ask, Client, Endpoint, Failure};
+use crate::upstream::{Ask, Endpoint};
 
 /// How long a count may take: there is an estimate without it.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use super::attempt::{Asking, Attempt, Delivered, Failed, Receiver};
+use crate::client::Failure;
 use crate::error::Error;
 use crate::route::{Asked, Choice};
 use crate::translate::Lesson;
-use crate::upstream::Failure;
 
 /// A message that is asked of its providers.
 pub struct Dispatch<'a> {

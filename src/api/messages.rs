@@ -12,6 +12,7 @@ use super::dispatch::Dispatch;
 use super::ledger::Ledger;
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens};
+use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::line::Peer;
@@ -21,7 +22,6 @@ use crate::route::Asked;
 use crate::tokens::{estimate, rough_estimate};
 use crate::translate::Reading;
 use crate::translate::native::WholeMessage;
-use crate::upstream::{Client, Failure};
 
 /// Answers a message.
 pub fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply: Reply) -> Ending {

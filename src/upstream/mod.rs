@@ -23,6 +23,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body, Proxy};
 
+use crate::client::{Client, Failure};
 use crate::config::http_proxy::HttpProxy;
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Error, Retry};
@@ -30,8 +31,8 @@ use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
+pub use wait::shut_down;
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
-pub use wait::{Client, Failure, shut_down};
 use words::Place;
 
 /// How long a kept connection may be idle: services and what lies between close them after 15 s or more.

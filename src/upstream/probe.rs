@@ -13,8 +13,9 @@ use ureq::unversioned::transport::{
 };
 
 use super::transport::SocketConnector;
-use super::wait::{Client, Failure, begin, with_call};
+use super::wait::{begin, with_call};
 use super::{Upstream, failure};
+use crate::client::{Client, Failure};
 use crate::config::{ProviderProbe, Timeouts};
 use crate::error::{Error, Retry};
 use crate::line::Peer;

@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::socket::Socket;
+use crate::client::Client;
 use crate::config::Timeouts;
-use crate::error::Error;
 use crate::line::{self, Peer};
 use crate::net::{poll, poll_fd};
 
@@ -26,30 +26,6 @@ const QUIET_WHILE_CONNECTING: Duration = Duration::from_secs(10);
 
 /// How long is waited where nothing bounds it, before the clock is looked at.
 const FOR_EVER: Duration = Duration::from_secs(3600);
-
-/// Whoever is waiting for the upstream's answer.
-pub trait Client {
-    /// Its connection, to see it leave.
-    fn peer(&self) -> Option<Arc<Peer>>;
-    /// When [`Client::wake`] wants to be called.
-    fn wake_at(&self) -> Instant;
-    /// Called while the upstream is silent, to send the client a sign of life.
-    fn wake(&mut self);
-}
-
-/// Why a call ended without an answer.
-#[derive(Debug)]
-pub enum Failure {
-    /// The client has gone: nobody is there to be told.
-    ClientGone,
-    Error(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Error(error)
-    }
-}
 
 /// The upstream call this thread is in.
 pub(super) struct Call {

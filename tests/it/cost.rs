@@ -88,7 +88,7 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
 }
 
 /// Hands out `body` in reads of the size that they have.
-fn reads(body: &[u8]) -> impl FnMut(&mut [u8]) -> Result<usize, ccproxy::upstream::Failure> {
+fn reads(body: &[u8]) -> impl FnMut(&mut [u8]) -> Result<usize, ccproxy::client::Failure> {
     let mut rest = body;
     move |buffer| {
         let n = rest.len().min(buffer.len());

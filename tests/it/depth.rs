@@ -7,9 +7,10 @@ use ccproxy::anthropic;
 use ccproxy::error::Retry;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::PROVIDERS;
+use ccproxy::tokens::estimate;
 use ccproxy::translate::native::{self, Native};
 use ccproxy::translate::{
-    self, Context, Learned, Target, estimate, for_responses, native_request, upstream_error,
+    self, Context, Learned, Target, for_responses, native_request, upstream_error,
 };
 
 use crate::grammar;

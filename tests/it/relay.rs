@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+use ccproxy::client::{Client, Failure};
 use ccproxy::error::{Cause, Error};
 use ccproxy::line::Peer;
 use ccproxy::openai::Dialect;
 use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
 use ccproxy::sse::FRAME_LIMIT_BYTES;
-use ccproxy::upstream::{Client, Failure};
 use serde_json::{Value, json};
 
 use crate::grammar;

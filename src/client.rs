@@ -1,0 +1,31 @@
+//! The port below relay and upstream: who waits for an answer, and why there is none.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::line::Peer;
+
+/// Whoever is waiting for the upstream's answer.
+pub trait Client {
+    /// Its connection, to see it leave.
+    fn peer(&self) -> Option<Arc<Peer>>;
+    /// When [`Client::wake`] wants to be called.
+    fn wake_at(&self) -> Instant;
+    /// Called while the upstream is silent, to send the client a sign of life.
+    fn wake(&mut self);
+}
+
+/// Why a call ended without an answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The client has gone: nobody is there to be told.
+    ClientGone,
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
