@@ -75,6 +75,7 @@ impl Retry {
 /// 422 becomes 400 because Anthropic has no 422.
 const STATUSES: &[(u16, u16)] = &[
     (402, 402),
+    (404, 404),
     (408, 408),
     (409, 409),
     (413, 413),

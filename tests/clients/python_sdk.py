@@ -445,9 +445,10 @@ ERRORS = [
     ),
     (
         404,
+        # Not the model that was sent.
         openai_error("The model `x` does not exist"),
-        anthropic.InternalServerError,
-        "api_error",
+        anthropic.NotFoundError,
+        "not_found_error",
         "does not exist",
     ),
     (

@@ -266,7 +266,14 @@ fn cause(status: u16, words: &str, said: &Said, model: &str) -> (u16, Cause) {
         }
         // Local servers, and true for a while only.
         404 if says(&["model is loading", "is being loaded"]) => (503, Cause::UpstreamError),
-        400 | 403 | 404 | 410 | 422 | 500 if is_about_the_model() => (404, Cause::ModelUnknown),
+        400 | 403 | 404 | 410 | 422 | 500 if is_about_the_model() => {
+            // Of another model than was sent no setting here can tell more than the words do.
+            let cause = match names_another_model(&lower, model) {
+                true => Cause::RefusedRequest,
+                false => Cause::ModelUnknown,
+            };
+            (404, cause)
+        }
         404 | 405 | 410 => (status, Cause::NotTheApi),
         400 | 403 | 429 | 500 if is_code(EMPTY_ACCOUNT_CODES) || says(EMPTY_ACCOUNT) => {
             (402, Cause::Billing)
@@ -284,6 +291,54 @@ fn cause(status: u16, words: &str, said: &Said, model: &str) -> (u16, Cause) {
         }
         status => (status, Cause::of_status(status)),
     }
+}
+
+/// Whether the words, in small letters, name a model, and it is not the one that was sent.
+fn names_another_model(lower: &str, sent: &str) -> bool {
+    // What services add and leave out: who made it, and which edition it is.
+    let base = |name: &str| {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        name.split([':', '@']).next().unwrap_or_default().to_lowercase()
+    };
+    let sent = base(sent);
+    let is_sent = |named: &str| base(named).starts_with(&sent);
+    let mut named = named_models(lower).peekable();
+    !sent.is_empty() && named.peek().is_some() && !named.any(is_sent)
+}
+
+/// What stands in the place of a model's name: behind the word, and in quotes or like no word.
+fn named_models(lower: &str) -> impl Iterator<Item = &str> {
+    const BETWEEN: &[&str] = &["name", "identifier", "id", "named", "passed in", "model"];
+    const QUOTES: &[char] = &['`', '\'', '"', '\\'];
+    let behind = lower.match_indices("model").filter_map(|(at, word)| {
+        let mut rest = lower[at + word.len()..].trim_start_matches('s');
+        loop {
+            let before = rest.len();
+            rest = rest.trim_start_matches([' ', ':', '=', '/', '(', '[']);
+            for word in BETWEEN {
+                rest = rest
+                    .strip_prefix(word)
+                    .filter(|rest| rest.starts_with([' ', ':', '=']))
+                    .unwrap_or(rest);
+            }
+            if rest.len() == before {
+                break;
+            }
+        }
+        let is_quoted = rest.starts_with(QUOTES);
+        let rest = rest.trim_start_matches(QUOTES);
+        let end =
+            rest.find(|c: char| c.is_whitespace() || QUOTES.contains(&c) || ",;)]".contains(c));
+        let name = rest[..end.unwrap_or(rest.len())].trim_end_matches(['.', ':', '!', '?']);
+        let is_a_name =
+            is_quoted || name.contains(|c: char| c.is_ascii_digit() || "-/:".contains(c));
+        (is_a_name && !name.is_empty()).then_some(name)
+    });
+    let before = lower.match_indices(" is not a valid model").filter_map(|(at, _)| {
+        let name = lower[..at].rsplit([' ', '\n']).next()?.trim_matches(QUOTES);
+        (!name.is_empty()).then_some(name)
+    });
+    behind.chain(before)
 }
 
 /// The status an error object stands for: a number in it, or its words.
@@ -488,6 +543,31 @@ mod tests {
             (422, r#"{"detail":"Model kimi-k2 is not available"}"#),
         ] {
             let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+            assert_eq!((error.cause(), error.status()), (Cause::ModelUnknown, 500), "{body}");
+        }
+        // The model is another than was sent: the words tell all that is known.
+        for body in [
+            r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#,
+            r#"{"error":{"message":"The model `kimi` does not exist","code":"model_not_found"}}"#,
+            r#"{"error":"model 'llama-9:8b' not found, try pulling it first"}"#,
+            r#"{"error":{"message":"Unknown model: gpt-9"}}"#,
+            r#"{"error":{"message":"models/gemini-9 is not found for API version v1"}}"#,
+            r#"{"error":{"message":"acme/gpt-9 is not a valid model ID"}}"#,
+            r#"{"error":{"message":"litellm: Invalid model name passed in model=gpt-9. Call `/v1/models`"}}"#,
+        ] {
+            let error = upstream_error(404, body.as_bytes(), Retry::default(), CONTEXT);
+            let told = (error.cause(), error.status(), error.kind());
+            assert_eq!(told, (Cause::RefusedRequest, 404, "not_found_error"), "{body}");
+        }
+        // It is the same by another name, or nobody's.
+        for body in [
+            r#"{"error":{"message":"The model `moonshotai/Kimi-K2:free` does not exist"}}"#,
+            r#"{"error":{"message":"The model kimi-k2-0905 does not exist"}}"#,
+            r#"{"error":{"message":"The model you asked for, kimi-k2, does not exist"}}"#,
+            r#"{"error":{"message":"The model does not exist. See the list of models."}}"#,
+            r#"{"error":{"message":"Invalid model name passed in. Call `/v1/models` for a list"}}"#,
+        ] {
+            let error = upstream_error(404, body.as_bytes(), Retry::default(), CONTEXT);
             assert_eq!((error.cause(), error.status()), (Cause::ModelUnknown, 500), "{body}");
         }
         // What speaks of the model, and is about something else.
