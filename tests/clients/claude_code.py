@@ -289,6 +289,17 @@ def cut_in_tool_call(suite):
         suite.equal("cut in tool call: it is not run", session.file("half.txt"), None)
 
 
+def arguments_that_break_off(suite):
+    """The provider calls it the end of a call; it is an end of the output, and the session goes on."""
+    half = ["Bash", '{"description": "Write", "command": "echo half > half.txt']
+    script = suite.script(Step(tools=[half]), Step(text="Nothing was run."))
+    with Session() as session:
+        session.run(suite.proxy, script.prompt)
+        check_result(suite, "arguments that break off", session, "Nothing was run.")
+        suite.equal("arguments that break off: not run", session.file("half.txt"), None)
+    suite.equal("arguments that break off: upstream requests", len(script.requests), 2)
+
+
 def echo_provider(suite):
     """The embedded provider, which needs no upstream, calls the tool that the prompt names."""
     call = {"command": "echo hello > e.txt", "description": "d"}
@@ -312,6 +323,7 @@ CASES = [
     upstream_key_refused,
     cut_in_text,
     cut_in_tool_call,
+    arguments_that_break_off,
     echo_provider,
 ]
 

@@ -1,6 +1,7 @@
 //! The arguments of a tool call as they come in: JSON text, cut anywhere.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 
@@ -100,24 +101,45 @@ impl Arguments {
         }
     }
 
-    /// Why a client must not run the call, if nothing more comes of it. A call that broke off is none
-    /// that `may_break_off`.
-    pub fn fault(&self, may_break_off: bool) -> Option<&'static str> {
-        let is_cut = |object: &Object| matches!(object.form, Form::Open { .. });
+    /// Why a client must not run the call, if nothing more comes of it.
+    pub fn fault(&self) -> Option<Fault> {
+        let text = &self.object.text;
         match self.object.form {
             Form::Blank => None,
-            Form::Open { .. } | Form::Odd if may_break_off => None,
-            Form::Open { .. } => Some("the arguments of a call break off"),
+            Form::Open { .. } if is_cut(text) => Some(Fault::BreaksOff),
             Form::Odd if self.object.odd().is_some() => None,
-            Form::Complete if self.has_more || is_cut(&self.again) => {
-                Some("the arguments of a call are followed by others")
+            Form::Odd => Some(Fault::NoObject),
+            Form::Complete if self.has_more || matches!(self.again.form, Form::Open { .. }) => {
+                Some(Fault::Followed)
             }
-            Form::Complete if json::is_too_deep(&self.object.text) => {
-                Some("the arguments of a call nest too deep")
-            }
-            Form::Complete if is_json(&self.object.text) => None,
-            Form::Complete | Form::Odd => Some("the arguments of a call are not JSON"),
+            Form::Complete if json::is_too_deep(text) => Some(Fault::TooDeep),
+            Form::Complete if is_json(text) => None,
+            Form::Open { .. } | Form::Complete => Some(Fault::NotJson),
         }
+    }
+}
+
+/// What is wrong with the arguments of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The object has no end, as where the output was cut.
+    BreaksOff,
+    /// They are neither an object nor other JSON, and may have broken off.
+    NoObject,
+    Followed,
+    TooDeep,
+    NotJson,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the arguments of a call ")?;
+        f.write_str(match self {
+            Fault::BreaksOff => "break off",
+            Fault::Followed => "are followed by others",
+            Fault::TooDeep => "nest too deep",
+            Fault::NoObject | Fault::NotJson => "are not JSON",
+        })
     }
 }
 
@@ -130,6 +152,11 @@ fn is_surplus(c: char) -> bool {
 
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Whether more of it would have made it JSON.
+fn is_cut(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
 impl Object {
@@ -323,7 +350,8 @@ mod tests {
             taken.push_str(arguments.take());
         }
         assert_eq!((taken.as_str(), arguments.is_complete()), (live, complete), "{pieces:?}");
-        assert_eq!(arguments.fault(false), fault, "{pieces:?}");
+        let told = arguments.fault().map(|fault| fault.to_string());
+        assert_eq!(told.as_deref(), fault, "{pieces:?}");
         assert_eq!(arguments.take_rest(), rest, "{pieces:?}");
     }
 
@@ -348,9 +376,9 @@ mod tests {
                 arguments.push(piece);
                 all.push_str(arguments.take());
             }
-            let fault = arguments.fault(false);
+            let fault = arguments.fault().map(|fault| fault.to_string());
             all.push_str(&arguments.take_rest());
-            let got = fault.map_or(Ok(&*all), Err);
+            let got = fault.as_deref().map_or(Ok(&*all), Err);
             assert_eq!(got, wanted, "{input:?} at {cut}");
         }
     }
@@ -414,7 +442,7 @@ mod tests {
             (r#"{"a":"\u00g0"}"#, Err(NO_JSON)),
             (r#"{"a":"\é"}"#, Err(NO_JSON)),
             (r#"{a:1}"#, Err(NO_JSON)),
-            (r#"{"a":[1}"#, Err(CUT)),
+            (r#"{"a":[1}"#, Err(NO_JSON)),
             ("ls -l", Err(NO_JSON)),
             (r#""{\"a\":""#, Err(NO_JSON)),
             (r#""{\"a"#, Err(NO_JSON)),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::Sink;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Fault};
 use super::think::Voice;
 use crate::anthropic::{BlockStart, Delta, Event, NoInput};
 use crate::translate::carry::{self, Cargo, SIGNATURE};
@@ -132,9 +132,9 @@ impl Items {
         self.open_calls().all(|call| call.arguments.is_complete())
     }
 
-    /// Why a call that has not been stopped is none, as [`Arguments::fault`] tells.
-    pub fn fault(&self, may_break_off: bool) -> Option<&'static str> {
-        self.open_calls().find_map(|call| call.arguments.fault(may_break_off))
+    /// What is wrong with the calls that have not been stopped.
+    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+        self.open_calls().filter_map(|call| call.arguments.fault())
     }
 
     /// The calls that have not gone out yet.
@@ -289,7 +289,7 @@ impl Items {
     ///
     /// # Errors
     /// Why a call that is over is none.
-    pub fn advance(&mut self, sink: &mut impl Sink) -> Result<(), &'static str> {
+    pub fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
         loop {
             self.flush_first(sink);
             let over = match self.queue.front() {
@@ -303,7 +303,7 @@ impl Items {
                 return Ok(());
             }
             if let Some(Item { content: Content::Call(call), .. }) = self.queue.front()
-                && let Some(fault) = call.arguments.fault(false)
+                && let Some(fault) = call.arguments.fault()
             {
                 return Err(fault);
             }

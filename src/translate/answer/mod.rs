@@ -35,8 +35,8 @@ mod usage;
 
 use std::borrow::Cow;
 
-use self::arguments::escape_halves;
 pub(super) use self::arguments::without_halves;
+use self::arguments::{Fault, escape_halves};
 pub use self::fold::Fold;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
@@ -331,9 +331,15 @@ impl Translator {
         let finish_reason =
             if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
         let mut stop = stop_reason(&finish_reason, self.items.has_calls());
-        let is_finished = matches!(stop, StopReason::EndTurn | StopReason::ToolUse);
-        if let Some(fault) = self.items.fault(!is_finished) {
-            return Err(Error::protocol(fault));
+        for fault in self.items.faults() {
+            let is_finished = matches!(stop, StopReason::EndTurn | StopReason::ToolUse);
+            match fault {
+                // What its server took for the whole call ends in its middle, so the output did. Told
+                // so, Claude Code does not run it, and the model is asked for the rest.
+                Fault::BreaksOff if is_finished => stop = StopReason::MaxTokens,
+                Fault::BreaksOff | Fault::NoObject if !is_finished => {}
+                fault => return Err(Error::protocol(fault)),
+            }
         }
         self.start(sink);
         self.items.finish(sink);
