@@ -1,4 +1,4 @@
-//! What was learned from refusals, by provider and model.
+//! What was learned from a provider's refusals, by model.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,6 @@ pub struct Lessons(Mutex<VecDeque<Known>>);
 
 #[derive(Debug)]
 struct Known {
-    provider: usize,
     model: String,
     learned: Learned,
     /// When the first of it was learned.
@@ -33,29 +32,28 @@ impl Known {
 }
 
 impl Lessons {
-    /// What is known `now` of `model` of the provider at `provider`.
-    pub fn of(&self, provider: usize, model: &str, now: Instant) -> Learned {
+    /// What is known `now` of `model`.
+    pub fn of(&self, model: &str, now: Instant) -> Learned {
         let known = self.lock();
         let mut holding = known.iter().filter(|known| known.holds(now));
-        let found = holding.find(|k| k.provider == provider && k.model == model);
+        let found = holding.find(|known| known.model == model);
         found.map(|known| known.learned.clone()).unwrap_or_default()
     }
 
     /// Remembers a lesson that was learned `now`.
-    pub fn add(&self, provider: usize, model: &str, lesson: Lesson, now: Instant) {
+    pub fn add(&self, model: &str, lesson: Lesson, now: Instant) {
         if model.len() > MAX_NAME_BYTES {
             return;
         }
         let mut known = self.lock();
         known.retain(|known| known.holds(now));
-        let found = known.iter_mut().find(|k| k.provider == provider && k.model == model);
-        if let Some(known) = found {
+        if let Some(known) = known.iter_mut().find(|known| known.model == model) {
             known.learned.add(lesson);
             return;
         }
         let mut learned = Learned::default();
         learned.add(lesson);
-        known.push_back(Known { provider, model: model.to_owned(), learned, since: now });
+        known.push_back(Known { model: model.to_owned(), learned, since: now });
         if known.len() > MAX_MODELS {
             known.pop_front();
         }
@@ -66,12 +64,12 @@ impl Lessons {
         self.lock().clear();
     }
 
-    /// Everything that holds `now`, by place of the provider and model.
-    pub fn all(&self, now: Instant) -> Vec<(usize, String, Vec<String>)> {
+    /// Everything that holds `now`, by model.
+    pub fn all(&self, now: Instant) -> Vec<(String, Vec<String>)> {
         let told = |learned: &Learned| learned.lessons().iter().map(Lesson::to_string).collect();
         let known = self.lock();
         let holding = known.iter().filter(|known| known.holds(now));
-        holding.map(|k| (k.provider, k.model.clone(), told(&k.learned))).collect()
+        holding.map(|known| (known.model.clone(), told(&known.learned))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Known>> {
@@ -88,14 +86,14 @@ mod tests {
     fn a_lesson_ends_after_a_day_and_when_it_is_forgotten() {
         let (lessons, now) = (Lessons::default(), Instant::now());
         let lesson = || Lesson::Drop(Param::TopK);
-        lessons.add(0, "m", lesson(), now);
-        let known = |after: Duration| lessons.of(0, "m", now + after).lessons().len();
+        lessons.add("m", lesson(), now);
+        let known = |after: Duration| lessons.of("m", now + after).lessons().len();
         assert_eq!((known(MAX_AGE / 2), known(MAX_AGE)), (1, 0));
         assert_eq!((lessons.all(now).len(), lessons.all(now + MAX_AGE).len()), (1, 0));
         // Another lesson does not make the first one younger.
-        lessons.add(0, "m", Lesson::Drop(Param::TopP), now + MAX_AGE / 2);
+        lessons.add("m", Lesson::Drop(Param::TopP), now + MAX_AGE / 2);
         assert_eq!((known(MAX_AGE / 2), known(MAX_AGE)), (2, 0));
-        lessons.add(0, "m", lesson(), now + MAX_AGE);
+        lessons.add("m", lesson(), now + MAX_AGE);
         assert_eq!(known(MAX_AGE), 1);
         lessons.clear();
         assert_eq!(known(MAX_AGE), 0);

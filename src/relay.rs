@@ -15,7 +15,7 @@ use crate::json;
 use crate::line::Peer;
 use crate::sse::Decoder;
 use crate::translate::native::{self, Native};
-use crate::translate::{Fold, Reading, Sink, Translator};
+use crate::translate::{Fold, Sink, Translator};
 
 /// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
 /// refusal can still become an HTTP status, which the SDKs retry.
@@ -60,8 +60,6 @@ pub enum BodyForm {
     Events,
     /// One JSON document, also as the answer to a request for a stream.
     Whole,
-    /// Events of the Messages API.
-    Native,
 }
 
 /// The client's end of a stream.
@@ -85,80 +83,164 @@ pub trait EventWriter {
     fn peer(&self) -> Option<Arc<Peer>>;
 }
 
+/// Where the events of an answer come from.
+pub enum Source {
+    /// Made of an answer in another dialect.
+    Translated(Box<Translator>),
+    /// The provider's own.
+    Native(Native),
+}
+
+impl Source {
+    /// The client has got the start of the message already.
+    fn skip_start(&mut self) {
+        match self {
+            Source::Translated(translator) => translator.skip_start(),
+            Source::Native(native) => native.skip_start(),
+        }
+    }
+
+    /// Takes what was read of the body, or nothing at its end. Returns whether something of the answer
+    /// came with it.
+    fn take(
+        &mut self,
+        decoder: &mut Decoder,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        match self {
+            Source::Translated(translator) => take(decoder, bytes, translator, out),
+            Source::Native(native) if bytes.is_empty() => native.finish(out).map(|()| true),
+            Source::Native(native) => {
+                let was_complete = native.is_complete();
+                native.feed(bytes, out).map(|()| !was_complete)
+            }
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        match self {
+            Source::Translated(translator) => translator.is_ended(),
+            Source::Native(native) => native.is_ended(),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        match self {
+            Source::Translated(translator) => translator.is_complete(),
+            Source::Native(native) => native.is_complete(),
+        }
+    }
+
+    /// Whether what there is may begin the client's answer.
+    fn says_something(&self) -> bool {
+        match self {
+            Source::Translated(translator) => translator.has_content() || translator.is_ended(),
+            // It holds back itself what can wait.
+            Source::Native(_) => true,
+        }
+    }
+
+    fn has_content(&self) -> bool {
+        match self {
+            Source::Translated(translator) => translator.has_content(),
+            Source::Native(native) => native.has_content(),
+        }
+    }
+}
+
+/// What has gone out to the client; each includes the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// Nothing: an error can become a status.
+    Silent,
+    /// The head, and signs of life.
+    Begun,
+    /// The start of a message of our own.
+    Started,
+    /// Something that a provider said.
+    Relayed,
+    /// A write failed: nothing more can go out.
+    Gone,
+}
+
 /// A streamed answer on its way to the client.
+///
+/// ```text
+///   Silent ──ping, native──▶ Begun ──▶ Started ──▶ Relayed
+///     │                        │          │           │
+///     └────────────────────────┴──────────┴───────────┴──a write fails──▶ Gone
+/// ```
 pub struct Stream<W> {
-    translator: Translator,
-    /// In the place of the translator, which then only ends the stream with an error.
-    native: Option<Native>,
+    source: Source,
     writer: W,
     /// Encoded events that have not been written.
     out: Vec<u8>,
-    begun: bool,
-    /// A start of the message of our own has gone out.
-    start_sent: bool,
-    /// Something that a provider said has gone out.
-    relayed: bool,
-    /// A write failed.
-    gone: bool,
+    progress: Progress,
     wake_at: Instant,
 }
 
 impl<W: EventWriter> Stream<W> {
-    pub fn new(translator: Translator, writer: W) -> Stream<W> {
+    /// A stream to the client at `writer`, which has heard nothing yet.
+    pub fn new(source: Source, writer: W) -> Stream<W> {
         Stream {
-            translator,
-            native: None,
+            source,
             writer,
             out: Vec::with_capacity(1024),
-            begun: false,
-            start_sent: false,
-            relayed: false,
-            gone: false,
+            progress: Progress::Silent,
             wake_at: Instant::now() + COMMIT_AFTER,
         }
     }
 
     /// Whether the head of the answer has gone out.
     pub fn has_begun(&self) -> bool {
-        self.begun
+        self.progress > Progress::Silent
     }
 
+    /// The tokens as far as they are known.
     pub fn usage(&self) -> Usage {
-        self.native.as_ref().map_or_else(|| self.translator.usage(), Native::usage)
+        match &self.source {
+            Source::Translated(translator) => translator.usage(),
+            Source::Native(native) => native.usage(),
+        }
     }
 
     /// Why the message has ended, once it has.
     pub fn stop_reason(&self) -> Option<&str> {
-        match &self.native {
-            Some(native) => native.stop_reason(),
-            None => self.translator.stop_reason().map(StopReason::as_str),
+        match &self.source {
+            Source::Translated(translator) => translator.stop_reason().map(StopReason::as_str),
+            Source::Native(native) => native.stop_reason(),
         }
     }
 
     /// Whether the client has got anything that a provider said. Until then another one can be asked.
     pub fn has_content(&self) -> bool {
-        self.relayed
+        match self.progress {
+            Progress::Relayed => true,
+            Progress::Gone => self.source.has_content(),
+            Progress::Silent | Progress::Begun | Progress::Started => false,
+        }
     }
 
     /// Whether a tool was called in the text.
     pub fn has_text_calls(&self) -> bool {
-        self.native.is_none() && self.translator.has_text_calls()
+        matches!(&self.source, Source::Translated(translator) if translator.has_text_calls())
     }
 
     /// Whether the answer has ended before the provider's own.
     pub fn is_cut(&self) -> bool {
-        self.native.is_none() && self.translator.is_cut()
+        matches!(&self.source, Source::Translated(translator) if translator.is_cut())
     }
 
-    /// Prepares for the answer of a provider that is about to be asked, through its own Messages API if
-    /// `native` names what the client asked for; nothing of an earlier answer has reached the client.
-    pub fn prepare(&mut self, reading: Reading, native: Option<String>) {
-        self.translator.restart(reading, self.start_sent);
-        let safeguards = self.translator.safeguard_results();
-        self.native = native
-            .map(|model| Native::new(model, self.start_sent).with_safeguards(safeguards.to_vec()));
+    /// Prepares for the answer of a provider that is about to be asked. Nothing of an earlier answer has
+    /// reached the client, but maybe the start of the message.
+    pub fn prepare(&mut self, source: Source) {
+        self.source = source;
         self.out.clear();
-        if !self.begun && self.native.is_some() {
+        if self.progress == Progress::Started {
+            self.source.skip_start();
+        }
+        if self.progress == Progress::Silent && matches!(self.source, Source::Native(_)) {
             self.wake_at = self.wake_at.max(Instant::now() + COMMIT_NATIVE_AFTER);
         }
     }
@@ -174,53 +256,78 @@ impl<W: EventWriter> Stream<W> {
     }
 
     /// Ends the stream with `error`, if it has begun; else the error is the caller's to send.
+    ///
+    /// # Errors
+    /// The client has gone.
     pub fn fail(&mut self, error: Error) -> Result<Error, Failure> {
-        if self.begun {
-            self.translator.fail(&error, &mut self.out);
+        if self.has_begun() {
+            match &mut self.source {
+                Source::Translated(translator) => translator.fail(&error, &mut self.out),
+                Source::Native(_) => self.out.event(&Event::Error { error: &error.detail() }),
+            }
             self.end()?;
         }
         Ok(error)
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
-        if self.gone {
-            return Err(Failure::ClientGone);
-        }
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let written = self.begin().and_then(|()| self.writer.write(&self.out));
-        self.written(written)
+    /// Ends the answer with what has not been written.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        self.write(W::finish)
     }
 
-    /// Ends the answer with what has not been written.
-    fn end(&mut self) -> Result<(), Failure> {
-        if self.gone {
+    fn flush(&mut self) -> Result<(), Failure> {
+        if self.out.is_empty() && self.progress != Progress::Gone {
+            return Ok(());
+        }
+        self.write(W::write)
+    }
+
+    /// Writes what there is in `way`, and notes what has gone out with it.
+    fn write(&mut self, way: impl FnOnce(&mut W, &[u8]) -> io::Result<()>) -> Result<(), Failure> {
+        if self.progress == Progress::Gone {
             return Err(Failure::ClientGone);
         }
-        let written = self.begin().and_then(|()| self.writer.finish(&self.out));
-        self.written(written)
+        let written = self.begin().and_then(|()| way(&mut self.writer, &self.out));
+        self.out.clear();
+        self.wake_at = Instant::now() + PING_EVERY;
+        self.progress = match &self.source {
+            _ if written.is_err() => Progress::Gone,
+            source if source.has_content() => Progress::Relayed,
+            Source::Translated(translator) if translator.has_started() => Progress::Started,
+            _ => self.progress.max(Progress::Begun),
+        };
+        written.map_err(|_| Failure::ClientGone)
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        if !self.begun && self.has_text_calls() {
+        if self.has_begun() {
+            return Ok(());
+        }
+        if self.has_text_calls() {
             self.writer.adjusted(TEXT_CALLS);
         }
-        if self.begun { Ok(()) } else { self.writer.begin() }
+        self.writer.begin()
     }
+}
 
-    /// Notes what has been written.
-    fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
-        self.begun = true;
-        self.start_sent |= self.native.is_none() && self.translator.has_started();
-        self.relayed |=
-            self.translator.has_content() || self.native.as_ref().is_some_and(Native::has_content);
-        self.out.clear();
-        self.wake_at = Instant::now() + PING_EVERY;
-        written.map_err(|_| {
-            self.gone = true;
-            Failure::ClientGone
-        })
+impl<W: EventWriter> Stream<W> {
+    /// Takes a piece of the body, and passes on what it says.
+    fn take(&mut self, decoder: &mut Decoder, bytes: &[u8]) -> Result<Step, Failure> {
+        let Stream { source, out, progress, .. } = self;
+        let came = source.take(decoder, bytes, out);
+        let is_over = source.is_ended();
+        // The start alone can wait: until something is said, another provider can be asked.
+        let is_due = *progress > Progress::Silent || source.says_something();
+        let step = Step::of(is_over, source.is_complete());
+        // What came before an error is the client's; the last of all goes with the end.
+        let is_last = bytes.is_empty() || is_over && came.is_ok();
+        if is_due && !is_last {
+            self.flush()?;
+        }
+        Ok(step.when(came?))
     }
 }
 
@@ -234,114 +341,55 @@ impl<W: EventWriter> Client for Stream<W> {
     }
 
     fn wake(&mut self) {
-        if self.begun || self.native.is_some() {
-            self.out.event(&Event::Ping);
-        } else {
-            self.translator.start(&mut self.out);
+        match &mut self.source {
+            Source::Translated(translator) if self.progress == Progress::Silent => {
+                translator.start(&mut self.out);
+            }
+            _ => self.out.event(&Event::Ping),
         }
         // A failed write is seen at the next one; the wait ends when the socket tells of it.
         let _ = self.flush();
     }
 }
 
-/// Relays the body to the client as a stream. `taken` is called before the client gets the first of
-/// what the provider says, for the client may ask again as soon as it has the last of it.
+/// Relays the body to the client as a stream, all but what belongs to its end.
+///
+/// Nothing is ended here: a message that is complete is ended by [`Stream::end`]; while nothing of it
+/// has been sent ([`Stream::has_content`]) another provider can be asked; else the client is told by
+/// [`Stream::fail`].
 ///
 /// # Errors
-/// How the answer ended, if not well. Nothing is ended here: while nothing of the answer has been sent
-/// ([`Stream::has_content`]) another provider can be asked; else the client is told by
-/// [`Stream::fail`].
+/// How the answer ended, if not well.
 pub fn stream<W: EventWriter>(
     client: &RefCell<Stream<W>>,
     form: BodyForm,
     read: ReadBody<'_>,
-    taken: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
-    let result = Sniffed::new(read, form).and_then(|mut sniffed| match sniffed.form {
-        BodyForm::Native => native_events(client, &mut sniffed, taken),
-        BodyForm::Events => events(&mut sniffed, |decoder| {
+    let is_native = matches!(client.borrow().source, Source::Native(_));
+    // Only a stream was asked for there.
+    let form = if is_native { BodyForm::Events } else { form };
+    let relayed = Sniffed::new(read, form).and_then(|mut sniffed| match sniffed.form {
+        BodyForm::Events => {
+            let mut decoder = Decoder::default();
+            pieces(&mut sniffed, |bytes| client.borrow_mut().take(&mut decoder, bytes))
+        }
+        BodyForm::Whole => {
+            let body = read_whole(&mut sniffed, WHOLE_LIMIT_BYTES)?;
             let mut stream = client.borrow_mut();
-            let Stream { translator, out, .. } = &mut *stream;
-            let translated = decode(decoder, translator, out);
-            let ended = translator.is_ended();
-            let is_complete = translator.is_complete();
-            // The start alone can wait: until something is said, another provider can be asked.
-            let says_something = translator.has_content() || ended;
-            if says_something && !stream.relayed {
-                taken();
+            let Stream { source, out, .. } = &mut *stream;
+            match source {
+                Source::Translated(translator) => {
+                    Ok(translate_whole(&body, form, translator, out)?)
+                }
+                Source::Native(_) => Err(native::not_a_stream(&body).into()),
             }
-            // What came before an error is the client's; the last of all goes with the end.
-            let is_last = ended && translated.is_ok();
-            if (stream.begun || says_something) && !is_last {
-                stream.flush()?;
-            }
-            Ok(Progress::of(ended, is_complete, translated?))
-        })
-        .and_then(|decoder| {
-            let mut stream = client.borrow_mut();
-            let Stream { translator, out, .. } = &mut *stream;
-            Ok(decode_end(decoder, translator, out)?)
-        }),
-        BodyForm::Whole => read_whole(&mut sniffed, WHOLE_LIMIT_BYTES).and_then(|body| {
-            let mut stream = client.borrow_mut();
-            let Stream { translator, native, out, .. } = &mut *stream;
-            if native.is_some() {
-                return Err(native::not_a_stream(&body).into());
-            }
-            Ok(translate_whole(&body, form, translator, out)?)
-        }),
+        }
     });
     let mut stream = client.borrow_mut();
-    match result {
-        Ok(()) => {
-            if !stream.relayed {
-                taken();
-            }
-            stream.end()
-        }
-        Err(failure) => {
-            if !stream.has_content() {
-                stream.out.clear();
-            }
-            Err(failure)
-        }
+    if relayed.is_err() && !stream.has_content() {
+        stream.out.clear();
     }
-}
-
-/// Passes on a stream of the provider's own Messages API.
-fn native_events<W: EventWriter>(
-    client: &RefCell<Stream<W>>,
-    read: ReadBody<'_>,
-    taken: &mut dyn FnMut(),
-) -> Result<(), Failure> {
-    let mut buffer = [0; 8192];
-    let mut is_complete = false;
-    loop {
-        let n = match read.read(&mut buffer) {
-            Err(Failure::Error(_)) if is_complete => 0,
-            read => read?,
-        };
-        let mut stream = client.borrow_mut();
-        let Stream { native, out, relayed, .. } = &mut *stream;
-        let native = native.as_mut().expect("the stream was prepared for it");
-        let passed = if n == 0 { native.finish(out) } else { native.feed(&buffer[..n], out) };
-        if native.is_complete() && !is_complete {
-            is_complete = true;
-            read.expect_end();
-        }
-        let ended = n == 0 || native.is_ended();
-        if native.has_content() && !*relayed {
-            taken();
-        }
-        // What came before an error is the client's; the last of all goes with the end.
-        if !ended || passed.is_err() {
-            stream.flush()?;
-        }
-        passed?;
-        if ended {
-            return Ok(());
-        }
-    }
+    relayed
 }
 
 /// Reads the body into one message.
@@ -357,13 +405,13 @@ pub fn whole(
     let mut sniffed = Sniffed::new(read, form)?;
     match sniffed.form {
         BodyForm::Events => {
-            let decoder = events(&mut sniffed, |decoder| {
-                let came = decode(decoder, translator, &mut fold)?;
-                Ok(Progress::of(translator.is_ended(), translator.is_complete(), came))
+            let mut decoder = Decoder::default();
+            pieces(&mut sniffed, |bytes| {
+                let came = take(&mut decoder, bytes, translator, &mut fold)?;
+                Ok(Step::of(translator.is_ended(), translator.is_complete()).when(came))
             })?;
-            decode_end(decoder, translator, &mut fold)?;
         }
-        BodyForm::Whole | BodyForm::Native => {
+        BodyForm::Whole => {
             let body = read_whole(&mut sniffed, WHOLE_LIMIT_BYTES)?;
             translate_whole(&body, form, translator, &mut fold)?;
         }
@@ -403,10 +451,7 @@ impl<'a> Sniffed<'a> {
         let fields: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
         let form = match begun.first() {
             Some(b'{' | b'[') => BodyForm::Whole,
-            _ if fields.iter().any(|field| begun.starts_with(field)) => match named {
-                BodyForm::Native => BodyForm::Native,
-                BodyForm::Events | BodyForm::Whole => BodyForm::Events,
-            },
+            _ if fields.iter().any(|field| begun.starts_with(field)) => BodyForm::Events,
             _ => named,
         };
         Ok(Sniffed { form, head, read })
@@ -429,53 +474,70 @@ impl Body for Sniffed<'_> {
     }
 }
 
-/// How far a stream has come.
+/// What a piece of the body meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum Step {
     GoesOn,
-    /// Its finish reason has come, and something with it or after it just now.
+    /// The finish reason has come, and something with it or after it just now.
     Complete,
     Over,
 }
 
-impl Progress {
-    fn of(is_over: bool, is_complete: bool, came: bool) -> Progress {
+impl Step {
+    fn of(is_over: bool, is_complete: bool) -> Step {
         match () {
-            () if is_over => Progress::Over,
-            () if is_complete && came => Progress::Complete,
-            () => Progress::GoesOn,
+            () if is_over => Step::Over,
+            () if is_complete => Step::Complete,
+            () => Step::GoesOn,
+        }
+    }
+
+    /// The same for a piece that something `came` with: silence in between is no sign of an end.
+    fn when(self, came: bool) -> Step {
+        if self == Step::Complete && !came { Step::GoesOn } else { self }
+    }
+}
+
+/// Reads the body and calls `each` with every piece, until it says that the message is over, and with
+/// nothing at the body's end.
+///
+/// A complete answer is kept: after it, silence and a broken connection are its end.
+fn pieces(
+    read: ReadBody<'_>,
+    mut each: impl FnMut(&[u8]) -> Result<Step, Failure>,
+) -> Result<(), Failure> {
+    let mut buffer = [0; 8192];
+    let mut is_complete = false;
+    loop {
+        let n = match read.read(&mut buffer) {
+            Err(Failure::Error(_)) if is_complete => 0,
+            read => read?,
+        };
+        match each(&buffer[..n])? {
+            Step::Over => return Ok(()),
+            _ if n == 0 => return Ok(()),
+            Step::GoesOn => {}
+            Step::Complete => {
+                is_complete = true;
+                read.expect_end();
+            }
         }
     }
 }
 
-/// Feeds the body to a decoder and calls `each` after every read, until it says that the message is
-/// over or the body ends. Returns the decoder for its last frame, or empty if the message is over.
-///
-/// A complete answer is kept: after it, silence and a broken connection are its end.
-fn events(
-    read: ReadBody<'_>,
-    mut each: impl FnMut(&mut Decoder) -> Result<Progress, Failure>,
-) -> Result<Decoder, Failure> {
-    let mut decoder = Decoder::default();
-    let mut buffer = [0; 8192];
-    let mut is_complete = false;
-    loop {
-        match read.read(&mut buffer) {
-            Ok(0) => return Ok(decoder),
-            // What it broke off in is no frame.
-            Err(Failure::Error(_)) if is_complete => return Ok(Decoder::default()),
-            Err(failure) => return Err(failure),
-            Ok(n) => decoder.feed(&buffer[..n]),
-        }
-        match each(&mut decoder)? {
-            Progress::GoesOn => {}
-            Progress::Complete => {
-                is_complete = true;
-                read.expect_end();
-            }
-            Progress::Over => return Ok(Decoder::default()),
-        }
+/// Translates what was read, or the end of the body where nothing was. Returns whether a frame was
+/// complete.
+fn take(
+    decoder: &mut Decoder,
+    bytes: &[u8],
+    translator: &mut Translator,
+    sink: &mut impl Sink,
+) -> Result<bool, Error> {
+    if bytes.is_empty() {
+        return decode_end(std::mem::take(decoder), translator, sink).map(|()| true);
     }
+    decoder.feed(bytes);
+    decode(decoder, translator, sink)
 }
 
 /// Translates the frames that are complete. Returns whether there were any.

@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::{Api, Provider};
 use crate::anthropic::{Message, MessagesRequest};
 use crate::client::{Client, Failure};
-use crate::config::Native;
+use crate::config;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
@@ -21,8 +21,8 @@ use crate::metrics::ProviderMetrics;
 use crate::openai::Dialect;
 use crate::provider::Key;
 use crate::redact::Redactor;
-use crate::relay::{self, Body, BodyForm, Stream};
-use crate::translate::native::{self, WholeMessage};
+use crate::relay::{self, Body, BodyForm, Source, Stream};
+use crate::translate::native::{self, Native, WholeMessage};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
     first_words, for_responses, is_output_limit, may_teach, native_request, translate,
@@ -46,12 +46,32 @@ pub enum Receiver {
     Whole(Rc<RefCell<dyn Client>>),
 }
 
-/// An answer that has been delivered, or is ready to be.
-pub enum Delivered {
-    Streamed,
+/// An answer that is complete, and not ended or sent yet.
+pub struct Delivered {
+    pub said: Said,
+    pub rest: Rest,
+}
+
+/// What a provider has answered.
+pub enum Said {
+    /// All but the end of it has gone out.
+    Stream,
     Message(Box<Message>),
     /// A whole message as the provider sent it.
     Native(WholeMessage),
+}
+
+/// What is left of the provider's body behind its answer; none where a stop sequence has cut it, since
+/// the provider may go on for long, and the end of its connection tells it.
+pub struct Rest(Option<AnswerBody>);
+
+impl Rest {
+    /// Reads it, so that the connection can be used again: after the client has its answer.
+    pub fn drain(self) {
+        if let Some(body) = self.0 {
+            body.drain();
+        }
+    }
 }
 
 impl Receiver {
@@ -153,12 +173,9 @@ impl From<Failure> for Failed {
 /// One request to one provider.
 pub struct Attempt<'a> {
     pub asking: &'a Asking<'a>,
-    pub place: usize,
-    pub provider: Provider<'a>,
+    pub provider: &'a Provider,
     pub model: &'a str,
     pub receiver: &'a Receiver,
-    /// Called before the client gets the first of an answer that is streamed.
-    pub taken: &'a dyn Fn(),
 }
 
 /// What is sent to the provider, and how its answer is read.
@@ -194,7 +211,7 @@ impl Attempt<'_> {
             };
             return (attempted, lesson);
         }
-        let config = self.provider.config;
+        let config = &self.provider.config;
         let api = config.api.or(learned.api()).unwrap_or_else(|| config.row.api_of(self.model));
         let target = Target {
             provider: config.row,
@@ -240,14 +257,15 @@ impl Attempt<'_> {
     }
 
     fn is_native(&self, learned: &Learned) -> bool {
-        let config = self.provider.config;
-        config.is_native(self.model) && (config.native == Native::On || !learned.is_not_native())
+        let config = &self.provider.config;
+        config.is_native(self.model)
+            && (config.native == config::Native::On || !learned.is_not_native())
     }
 
     /// Where the Messages API refuses what may be its own fault, chat completions are tried.
     fn native_lesson(&self, refused: &Refused) -> Option<Lesson> {
-        let config = self.provider.config;
-        let has_other = config.native == Native::Auto && config.row.speaks_chat;
+        let config = &self.provider.config;
+        let has_other = config.native == config::Native::Auto && config.row.speaks_chat;
         let may_be_its_own = matches!(refused.status, 400 | 404 | 405 | 415 | 422 | 501);
         if !has_other || !may_be_its_own || refused.error.cause() == Cause::ContextOverflow {
             return None;
@@ -270,14 +288,19 @@ impl Attempt<'_> {
     /// answer on.
     fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Failed> {
         let asking = self.asking;
-        let permit =
-            asking.api.state(self.place).permit().map_err(|error| Failed::Other(error.into()))?;
+        let state = &self.provider.health.state;
+        let permit = state.permit().map_err(|error| Failed::Other(error.into()))?;
         let translator = match self.receiver {
             Receiver::Stream(stream) => {
                 let mut stream = stream.borrow_mut();
                 stream.writer_mut().notes = asking.notes();
-                let native = outgoing.reading.is_none().then(|| asking.request.model.to_string());
-                stream.prepare(outgoing.reading.unwrap_or_default(), native);
+                stream.prepare(match outgoing.reading {
+                    Some(reading) => Source::Translated(Box::new(asking.translator(reading))),
+                    None => Source::Native(
+                        Native::new(asking.request.model.to_string())
+                            .with_safeguards(asking.request.safeguard_results()),
+                    ),
+                });
                 None
             }
             Receiver::Whole(_) => outgoing.reading.map(|reading| asking.translator(reading)),
@@ -308,25 +331,28 @@ impl Attempt<'_> {
                 let mut rest = body;
                 let mut read =
                     |buffer: &mut [u8]| Ok(io::Read::read(&mut rest, buffer).unwrap_or(0));
-                let passed = self.pass_on(&mut read, BodyForm::Whole, false, translator);
-                passed.map(|(delivered, _)| delivered).map_err(Failed::from)
+                let passed = self.pass_on(&mut read, BodyForm::Whole, translator);
+                let delivered = passed.map(|(said, _)| Delivered { said, rest: Rest(None) });
+                delivered.map_err(Failed::from)
             }
             (None, answered) => {
-                answered.and_then(|answer| Ok(self.deliver(answer, is_native, translator, asked)?))
+                answered.and_then(|answer| Ok(self.deliver(answer, translator, asked)?))
             }
         };
         let delivered = delivered.map_err(|failed| {
             let failed = failed.redacted(self.provider.upstream.redactor());
             self.as_refusal(failed, has_begun && !is_native).explained(&self.explain())
         });
+        // One that fails may not be the last word on the message.
+        let metrics = &self.provider.health.metrics;
         match &delivered {
             Ok(_) => permit.succeeded(),
             Err(Failed::Refused(refused)) => {
-                asking.ledger.provider_failed(self.place, refused.error.cause());
+                metrics.upstream_error(refused.error.cause());
                 permit.failed(&refused.error, self.outcome(&refused.error));
             }
             Err(Failed::Other(Failure::Error(error))) => {
-                asking.ledger.provider_failed(self.place, error.cause());
+                metrics.upstream_error(error.cause());
                 permit.failed(error, self.outcome(error));
             }
             Err(Failed::Other(Failure::ClientGone)) if has_begun => {
@@ -371,7 +397,7 @@ impl Attempt<'_> {
 
     /// What the words of an error need to know.
     fn explain(&self) -> Explain {
-        let config = self.provider.config;
+        let config = &self.provider.config;
         let base = Explain {
             provider: config.name.clone(),
             model: self.model.to_owned(),
@@ -395,7 +421,7 @@ impl Attempt<'_> {
 
     /// Asks; an answer that is an error becomes one.
     fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failed> {
-        let config = self.provider.config;
+        let config = &self.provider.config;
         let ledger = self.asking.ledger;
         let mut answer =
             ledger.waiting(|| self.provider.upstream.send(ask, self.receiver.waits()))?;
@@ -460,27 +486,21 @@ impl Attempt<'_> {
     fn deliver(
         &self,
         mut answer: Answer,
-        is_native: bool,
         translator: Option<Translator>,
         asked: Instant,
     ) -> Result<Delivered, Failure> {
         let is_json = answer.content_type.contains("json");
         let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
-        let (ledger, metrics) = (self.asking.ledger, self.asking.api.metrics(self.place));
         let is_stream = matches!(self.receiver, Receiver::Stream(_)) && form == BodyForm::Events;
         let mut read = Timed {
             body: &mut answer.body,
-            ledger,
-            metrics: is_stream.then_some(metrics),
+            ledger: self.asking.ledger,
+            metrics: is_stream.then_some(&self.provider.health.metrics),
             since: asked,
             has_begun: false,
         };
-        let (delivered, is_cut) = self.pass_on(&mut read, form, is_native, translator)?;
-        // The provider may go on for long after a stop sequence; the end of its connection tells it.
-        if !is_cut {
-            answer.body.drain();
-        }
-        Ok(delivered)
+        let (said, is_cut) = self.pass_on(&mut read, form, translator)?;
+        Ok(Delivered { said, rest: Rest((!is_cut).then_some(answer.body)) })
     }
 
     /// Passes a body on, or makes a whole message of it, and tells whether a stop sequence cut it.
@@ -488,37 +508,34 @@ impl Attempt<'_> {
         &self,
         read: relay::ReadBody<'_>,
         form: BodyForm,
-        is_native: bool,
         translator: Option<Translator>,
-    ) -> Result<(Delivered, bool), Failure> {
+    ) -> Result<(Said, bool), Failure> {
         let note_text_calls = || {
             let mut record = self.asking.ledger.record.borrow_mut();
             record.adjusted.push(relay::TEXT_CALLS.to_owned());
         };
-        Ok(match (self.receiver, is_native) {
+        Ok(match (self.receiver, translator) {
             (Receiver::Stream(stream), _) => {
-                let form = if is_native { BodyForm::Native } else { form };
-                let relayed = relay::stream(stream, form, read, &mut || (self.taken)());
+                let relayed = relay::stream(stream, form, read);
                 if stream.borrow().has_text_calls() {
                     note_text_calls();
                 }
                 relayed?;
-                (Delivered::Streamed, stream.borrow().is_cut())
+                (Said::Stream, stream.borrow().is_cut())
             }
-            (Receiver::Whole(_), true) => {
+            (Receiver::Whole(_), None) => {
                 let body = relay::read_whole(read, relay::WHOLE_LIMIT_BYTES)?;
                 let model = &self.asking.request.model;
                 let message = native::whole(body, model)?;
                 let results = self.asking.request.safeguard_results();
-                (Delivered::Native(message.with_safeguards(&results)), false)
+                (Said::Native(message.with_safeguards(&results)), false)
             }
-            (Receiver::Whole(_), false) => {
-                let mut translator = translator.expect("made for the answers that are translated");
+            (Receiver::Whole(_), Some(mut translator)) => {
                 let message = relay::whole(&mut translator, form, read)?;
                 if translator.has_text_calls() {
                     note_text_calls();
                 }
-                (Delivered::Message(Box::new(message)), translator.is_cut())
+                (Said::Message(Box::new(message)), translator.is_cut())
             }
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Api;
+use super::Provider;
 use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -26,9 +26,8 @@ const COUNT_LIMIT_BYTES: usize = 64 << 10;
 /// # Errors
 /// The client has gone.
 pub fn count_tokens(
-    api: &Api,
+    provider: &Provider,
     exchange: &Exchange,
-    place: usize,
     model: &str,
     client: Rc<RefCell<dyn Client>>,
 ) -> Result<Option<u64>, ()> {
@@ -36,13 +35,12 @@ pub fn count_tokens(
     struct Counted {
         input_tokens: u64,
     }
-    let provider = api.provider(place);
     if !provider.config.row.native_count_tokens || !provider.config.is_native(model) {
         return Ok(None);
     }
     let row = provider.config.row;
     let Ok((body, _)) = native_request(&exchange.body, row, model, None) else { return Ok(None) };
-    let Ok(permit) = api.state(place).permit() else { return Ok(None) };
+    let Ok(permit) = provider.health.state.permit() else { return Ok(None) };
     let headers = exchange.native_headers();
     let ask = Ask {
         endpoint: Endpoint::CountTokens,

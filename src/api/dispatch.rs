@@ -31,11 +31,11 @@ impl<'a> Dispatch<'a> {
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);
         // Those that are resting are the last resort.
-        route.hops.sort_by_cached_key(|hop| api.state(hop.provider).is_resting());
+        route.hops.sort_by_cached_key(|hop| api.providers[hop.provider].health.state.is_resting());
         log::debug!(
             request_id = &*exchange.request_id;
             "model {:?} goes to {} by {}",
-            shown(&request.model), api.provider(route.hops[0].provider).config.name, route.by
+            shown(&request.model), api.providers[route.hops[0].provider].config.name, route.by
         );
         let last = route.hops.len() - 1;
         for (i, hop) in route.hops.iter().enumerate() {
@@ -46,12 +46,13 @@ impl<'a> Dispatch<'a> {
             if i == last || receiver.has_content() || !is_the_providers(&error) {
                 return Err(Failure::Error(error));
             }
-            let failed = &api.provider(hop.provider).config.name;
-            let next = &api.provider(route.hops[i + 1].provider).config.name;
+            let provider = &api.providers[hop.provider];
+            let failed = &provider.config.name;
+            let next = &api.providers[route.hops[i + 1].provider].config.name;
             let ledger = self.asking.ledger;
             ledger.happened(format!("{failed} failed, {next} is asked: {error}"), true);
             ledger.record.borrow_mut().tried.push(format!("{failed} {}", error.status()));
-            api.metrics(hop.provider).fallbacks.add(1);
+            provider.health.metrics.fallbacks.add(1);
         }
         unreachable!("a route has a hop, and the last one returns")
     }
@@ -60,44 +61,37 @@ impl<'a> Dispatch<'a> {
     /// how to ask.
     fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, ledger, .. } = self.asking;
-        let provider = api.provider(hop.provider);
+        let provider = &api.providers[hop.provider];
         let name = &provider.config.name;
         let model = hop.model(&provider.config.model, &request.model);
-        ledger.turn_of(hop.provider, model);
-        let mut learned = api.health.lessons.of(hop.provider, model, Instant::now());
+        ledger.turn_of(provider, model);
+        let lessons = &provider.health.lessons;
+        let remember = |lesson: &Lesson| {
+            if lesson.is_lasting() {
+                lessons.add(model, lesson.clone(), Instant::now());
+            }
+        };
+        let mut learned = lessons.of(model, Instant::now());
         // What is tried, and the refusal that taught it.
         let mut lesson: Option<(Lesson, Error)> = None;
         let mut left_native: Option<Lesson> = None;
         let mut keys_left = provider.config.keys.len();
         loop {
+            let attempt = Attempt { asking: &self.asking, provider, model, receiver };
             let tried = lesson.as_ref().map(|(lesson, _)| lesson);
-            let remember = || {
-                for lesson in tried.into_iter().chain(&left_native).filter(|l| l.is_lasting()) {
-                    let lesson = lesson.clone();
-                    api.health.lessons.add(hop.provider, model, lesson, Instant::now());
-                }
-            };
-            let attempt = Attempt {
-                asking: &self.asking,
-                place: hop.provider,
-                provider,
-                model,
-                receiver,
-                taken: &remember,
-            };
-            let tried = tried.or(left_native.as_ref());
-            let (attempted, next) = attempt.run(&learned, tried);
+            let (attempted, next) = attempt.run(&learned, tried.or(left_native.as_ref()));
+            // What is taken was right, even if the answer breaks off later.
+            if attempted.is_ok() || receiver.has_content() {
+                tried.into_iter().chain(&left_native).for_each(remember);
+            }
             let refused = match attempted {
-                Ok(delivered) => {
-                    remember();
-                    return Ok(delivered);
-                }
+                Ok(delivered) => return Ok(delivered),
                 Err(Failed::Other(failure)) => return Err(failure),
                 Err(Failed::Refused(refused)) => refused,
             };
             if is_about_the_key(&refused.error) {
                 keys_left = keys_left.saturating_sub(1);
-                if keys_left > 0 && api.state(hop.provider).has_key_awake() {
+                if keys_left > 0 && provider.health.state.has_key_awake() {
                     let what = format!("another key of {name} is used: {}", refused.error);
                     ledger.happened(what, true);
                     continue;
@@ -111,7 +105,7 @@ impl<'a> Dispatch<'a> {
                         refused.error
                     );
                     ledger.happened(what, false);
-                    api.metrics(hop.provider).adjusted.add(1);
+                    provider.health.metrics.adjusted.add(1);
                     learned.add(next.clone());
                     if next.is_about_native() {
                         // Chat completions have not been asked yet, and may teach something too.
@@ -122,10 +116,8 @@ impl<'a> Dispatch<'a> {
                 }
                 // The first lesson was right if something else is refused now: the client's next try
                 // has it, and learns this one.
-                (Some((known, first)), Some(_))
-                    if known.is_lasting() && is_another(&first, &refused.error) =>
-                {
-                    api.health.lessons.add(hop.provider, model, known, Instant::now());
+                (Some((known, first)), Some(_)) if is_another(&first, &refused.error) => {
+                    remember(&known);
                     return Err(refused.error.into());
                 }
                 _ => return Err(refused.error.into()),

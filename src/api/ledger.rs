@@ -2,12 +2,14 @@
 //! refusals alike, however it ended.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Api;
+use super::{Api, Provider};
 use crate::anthropic::Usage;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::exchange::{Call, Exchange};
+use crate::health::ProviderHealth;
 use crate::record::{Ending, Record, Refusal};
 
 /// A request that is not settled. One that nobody settles met a bug, and is settled as such.
@@ -19,7 +21,7 @@ pub struct Ledger<'a> {
     waited: Cell<Duration>,
     first_byte: Cell<Option<Duration>>,
     /// The provider that was asked last.
-    provider: Cell<Option<usize>>,
+    provider: RefCell<Option<Arc<ProviderHealth>>>,
     usage: Cell<Option<Usage>>,
     settled: Cell<bool>,
     pub record: RefCell<Record>,
@@ -40,7 +42,7 @@ impl<'a> Ledger<'a> {
             began: Instant::now(),
             waited: Cell::default(),
             first_byte: Cell::default(),
-            provider: Cell::default(),
+            provider: RefCell::default(),
             usage: Cell::default(),
             settled: Cell::new(false),
             record: RefCell::new(record),
@@ -48,11 +50,10 @@ impl<'a> Ledger<'a> {
     }
 
     /// A provider's turn has come, with a model.
-    pub fn turn_of(&self, place: usize, model: &str) {
-        self.provider.set(Some(place));
-        let config = self.api.provider(place).config;
+    pub fn turn_of(&self, provider: &Provider, model: &str) {
+        self.provider.replace(Some(Arc::clone(&provider.health)));
         let mut record = self.record.borrow_mut();
-        record.provider = Some(config.name.clone());
+        record.provider = Some(provider.config.name.clone());
         record.model = Some(crate::record::cut(model));
         (record.upstream_status, record.upstream_request_id) = (None, None);
     }
@@ -117,8 +118,8 @@ impl<'a> Ledger<'a> {
     fn refusal(&self, error: &Error) -> Option<Refusal> {
         match error {
             Error::Request { .. } | Error::ThreadUnsupported => Some(Refusal::Request),
-            Error::Internal if self.provider.get().is_none() => Some(Refusal::Bug),
-            Error::Refused { status, .. } if self.provider.get().is_none() => {
+            Error::Internal if self.provider.borrow().is_none() => Some(Refusal::Bug),
+            Error::Refused { status, .. } if self.provider.borrow().is_none() => {
                 Some(Refusal::of_status(*status))
             }
             _ => None,
@@ -127,8 +128,9 @@ impl<'a> Ledger<'a> {
 
     /// Counts a message as one of the provider that was asked last.
     fn count(&self, ending: &Ending, took: Duration) {
-        let Some(place) = self.provider.get().filter(|_| self.is_message) else { return };
-        let metrics = self.api.metrics(place);
+        let provider = self.provider.borrow();
+        let Some(provider) = provider.as_ref().filter(|_| self.is_message) else { return };
+        let metrics = &provider.metrics;
         match ending {
             Ending::Answered => metrics.succeeded.add(1),
             Ending::Failed(_) => metrics.failed.add(1),
@@ -145,11 +147,6 @@ impl<'a> Ledger<'a> {
         if !matches!(ending, Ending::ClientGone) {
             metrics.duration.observe_time(took);
         }
-    }
-
-    /// Counts an error of a provider, which may not be the last word on the message.
-    pub fn provider_failed(&self, place: usize, cause: Cause) {
-        self.api.metrics(place).upstream_error(cause);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Api;
-use super::attempt::{Asking, Delivered, Receiver};
+use super::attempt::{Asking, Delivered, Receiver, Said};
 use super::count;
 use super::dispatch::Dispatch;
 use super::ledger::Ledger;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::line::Peer;
 use crate::record::{Ending, cut};
-use crate::relay::{EventWriter, Stream};
+use crate::relay::{EventWriter, Source, Stream};
 use crate::route::Asked;
 use crate::tokens::{estimate, rough_estimate};
 use crate::translate::Reading;
@@ -59,12 +59,11 @@ pub fn count_tokens(
     let estimate = estimate(&request);
     let route = api.config.routes.choose(&request.model, Asked::of(&request, estimate));
     let hop = route.hops[0];
-    let config = api.provider(hop.provider).config;
-    let model = hop.model(&config.model, &request.model);
+    let provider = &api.providers[hop.provider];
+    let model = hop.model(&provider.config.model, &request.model);
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
-    ledger.turn_of(hop.provider, model);
-    let counted =
-        ledger.waiting(|| count::count_tokens(api, exchange, hop.provider, model, client));
+    ledger.turn_of(provider, model);
+    let counted = ledger.waiting(|| count::count_tokens(provider, exchange, model, client));
     let (input_tokens, source) = match counted {
         Ok(Some(input_tokens)) => (input_tokens, "provider"),
         Ok(None) => (estimate, "estimate"),
@@ -88,7 +87,8 @@ fn refuse(reply: Reply, error: Error) -> Ending {
 
 fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
     let translator = dispatch.asking.translator(Reading::default());
-    let client = Rc::new(RefCell::new(Stream::new(translator, reply)));
+    let source = Source::Translated(Box::new(translator));
+    let client = Rc::new(RefCell::new(Stream::new(source, reply)));
     let result = dispatch.run(&Receiver::Stream(Rc::clone(&client)));
     let ledger = dispatch.asking.ledger;
     {
@@ -98,8 +98,13 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
         }
         ledger.record.borrow_mut().stop_reason = stream.stop_reason().map(cut);
     }
-    match result {
-        Ok(_) => Ending::Answered,
+    // Before the client has its end, whatever it can ask next is known.
+    let ended = result.and_then(|delivered| client.borrow_mut().end().map(|()| delivered));
+    match ended {
+        Ok(delivered) => {
+            delivered.rest.drain();
+            Ending::Answered
+        }
         Err(Failure::ClientGone) => {
             forget(client);
             Ending::ClientGone
@@ -128,25 +133,28 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
     reply.notes = dispatch.asking.notes();
-    let (body, usage, stop_reason) = match delivered {
-        Ok(Delivered::Message(message)) => {
-            let body = serde_json::to_vec(&message).expect("the wire types serialize");
-            (body, message.usage, Some(message.stop_reason.as_str().to_owned()))
-        }
-        Ok(Delivered::Native(WholeMessage { body, usage, stop_reason })) => {
-            (body, usage, stop_reason)
-        }
-        Ok(Delivered::Streamed) => unreachable!("only a stream is streamed"),
+    let Delivered { said, rest } = match delivered {
+        Ok(delivered) => delivered,
         Err(Failure::Error(error)) => return refuse(reply, error),
         Err(Failure::ClientGone) => {
             reply.abandon();
             return Ending::ClientGone;
         }
     };
+    let (body, usage, stop_reason) = match said {
+        Said::Message(message) => {
+            let body = serde_json::to_vec(&message).expect("the wire types serialize");
+            (body, message.usage, Some(message.stop_reason.as_str().to_owned()))
+        }
+        Said::Native(WholeMessage { body, usage, stop_reason }) => (body, usage, stop_reason),
+        Said::Stream => unreachable!("only a stream is streamed"),
+    };
     let ledger = dispatch.asking.ledger;
     ledger.used(usage);
     ledger.record.borrow_mut().stop_reason = stop_reason.as_deref().map(cut);
-    match reply.json(200, &body) {
+    let sent = reply.json(200, &body);
+    rest.drain();
+    match sent {
         Ok(()) => Ending::Answered,
         Err(_) => Ending::ClientGone,
     }

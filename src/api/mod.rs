@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, ProviderConfig, ProviderProbe};
 use crate::exchange::{Call, Errands, Exchange, Workers};
-use crate::health::{Health, Outcome, ProviderState};
+use crate::health::{Health, Outcome, ProviderHealth};
 use crate::line::Line;
-use crate::metrics::ProviderMetrics;
 use crate::unique::unique;
 use crate::upstream::Upstream;
 use ledger::Ledger;
@@ -38,17 +37,30 @@ const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// What every request shares.
 struct Api {
     config: Arc<Config>,
-    /// In the order of the configuration's providers.
-    upstreams: Vec<Upstream>,
+    /// In the order of the configuration.
+    providers: Vec<Provider>,
     models: Vec<crate::anthropic::Model>,
     health: Arc<Health>,
 }
 
 /// A provider that can be asked.
-#[derive(Clone, Copy)]
-struct Provider<'a> {
-    config: &'a ProviderConfig,
-    upstream: &'a Upstream,
+struct Provider {
+    config: ProviderConfig,
+    upstream: Upstream,
+    /// Its state, its metrics, and what its refusals have taught.
+    health: Arc<ProviderHealth>,
+}
+
+impl Provider {
+    /// Asks whether it is there, between messages.
+    fn probe(&self, by: ProviderProbe) {
+        let asked = self.health.state.asked();
+        let outcome = match self.upstream.probe(by) {
+            Ok(()) => Outcome::Answered,
+            Err(error) => Outcome::of(&error),
+        };
+        self.health.state.probed(outcome, asked);
+    }
 }
 
 /// Sets up the API for up to `max_in_flight` requests at once. Nobody reaches it before
@@ -64,16 +76,23 @@ pub fn start(
     max_in_flight: usize,
 ) -> Result<Arc<dyn Workers>, String> {
     let models = models::list(&config);
-    let api = Arc::new(Api { models, config, upstreams, health });
+    let known = config.providers.iter().zip(upstreams).zip(&health.providers);
+    let providers = known.map(|((config, upstream), health)| Provider {
+        config: config.clone(),
+        upstream,
+        health: Arc::clone(health),
+    });
+    let api = Arc::new(Api { models, providers: providers.collect(), config, health });
     let tidied = Arc::clone(&api);
     let tidy = move || {
         let mut next_probe = Instant::now();
         loop {
             thread::sleep(TIDY_EVERY);
-            guarded(|| tidied.upstreams.iter().for_each(Upstream::tidy));
+            guarded(|| tidied.providers.iter().for_each(|provider| provider.upstream.tidy()));
             tidied.health.refusals.tell();
-            if tidied.config.provider_probe != ProviderProbe::Off && Instant::now() >= next_probe {
-                guarded(|| tidied.probe_providers());
+            let by = tidied.config.provider_probe;
+            if by != ProviderProbe::Off && Instant::now() >= next_probe {
+                guarded(|| tidied.providers.iter().for_each(|provider| provider.probe(by)));
                 next_probe = Instant::now() + PROBE_EVERY + jitter();
             }
         }
@@ -95,34 +114,6 @@ fn failed(e: &dyn std::fmt::Display) -> String {
 fn jitter() -> Duration {
     let sum: u64 = unique("").into_bytes().into_iter().map(u64::from).sum();
     Duration::from_millis(sum * 7919 % 10_000)
-}
-
-impl Api {
-    /// The provider at `place`.
-    fn provider(&self, place: usize) -> Provider<'_> {
-        Provider { config: &self.config.providers[place], upstream: &self.upstreams[place] }
-    }
-
-    /// What is known of it.
-    fn state(&self, place: usize) -> &ProviderState {
-        &self.health.providers[place].state
-    }
-
-    fn metrics(&self, place: usize) -> &ProviderMetrics {
-        &self.health.providers[place].metrics
-    }
-
-    /// Asks whether the providers are there, between messages.
-    fn probe_providers(&self) {
-        for (place, upstream) in self.upstreams.iter().enumerate() {
-            let asked = self.state(place).asked();
-            let outcome = match upstream.probe(self.config.provider_probe) {
-                Ok(()) => Outcome::Answered,
-                Err(error) => Outcome::of(&error),
-            };
-            self.state(place).probed(outcome, asked);
-        }
-    }
 }
 
 /// Keeps a panic to the request that met it. The reply, when dropped, tells the client; the ledger, and

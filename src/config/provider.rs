@@ -14,7 +14,7 @@ use crate::text;
 use crate::typo;
 
 /// A provider that is configured.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProviderConfig {
     /// What routes, logs and metrics call it.
     pub name: String,

@@ -218,7 +218,7 @@ impl Door {
     /// What refusals have taught is asked anew: who reads the configuration again may have mended what
     /// was refused.
     pub fn forget_lessons(&self) {
-        self.shared.health.lessons.clear();
+        self.shared.health.forget_lessons();
     }
 
     /// Ends the service: health says 503 at once, new messages are still taken for `delay`, then the

@@ -78,7 +78,7 @@ impl Health {
             "counter",
             "Messages by the provider that was asked last: answered, failed, and given up by the client.",
         );
-        for ProviderHealth { name, metrics, .. } in &self.providers {
+        for ProviderHealth { name, metrics, .. } in self.providers.iter().map(|p| &**p) {
             out.sample(&[("provider", name), ("status", "success")], metrics.succeeded.get())
                 .sample(&[("provider", name), ("status", "error")], metrics.failed.get())
                 .sample(&[("provider", name), ("status", "cancelled")], metrics.cancelled.get());
@@ -88,11 +88,11 @@ impl Health {
             "histogram",
             "From the end of a request to the end of its answer.",
         );
-        for ProviderHealth { name, metrics, .. } in &self.providers {
+        for ProviderHealth { name, metrics, .. } in self.providers.iter().map(|p| &**p) {
             out.histogram(&[("provider", name)], &metrics.duration);
         }
         out.family("ccproxy_tokens_processed_total", "counter", "Tokens of the answered messages.");
-        for ProviderHealth { name, metrics, .. } in &self.providers {
+        for ProviderHealth { name, metrics, .. } in self.providers.iter().map(|p| &**p) {
             let (input, output) = (metrics.input_tokens.total(), metrics.output_tokens.total());
             out.sample(&[("provider", name), ("type", "input")], input)
                 .sample(&[("provider", name), ("type", "output")], output);
@@ -102,7 +102,7 @@ impl Health {
             "counter",
             "Errors of the provider, by their cause.",
         );
-        for ProviderHealth { name, metrics, .. } in &self.providers {
+        for ProviderHealth { name, metrics, .. } in self.providers.iter().map(|p| &**p) {
             let causes = Cause::ALL.iter().zip(&metrics.upstream_errors);
             for (cause, count) in causes.filter(|(cause, _)| is_the_providers(**cause)) {
                 out.sample(&[("provider", name), ("error_type", cause.as_str())], count.get());

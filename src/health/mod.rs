@@ -13,6 +13,7 @@ mod status;
 mod words;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -93,8 +94,7 @@ pub struct Health {
     draining: AtomicBool,
     api_alive: AtomicBool,
     /// In the order of the configuration.
-    pub providers: Vec<ProviderHealth>,
-    pub lessons: Lessons,
+    pub providers: Vec<Arc<ProviderHealth>>,
     pub metrics: Metrics,
     pub refusals: Refusals,
     /// The providers that are tried in turn, by their places.
@@ -113,6 +113,7 @@ pub struct ProviderHealth {
     keys: usize,
     pub state: ProviderState,
     pub metrics: ProviderMetrics,
+    pub lessons: Lessons,
 }
 
 impl ProviderHealth {
@@ -125,6 +126,7 @@ impl ProviderHealth {
             keys: provider.keys.len(),
             state: ProviderState::new(&provider.name, provider.keys.len(), breaker_pause),
             metrics: ProviderMetrics::default(),
+            lessons: Lessons::default(),
         }
     }
 }
@@ -207,9 +209,8 @@ impl Health {
             providers: config
                 .providers
                 .iter()
-                .map(|provider| ProviderHealth::new(provider, config.breaker_pause))
+                .map(|provider| Arc::new(ProviderHealth::new(provider, config.breaker_pause)))
                 .collect(),
-            lessons: Lessons::default(),
             metrics: Metrics::default(),
             refusals: Refusals::default(),
             order: config.routes.default.iter().map(|hop| hop.provider).collect(),
@@ -239,6 +240,11 @@ impl Health {
             let does = if alive { "answers" } else { "does not answer" };
             log::warn!("health: {from} -> {to}: the API {does}");
         }
+    }
+
+    /// Forgets what refusals have taught.
+    pub fn forget_lessons(&self) {
+        self.providers.iter().for_each(|provider| provider.lessons.clear());
     }
 
     /// Whether no provider is left that does not fail.

@@ -201,10 +201,11 @@ impl Health {
             max_tokens: provider.max_tokens,
             details: provider.details(),
         });
-        let learned =
-            self.lessons.all(Instant::now()).into_iter().map(|(place, model, lessons)| {
-                LearnedModel { provider: &self.providers[place].name, model, lessons }
-            });
+        let now = Instant::now();
+        let learned = self.providers.iter().flat_map(|provider| {
+            let all = provider.lessons.all(now).into_iter();
+            all.map(|(model, lessons)| LearnedModel { provider: &provider.name, model, lessons })
+        });
         let answering = self.answering();
         Details {
             reason: self.why(answering),
@@ -255,7 +256,7 @@ impl Health {
         } else {
             self.reason().map(|_| "the API inside ccproxy does not answer".to_owned())
         };
-        let troubles = self.providers.iter().filter_map(ProviderHealth::trouble);
+        let troubles = self.providers.iter().filter_map(|provider| provider.trouble());
         let mut all: Vec<String> = own.into_iter().chain(troubles).collect();
         let is_well = answering.trouble().is_none();
         if !all.is_empty() && is_well && self.providers.len() > 1 {

@@ -108,7 +108,7 @@ fn whole(body: &[u8], dialect: Dialect, form: BodyForm) {
 }
 
 fn native(body: &[u8]) {
-    let mut native = Native::new("m".to_owned(), false);
+    let mut native = Native::new("m".to_owned());
     for read in body.chunks(8192) {
         let mut out = Vec::new();
         if native.feed(read, &mut out).is_err() {

@@ -233,7 +233,7 @@ fn answers_of_any_depth_are_read_on_a_workers_stack() {
                     for event in ["message_start", "message_delta", "error", "odd"] {
                         let frame = format!("event: {event}\ndata: {json}\n\n");
                         let mut out = Vec::new();
-                        Native::new("m".to_owned(), false).feed(frame.as_bytes(), &mut out).ok();
+                        Native::new("m".to_owned()).feed(frame.as_bytes(), &mut out).ok();
                     }
                 }
             }

@@ -8,7 +8,7 @@ use ccproxy::client::{Client, Failure};
 use ccproxy::error::{Cause, Error};
 use ccproxy::line::Peer;
 use ccproxy::openai::Dialect;
-use ccproxy::relay::{self, BodyForm, EventWriter, Stream, WHOLE_LIMIT_BYTES};
+use ccproxy::relay::{self, BodyForm, EventWriter, Source, Stream, WHOLE_LIMIT_BYTES};
 use ccproxy::sse::FRAME_LIMIT_BYTES;
 use serde_json::{Value, json};
 
@@ -91,18 +91,25 @@ fn client_gone<T>() -> Result<T, String> {
     Err(text(Failure::ClientGone))
 }
 
-/// Relays, and tells the client of an error where nobody else is to be asked, as the API does.
+/// A stream of an answer in `dialect` to the client at `recorder`.
+fn stream_to(dialect: Dialect, recorder: Recorder) -> Stream<Recorder> {
+    Stream::new(Source::Translated(Box::new(translator(dialect))), recorder)
+}
+
+/// Relays, ends a complete message, and tells the client of an error where nobody else is to be asked,
+/// as the API does.
 fn relay_to(
     client: &RefCell<Stream<Recorder>>,
     form: BodyForm,
     read: relay::ReadBody<'_>,
 ) -> Result<(), Failure> {
-    match relay::stream(client, form, read, &mut || {}) {
+    match relay::stream(client, form, read) {
         Err(Failure::Error(error)) => {
             let error = client.borrow_mut().fail(error)?;
             if client.borrow().has_begun() { Ok(()) } else { Err(error.into()) }
         }
-        other => other,
+        Err(Failure::ClientGone) => Err(Failure::ClientGone),
+        Ok(()) => client.borrow_mut().end(),
     }
 }
 
@@ -115,7 +122,7 @@ fn stream(
     fail_at: Option<usize>,
 ) -> (Result<(), String>, Recorder) {
     let recorder = Recorder { fail_at, ..Recorder::default() };
-    let client = RefCell::new(Stream::new(translator(dialect), recorder));
+    let client = RefCell::new(stream_to(dialect, recorder));
     let result = relay_to(&client, form, &mut reader(reads, then)).map_err(text);
     (result, client.into_inner().into_writer())
 }
@@ -189,12 +196,22 @@ fn a_read_that_fails_ends_the_stream() {
 #[test]
 fn a_client_that_leaves_while_reading_is_not_written_to() {
     for count in 0..TEXT.len() {
-        let then = || Err(Failure::ClientGone);
-        let (_, before) = stream(CHAT, BodyForm::Events, &TEXT[..count], then(), None);
-        let (result, recorder) = stream(CHAT, BodyForm::Events, &TEXT[..count], then(), None);
+        let run = |then| stream(CHAT, BodyForm::Events, &TEXT[..count], Err(then), None);
+        let (result, recorder) = run(Failure::ClientGone);
         assert_eq!(result, client_gone(), "after {count} reads");
         assert!(!recorder.ended, "after {count} reads");
-        assert_eq!(before.written, recorder.written, "after {count} reads");
+        // A client that stays gets the same, and then the end.
+        let (_, stayed) = run(cut().into());
+        let names = |recorder: &Recorder| -> Vec<String> {
+            grammar::events(&recorder.written).expect("events").into_iter().map(|e| e.0).collect()
+        };
+        let (seen, mut wanted) = (names(&recorder), names(&stayed));
+        let ends = ["error", "content_block_stop", "message_delta", "message_stop"];
+        while wanted.last().is_some_and(|name| ends.contains(&&**name)) {
+            wanted.pop();
+        }
+        assert_eq!(seen, wanted, "after {count} reads");
+        assert!(stayed.written.starts_with(&recorder.written), "after {count} reads");
     }
 }
 
@@ -222,7 +239,7 @@ fn a_client_that_leaves_before_an_error_is_not_told() {
 
 #[test]
 fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
-    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
+    let client = RefCell::new(stream_to(CHAT, Recorder::default()));
     let mut reads = 0;
     let result = relay_to(&client, BodyForm::Events, &mut |_: &mut [u8]| {
         reads += 1;
@@ -241,7 +258,7 @@ fn a_ping_begins_the_stream_so_that_an_error_becomes_an_event() {
 #[test]
 fn pings_fit_between_any_two_reads() {
     for (dialect, case) in streams() {
-        let client = RefCell::new(Stream::new(translator(dialect), Recorder::default()));
+        let client = RefCell::new(stream_to(dialect, Recorder::default()));
         let mut read = reader(&case.input.chunks(40).collect::<Vec<_>>(), Ok(0));
         let result = relay_to(&client, BodyForm::Events, &mut |buffer: &mut [u8]| {
             client.borrow_mut().wake();
@@ -257,7 +274,7 @@ fn pings_fit_between_any_two_reads() {
 #[test]
 fn a_failed_ping_is_the_last_write() {
     let recorder = Recorder { fail_at: Some(0), ..Recorder::default() };
-    let client = RefCell::new(Stream::new(translator(CHAT), recorder));
+    let client = RefCell::new(stream_to(CHAT, recorder));
     let mut read = reader(TEXT, Ok(0));
     let result = relay_to(&client, BodyForm::Events, &mut |buffer: &mut [u8]| {
         client.borrow_mut().wake();
@@ -287,9 +304,9 @@ fn golden_streams_pass_through_the_relay() {
 
 #[test]
 fn nothing_is_read_after_the_end() {
-    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
+    let client = RefCell::new(stream_to(CHAT, Recorder::default()));
     let mut read = reader(TEXT, Err(cut().into()));
-    let relayed = relay::stream(&client, BodyForm::Events, &mut read, &mut || {});
+    let relayed = relay_to(&client, BodyForm::Events, &mut read);
     assert_eq!(relayed.map_err(text), Ok(()));
     let recorder = client.into_inner().into_writer();
     assert_eq!(last_event(&recorder).0, "message_stop");
@@ -401,18 +418,13 @@ fn a_read_that_fails_leaves_no_whole_message() {
 
 /// Relays zeros without an end, and returns how many bytes were read before that was refused.
 fn endless(form: BodyForm) -> usize {
-    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
+    let client = RefCell::new(stream_to(CHAT, Recorder::default()));
     let mut bytes = 0;
-    let result = relay::stream(
-        &client,
-        form,
-        &mut |buffer: &mut [u8]| {
-            buffer.fill(b'0');
-            bytes += buffer.len();
-            Ok(buffer.len())
-        },
-        &mut || {},
-    );
+    let result = relay::stream(&client, form, &mut |buffer: &mut [u8]| {
+        buffer.fill(b'0');
+        bytes += buffer.len();
+        Ok(buffer.len())
+    });
     assert!(matches!(result, Err(Failure::Error(Error::Protocol { .. }))), "{result:?}");
     bytes
 }
@@ -511,8 +523,8 @@ impl relay::Body for Watched<'_> {
 fn the_end_is_expected_from_the_finish_reason_on_and_comments_do_not_put_it_off() {
     let reads = [&TEXT[..4], &[b": still here\n\n", b": still here\n\n"]].concat();
     let mut body = Watched { reads, is_expected: Vec::new() };
-    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
-    assert!(relay::stream(&client, BodyForm::Events, &mut body, &mut || {}).is_ok());
+    let client = RefCell::new(stream_to(CHAT, Recorder::default()));
+    assert!(relay::stream(&client, BodyForm::Events, &mut body).is_ok());
     assert_eq!(body.is_expected, [2]);
 }
 
@@ -560,8 +572,8 @@ fn frames_that_are_parted_by_one_newline_are_frames() {
 
 /// The words of an error that came in the place of an answer, and its status.
 fn refused(form: BodyForm, body: &[u8]) -> (u16, String) {
-    let client = RefCell::new(Stream::new(translator(CHAT), Recorder::default()));
-    match relay::stream(&client, form, &mut reader(&[body], Ok(0)), &mut || {}) {
+    let client = RefCell::new(stream_to(CHAT, Recorder::default()));
+    match relay::stream(&client, form, &mut reader(&[body], Ok(0))) {
         Err(Failure::Error(error)) => (error.status(), error.to_string()),
         other => panic!("{other:?}: {}", String::from_utf8_lossy(body)),
     }

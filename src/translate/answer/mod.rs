@@ -44,7 +44,7 @@ use self::stop_reason::{Finish, finish, stop_reason};
 use self::text_calls::{Said, TextCalls};
 use self::think::{ThinkSplitter, Voice};
 use self::usage::Counts;
-use super::reading::{Reading, TextTools, ToolNames};
+use super::reading::{TextTools, ToolNames};
 use super::refusal::stream_failure;
 use super::stops::Stops;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
@@ -155,28 +155,9 @@ impl Translator {
         Translator { safeguard_results, ..self }
     }
 
-    /// The answers that its message ends with.
-    pub fn safeguard_results(&self) -> &[SafeguardResult] {
-        &self.safeguard_results
-    }
-
-    /// Prepares for the answer of another provider. Nothing of the message has reached the client, but
-    /// maybe its start, which `has_started` tells.
-    pub fn restart(&mut self, reading: Reading, has_started: bool) {
-        let Reading { dialect, names, stops, text_tools } = reading;
-        let fresh = Translator::new(
-            dialect,
-            std::mem::take(&mut self.id),
-            std::mem::take(&mut self.model),
-            names,
-            std::mem::take(&mut self.stop_sequences),
-            stops,
-            self.input_estimate,
-        );
-        let state = if has_started { State::Started } else { State::Idle };
-        let safeguard_results = std::mem::take(&mut self.safeguard_results);
-        let fresh = Translator { state, safeguard_results, ..fresh };
-        *self = fresh.with_text_tools(text_tools);
+    /// The client has got the start of the message already.
+    pub fn skip_start(&mut self) {
+        self.state = State::Started;
     }
 
     /// The same for a model that may call these tools in its text, and end its thinking there.

@@ -120,15 +120,14 @@ impl SeenUsage {
 }
 
 impl Native {
-    /// For an answer to a client that asked for `model`; `has_started` tells that it has got a
-    /// `message_start` already.
-    pub fn new(model: String, has_started: bool) -> Native {
+    /// For an answer to a client that asked for `model`.
+    pub fn new(model: String) -> Native {
         Native {
             model,
             partial: Vec::new(),
             searched: 0,
             held: Vec::new(),
-            has_started,
+            has_started: false,
             safeguard_results: Vec::new(),
             usage: Usage::default(),
             stop_reason: None,
@@ -139,6 +138,11 @@ impl Native {
     /// The same, with answers to the request's safeguards where the provider gives none.
     pub fn with_safeguards(self, safeguard_results: Vec<SafeguardResult>) -> Native {
         Native { safeguard_results, ..self }
+    }
+
+    /// The client has got the start of the message already.
+    pub fn skip_start(&mut self) {
+        self.has_started = true;
     }
 
     pub fn usage(&self) -> Usage {
@@ -527,7 +531,7 @@ mod tests {
     const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\": \"deepseek-v4\",\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"model\\\": 1\"}}\n\n: a comment\n\nevent: content_block_stop\r\ndata: {\"type\":\"content_block_stop\",\"index\":0}\r\n\r\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9,\"input_tokens\":0}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
     fn relay(input: &[u8], cut: usize) -> (String, Result<(), Error>, Native) {
-        let mut native = Native::new("claude-x".to_owned(), false);
+        let mut native = Native::new("claude-x".to_owned());
         let mut out = Vec::new();
         let result = native
             .feed(&input[..cut], &mut out)
@@ -614,7 +618,7 @@ mod tests {
     fn safeguards_that_the_provider_does_not_answer_are_answered() {
         let results = || vec![SafeguardResult::disabled("dangerous_tool_use".to_owned())];
         let relay = |input: &str| {
-            let native = Native::new("claude-x".to_owned(), false);
+            let native = Native::new("claude-x".to_owned());
             let mut out = Vec::new();
             native.with_safeguards(results()).feed(input.as_bytes(), &mut out).unwrap();
             String::from_utf8(out).unwrap()
