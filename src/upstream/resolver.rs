@@ -1,5 +1,5 @@
 //! Name lookup with a memory: ureq asks before each request, also where it reuses a connection, and
-//! musl's resolver remembers nothing.
+//! no resolver remembers anything.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +17,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 use super::NOWHERE;
 use super::wait::{stopped, until_ready, with_call};
+use crate::dns;
 
 /// How long an answer counts as fresh. A stale one is used as long as none can be had.
 const FRESH: Duration = Duration::from_secs(60);
@@ -95,8 +96,7 @@ impl Resolver for CachingResolver {
 
 impl CachingResolver {
     pub fn new(embedded: bool) -> CachingResolver {
-        let look_up =
-            |target: &Target| (target.0.as_str(), target.1).to_socket_addrs().map(Vec::from_iter);
+        let look_up: LookUp = if cfg!(target_env = "musl") { by_ourselves } else { by_system };
         CachingResolver { embedded, hosts: Arc::default(), look_up }
     }
 
@@ -166,6 +166,15 @@ impl CachingResolver {
         host.asking = Arc::downgrade(&lookup);
         Ok(lookup)
     }
+}
+
+fn by_system((host, port): &Target) -> io::Result<Vec<SocketAddr>> {
+    (host.as_str(), *port).to_socket_addrs().map(Vec::from_iter)
+}
+
+fn by_ourselves((host, port): &Target) -> io::Result<Vec<SocketAddr>> {
+    let addresses = dns::look_up(host)?;
+    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect())
 }
 
 #[cfg(test)]
