@@ -521,6 +521,9 @@ fn dotenv_files_are_read() {
     check_dotenv("A=b # c", Ok(&[("A", "b")]));
     check_dotenv("A=b#c", Ok(&[("A", "b#c")]));
     check_dotenv("A=\"\"", Ok(&[("A", "")]));
+    // Of other programs: values of several lines, names of theirs, what a shell passes on.
+    check_dotenv("A='b\r\nc' # d\nE=\"f\ng\"", Ok(&[("A", "b\nc"), ("E", "f\ng")]));
+    check_dotenv("spring.name=x\nmy-name=y\nexport A\nexport  B=c", Ok(&[("B", "c")]));
     check_dotenv("A=1\nA=2", Ok(&[("A", "1"), ("A", "2")]));
 }
 
@@ -539,6 +542,7 @@ fn a_byte_order_mark_is_no_part_of_a_name() {
 #[test]
 fn a_line_of_a_dotenv_file_that_is_none_is_named() {
     check_dotenv("A=b\nnonsense", Err("line 2: it is not NAME=value"));
+    check_dotenv("A=\"b\nC=\"d\"", Err("line 1: the quote that A begins with is not closed"));
     check_dotenv("=b", Err("line 1: \"\" is not a variable's name"));
     check_dotenv("A B=c", Err("line 1: \"A B\" is not a variable's name"));
 }
