@@ -196,8 +196,9 @@ impl Config {
             warnings: Vec::new(),
             given: Vec::new(),
         };
-        if !reader.problems.is_empty() {
-            return Err(Problems(reader.problems));
+        let problems = [env.faults(), reader.problems].concat();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
         }
         config.warnings = reader.warnings;
         config.given = reader.given.into_inner();
@@ -239,6 +240,7 @@ impl Healthcheck {
             wanted: reader.get(&HEALTHCHECK_URL).map(|(_, wanted)| wanted),
             timeout: reader.seconds(&HEALTHCHECK_TIMEOUT, healthcheck::DEFAULT_TIMEOUT.as_secs()),
         };
-        if reader.problems.is_empty() { Ok(healthcheck) } else { Err(Problems(reader.problems)) }
+        let problems = [env.faults(), reader.problems].concat();
+        if problems.is_empty() { Ok(healthcheck) } else { Err(Problems(problems)) }
     }
 }

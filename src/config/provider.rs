@@ -6,7 +6,7 @@ use super::file::FileProvider;
 use super::http_proxy::{self, HttpProxy};
 use super::reader::Reader;
 use super::settings::*;
-use super::{Secret, base_url};
+use super::{Secret, base_url, environment};
 use crate::network::Network;
 use crate::openai::Dialect;
 use crate::provider::{Key, PROVIDERS, Provider};
@@ -422,8 +422,8 @@ impl<'f> Reader<'_, 'f> {
                 self.problem(format!("{name}: {fault}"));
             }
         }
-        // What is wrong has been told.
-        if self.problems.len() > before {
+        // What is wrong has been told, or will be.
+        if self.problems.len() > before || variables.iter().any(|name| self.env.is_unread(name)) {
             return Vec::new();
         }
         if secrets.is_empty() && entry.row.key == Key::Required {
@@ -611,8 +611,12 @@ impl<'f> Reader<'_, 'f> {
         })
     }
 
-    /// A text of the file, or the variable that it names: `$NAME` or `${NAME}`.
+    /// A text of the file, the variable that it names, `$NAME` or `${NAME}`, or what is in the file that
+    /// it names, `$file:PATH`.
     fn expand(&mut self, place: &str, value: &str) -> Option<String> {
+        if let Some(path) = value.strip_prefix("$file:") {
+            return environment::read(path).map_err(|e| self.problem(format!("{place}: {e}"))).ok();
+        }
         let Some(name) = value.strip_prefix('$') else { return Some(value.to_owned()) };
         let name = name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name);
         let found = self.variable(name);

@@ -98,6 +98,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     pub fn source(&self, name: String) -> Source {
+        let name = self.env.origin(&name);
         Source::Variable { line: self.env.line(&name), name }
     }
 

@@ -238,7 +238,7 @@ pub(super) const TRUSTED_PROXIES: Setting = Setting {
     flag: "trusted-proxies",
     variables: &["CCPROXY_TRUSTED_PROXIES"],
     default: "",
-    doc: "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas",
+    doc: "addresses and networks of proxies whose X-Forwarded-For, or Forwarded, is believed, separated by commas",
 };
 pub(super) const LOG_LEVEL: Setting = Setting {
     group: Group::Log,

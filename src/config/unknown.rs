@@ -89,12 +89,19 @@ impl Reader<'_, '_> {
         let mut refused = Vec::new();
         let mut ignored = Vec::new();
         for (name, value) in self.env.iter() {
-            let is_known = known.contains(&name) || others.iter().any(|other| other == name);
+            // What holds the name of a file is as good as the setting itself.
+            let (setting, tail) = match name.strip_suffix("_FILE") {
+                Some(setting) => (setting, "_FILE"),
+                None => (name, ""),
+            };
+            let is = |known: &str| known == name || known == setting;
+            let is_known =
+                known.iter().any(|known| is(known)) || others.iter().any(|known| is(known));
             if is_known || self.named.contains(name) || is_service_link(name, value) {
                 continue;
             }
             let label = self.env.label(name);
-            let upper = name.to_ascii_uppercase();
+            let upper = setting.to_ascii_uppercase();
             let owners = of_providers.iter().filter(|(prefix, ..)| upper.starts_with(&**prefix));
             let owner = owners.max_by_key(|(prefix, ..)| prefix.len());
             let refusal = if upper.starts_with(OWN) {
@@ -123,7 +130,7 @@ impl Reader<'_, '_> {
             };
             if let Some((near, otherwise)) = refusal {
                 let hint = match near {
-                    Some(near) => format!("did you mean {near}?"),
+                    Some(near) => format!("did you mean {near}{tail}?"),
                     None => otherwise,
                 };
                 refused.push(format!("{label} is not a setting; {hint}"));

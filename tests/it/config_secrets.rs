@@ -1,5 +1,8 @@
 //! Keys, values of headers, proxies and origins of a configuration.
 
+use std::fs;
+use std::path::PathBuf;
+
 use ccproxy::config::Config;
 
 use crate::support::client::{Client, message};
@@ -136,4 +139,125 @@ fn an_origin_that_no_browser_sends_is_refused() {
         assert!(told.starts_with("ccproxy: CORS_ALLOWED_ORIGINS: "), "{told}");
         assert!(told.contains(wanted), "{told}");
     }
+}
+
+/// A directory with these files, which the test's process has for itself.
+fn directory(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let directory =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("cargo's directory can be written to");
+    for (name, text) in files {
+        fs::write(directory.join(name), text).expect("cargo's directory can be written to");
+    }
+    directory
+}
+
+#[test]
+fn every_setting_may_be_in_a_file_of_its_own() {
+    let directory = directory(
+        "secret-files",
+        &[
+            ("key", "sk-of-a-file\n"),
+            ("client", "\tone,two\r\n"),
+            ("model", "m-1"),
+            ("LOG_LEVEL", "debug"),
+        ],
+    );
+    let path = |name: &str| directory.join(name).to_str().expect("it is a text").to_owned();
+    let config = config(
+        &[
+            ("GROQ_API_KEY_FILE", &path("key")),
+            ("GROQ_MODEL_FILE", &path("model")),
+            ("CCPROXY_API_KEY_FILE", &path("client")),
+            ("CREDENTIALS_DIRECTORY", directory.to_str().expect("it is a text")),
+        ],
+        None,
+    )
+    .expect("a configuration");
+    let provider = &config.providers[0];
+    assert_eq!((&*provider.name, &*provider.model), ("groq", "m-1"));
+    assert_eq!(provider.keys[0].expose(), "sk-of-a-file");
+    let keys: Vec<&str> = config.client_keys.iter().map(|key| key.expose()).collect();
+    assert_eq!(keys, ["one", "two"]);
+    assert_eq!(config.log_level, log::LevelFilter::Debug);
+    let shown = config.to_string();
+    for place in ["GROQ_API_KEY_FILE", "CCPROXY_API_KEY_FILE", "the credential LOG_LEVEL"] {
+        assert!(shown.contains(place), "{place}: {shown}");
+    }
+    assert!(!shown.contains("sk-of-a-file"), "{shown}");
+    fs::remove_dir_all(directory).expect("it is the test's");
+}
+
+#[test]
+fn a_file_that_holds_no_setting_stops_the_start() {
+    let directory = directory("no-secrets", &[("empty", " \n"), ("key", PLANTED), ("port", "80a")]);
+    fs::write(directory.join("long"), "x".repeat(1 << 20)).expect("it is the test's");
+    fs::write(directory.join("bytes"), b"\xff\xfe").expect("it is the test's");
+    let path = |name: &str| directory.join(name).to_str().expect("it is a text").to_owned();
+    let told = |env: &[(&str, &str)]| config(env, None).expect_err("it is not valid");
+    for (file, wanted) in [
+        ("none", "cannot be read: No such file"),
+        ("", "cannot be read: Is a directory"),
+        ("empty", "is empty"),
+        ("long", "is longer than the 65536 bytes"),
+        ("bytes", "cannot be read: "),
+    ] {
+        for name in ["GROQ_API_KEY_FILE", "CCPROXY_API_KEY_FILE"] {
+            let told = told(&[("PROVIDER", "groq"), ("GROQ_API_KEY", ""), (name, &path(file))]);
+            assert!(told.starts_with(&format!("ccproxy: {name}: ")), "{told}");
+            assert!(told.contains(wanted), "{told}");
+            assert!(!told.contains("GROQ_API_KEY is not set") || name.starts_with("CC"), "{told}");
+        }
+    }
+    let twice = told(&[("GROQ_API_KEY", "k"), ("GROQ_API_KEY_FILE", &path("key"))]);
+    assert!(twice.contains("GROQ_API_KEY and GROQ_API_KEY_FILE are both set; use one"), "{twice}");
+    let port = told(&[("PROVIDER", "echo"), ("PORT_FILE", &path("port"))]);
+    assert!(port.contains("PORT_FILE: \"80a\" is not a port number"), "{port}");
+    let typo = told(&[("PROVIDER", "echo"), ("CCPROXY_APIKEY_FILE", &path("key"))]);
+    assert!(typo.contains("CCPROXY_APIKEY_FILE is not a setting"), "{typo}");
+    fs::remove_dir_all(directory).expect("it is the test's");
+}
+
+#[test]
+fn the_json_file_names_files_of_secrets() {
+    let directory = directory("json-files", &[("key", "sk-of-a-file\n")]);
+    let file = |name: &str| {
+        let key = format!("$file:{}", directory.join(name).display());
+        format!(r#"{{"providers": [{{"name": "groq", "api_key": {key:?}}}]}}"#)
+    };
+    let valid = config(&[], Some(&file("key"))).expect("a configuration");
+    assert_eq!(valid.providers[0].keys[0].expose(), "sk-of-a-file");
+    let told = config(&[], Some(&file("none"))).expect_err("there is no such file");
+    assert!(told.contains("providers.0.api_key") && told.contains("cannot be read"), "{told}");
+    fs::remove_dir_all(directory).expect("it is the test's");
+}
+
+#[test]
+fn quotes_that_an_env_file_keeps_are_no_part_of_a_value() {
+    let env = [("PROVIDER", "'groq'"), ("GROQ_API_KEY", "\"sk-1\""), ("PORT", "\"8080\"")];
+    let config = config(&env, None).expect("a configuration");
+    assert_eq!((config.providers[0].keys[0].expose(), config.port), ("sk-1", 8080));
+}
+
+#[test]
+fn a_client_key_in_a_file_is_read_again() {
+    let directory = directory("reload-files", &[("keys", "old-key")]);
+    let path = directory.join("keys");
+    let variable = path.to_str().expect("it is a text");
+    let proxy = Setup::echo().variable("CCPROXY_API_KEY_FILE", variable).start();
+    let ask = |key: &str| {
+        let headers = [("Content-Type", "application/json"), ("X-Api-Key", key)];
+        Client::fetch(&proxy, "POST", "/v1/messages", &headers, &message("hi", false)).status
+    };
+    assert_eq!((ask("old-key"), ask("new-key")), (200, 401));
+    fs::write(&path, "new-key").expect("it is the test's");
+    proxy.signal(libc::SIGHUP);
+    proxy.wait_for_line("read the configuration again: 1 client key");
+    assert_eq!((ask("old-key"), ask("new-key")), (401, 200));
+    fs::remove_file(&path).expect("it is the test's");
+    proxy.signal(libc::SIGHUP);
+    let line = proxy.wait_for_line("the configuration stays as it was");
+    assert!(line.contains("CCPROXY_API_KEY_FILE"), "{line}");
+    assert_eq!(ask("new-key"), 200);
+    fs::remove_dir_all(directory).expect("it is the test's");
 }

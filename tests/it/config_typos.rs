@@ -33,7 +33,7 @@ fn a_variable_that_nobody_reads_is_refused_with_what_was_meant() {
     for (name, meant) in [
         ("CCPROXY_APIKEY", "did you mean CCPROXY_API_KEY?"),
         ("CCPROXY_API_KEYS", "did you mean CCPROXY_API_KEY?"),
-        ("CCPROXY_API_KEY_FILE", "did you mean CCPROXY_API_KEY?"),
+        ("CCPROXY_APIKEY_FILE", "did you mean CCPROXY_API_KEY_FILE?"),
         ("ccproxy_api_key", "did you mean CCPROXY_API_KEY?"),
         ("CCPROXY_MAX_INFLIGHT", "did you mean CCPROXY_MAX_IN_FLIGHT?"),
         ("CCPROXY_RATELIMIT", "did you mean CCPROXY_RATE_LIMIT?"),
@@ -194,8 +194,7 @@ fn what_only_stands_for_a_key_is_none() {
     for (key, wanted) in [
         ("${OTHER}", "it begins with $"),
         ("$OTHER", "it begins with $"),
-        ("\"gsk_quoted\"", "it begins with a quote"),
-        ("'gsk_quoted'", "it begins with a quote"),
+        ("'gsk_quoted", "it begins with a quote"),
         ("your-api-key-here", "it only stands for a key"),
         ("YOUR_API_KEY", "it only stands for a key"),
         ("<key>", "it only stands for a key"),
