@@ -44,6 +44,40 @@ impl Network {
     }
 }
 
+/// The address of a hop as proxies write it in `X-Forwarded-For` and in the `for` of `Forwarded`
+/// (RFC 7239, 6): bare, with a port, and in brackets or quotes or both.
+pub(crate) fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let address = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            let has_port = port.strip_prefix(':').is_some_and(is_port);
+            return (port.is_empty() || has_port).then(|| parse(address)).flatten();
+        }
+        None => match text.split_once(':') {
+            Some((address, port)) if is_port(port) => address,
+            _ => text,
+        },
+    };
+    parse(address)
+}
+
+/// An address, which a link-local one may have its interface behind.
+fn parse(address: &str) -> Option<IpAddr> {
+    let address: IpAddr = address.split('%').next()?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// The hops in a line of `Forwarded`, from the last one back.
+pub(crate) fn forwarded(line: &str) -> impl Iterator<Item = Option<IpAddr>> {
+    line.rsplit(',').map(|element| {
+        let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).and_then(|(_, node)| hop(node))
+    })
+}
+
 /// An origin as browsers send it, scheme and host in small letters and without a slash at the end.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim_end_matches('/').to_ascii_lowercase();

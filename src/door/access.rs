@@ -18,7 +18,7 @@ use crate::config::{Config, Secret, is_own_host};
 use crate::error::{Error, Retry};
 use crate::exchange::Call;
 use crate::health::HealthPath;
-use crate::network::{Host, Network};
+use crate::network::{self, Host, Network};
 use crate::record::Caller;
 
 /// Wrong keys that an address may send in a minute before it is told to wait. A right one is let in
@@ -243,11 +243,15 @@ impl Access {
         if !trusted(peer) {
             return peer;
         }
-        let hops = head.forwarded_for.iter().rev().flat_map(|line| line.rsplit(','));
-        let addresses = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        let of_list = head.forwarded_for.iter().rev().flat_map(|line| line.rsplit(','));
+        let of_list = of_list.map(network::hop);
+        // The older header is what most proxies write, so the other one may be a client's own.
+        let is_standard = head.forwarded_for.is_empty();
+        let of_standard = head.forwarded.iter().rev().filter(|_| is_standard);
         let mut client = peer;
-        for address in addresses {
-            client = address.to_canonical();
+        for hop in of_list.chain(of_standard.flat_map(|line| network::forwarded(line))) {
+            let Some(address) = hop else { break };
+            client = address;
             if !trusted(client) {
                 break;
             }

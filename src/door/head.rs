@@ -34,6 +34,7 @@ pub struct Head<'a> {
     pub authorization: Option<&'a str>,
     /// The values of every line, which are one list.
     pub forwarded_for: Vec<&'a str>,
+    pub forwarded: Vec<&'a str>,
     pub accept: Option<&'a str>,
     pub agent: Option<&'a str>,
     /// Claude Code names its session.
@@ -141,6 +142,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         api_key: None,
         authorization: None,
         forwarded_for: Vec::new(),
+        forwarded: Vec::new(),
         accept: None,
         agent: None,
         session: None,
@@ -206,6 +208,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.anthropic_beta.push(value);
         } else if is("x-forwarded-for") {
             head.forwarded_for.push(value);
+        } else if is("forwarded") {
+            head.forwarded.push(value);
         }
         #[cfg(debug_assertions)]
         if is("x-ccproxy-test-panic") {

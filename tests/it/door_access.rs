@@ -308,6 +308,41 @@ fn wrong_keys_of_one_address_cost_no_other() {
 }
 
 #[test]
+fn an_address_is_read_in_every_form_that_proxies_write() {
+    check_addresses(
+        "127.0.0.1",
+        &[
+            ("192.0.2.1:4711", 200),
+            ("192.0.2.1:4712", 429),
+            ("192.0.2.2", 200),
+            ("[2001:db8::1]:443", 200),
+            ("[2001:db8:1::1]", 200),
+            ("2001:db8:1::1", 429),
+        ],
+    );
+    let proxy = Setup::echo()
+        .variable("CCPROXY_RATE_LIMIT", "1")
+        .variable("CCPROXY_TRUSTED_PROXIES", "127.0.0.1")
+        .start();
+    let ask = |headers: &[(&str, &str)]| {
+        let headers = [&[JSON[0]], headers].concat();
+        Client::fetch(&proxy, "POST", "/v1/messages", &headers, &message("hello", false)).status
+    };
+    for (node, status) in [
+        ("for=192.0.2.60;proto=http;by=203.0.113.43", 200),
+        ("for=10.1.1.1, For=\"192.0.2.60:4711\"", 429),
+        ("for=\"[2001:db8:cafe::17]:4711\"", 200),
+        // Nobody knows who that is, so the proxy's address counts.
+        ("for=_hidden", 200),
+        ("for=unknown", 429),
+    ] {
+        assert_eq!(ask(&[("Forwarded", node)]), status, "{node}");
+    }
+    let both = [("Forwarded", "for=192.0.2.77"), ("X-Forwarded-For", "192.0.2.60")];
+    assert_eq!(ask(&both), 429, "what the proxy writes counts");
+}
+
+#[test]
 fn addresses_of_one_network_share_a_limit() {
     check_addresses(
         "127.0.0.1",
