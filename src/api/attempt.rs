@@ -109,7 +109,7 @@ impl<'a> Asking<'a> {
 
     /// A translator for one answer.
     pub fn translator(&self, reading: Reading) -> Translator {
-        let Reading { dialect, names, stops, text_tools } = reading;
+        let Reading { dialect, names, stops, text_tools, is_data } = reading;
         let asked = self.request.stop_sequences.iter().flatten();
         Translator::new(
             dialect,
@@ -122,6 +122,7 @@ impl<'a> Asking<'a> {
         )
         .with_safeguards(self.request.safeguard_results())
         .with_text_tools(text_tools)
+        .of_data(is_data)
     }
 }
 
@@ -239,7 +240,8 @@ impl Attempt<'_> {
             }
         };
         let body = Cow::Owned(body.expect("the wire types serialize"));
-        let reading = Reading { dialect: api, names, stops, text_tools };
+        let is_data = asking.request.format().is_some();
+        let reading = Reading { dialect: api, names, stops, text_tools, is_data };
         let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {

@@ -12,7 +12,7 @@ pub use request::{
     ResponseFormat, Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };
 pub use response::{
-    Choice, Chunk, ContentPiece, FunctionDelta, Number, Text, ToolDelta, UpstreamUsage,
+    Choice, Chunk, ContentPiece, FunctionDelta, Lax, Number, Text, ToolDelta, UpstreamUsage,
 };
 pub use responses::{
     FunctionTool, InputItem, InputPart, NamedTool, OutputItem, OutputPart, ReasoningConfig,

@@ -42,6 +42,13 @@ pub struct Chunk<'a> {
     /// Gateways put the whole of it into an envelope: `{"success":true,"data":{…}}`.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
+    /// What a search has found: xAI's, Perplexity's and Z.ai's lists.
+    #[serde(borrow, default)]
+    pub citations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub search_results: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub web_search: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,6 +96,9 @@ pub struct ChoiceDelta<'a> {
     pub reasoning_details: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub refusal: Text<'a>,
+    /// What a search has found for the text.
+    #[serde(borrow, default)]
+    pub annotations: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub tool_calls: List<ToolDelta<'a>>,
     /// The form before tools.

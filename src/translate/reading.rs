@@ -17,6 +17,8 @@ pub struct Reading {
     pub stops: Stops,
     /// The tools that the model may call in its text; `None` where its server reads all that it writes.
     pub text_tools: Option<TextTools>,
+    /// The text is to be data in a form that the client has given: nothing may be added to it.
+    pub is_data: bool,
 }
 
 /// Names that had to be changed for the upstream, and what they were.

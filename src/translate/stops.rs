@@ -93,6 +93,14 @@ impl HeldText {
         }
     }
 
+    /// Appends what no sequence is looked for in, to a text that is finished.
+    pub fn push_free(&mut self, piece: &str, stops: &Stops) {
+        if stops.found.is_none() {
+            self.text.push_str(piece);
+            self.free = self.text.len();
+        }
+    }
+
     /// Nothing follows.
     pub fn finish(&mut self, stops: &mut Stops) {
         self.search(stops, true);

@@ -148,3 +148,17 @@ fn calls_written_as_text_are_calls_where_the_row_allows_it() {
         assert_eq!(translator.has_text_calls(), is_call);
     }
 }
+
+/// What a search has found is told behind a text, but not behind one that is data.
+#[test]
+fn nothing_is_added_to_data() {
+    let chunk = br#"{"choices":[{"message":{"content":"{}","annotations":[{"type":"url_citation",
+        "url_citation":{"url":"https://example.org/"}}]},"finish_reason":"stop"}]}"#;
+    for (is_data, listed) in [(true, 0), (false, 1)] {
+        let mut translator = translator(Dialect::ChatCompletions).of_data(is_data);
+        let mut out = Vec::new();
+        translator.whole(chunk, &mut out).expect("an answer");
+        let out = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(out.matches("https://example.org/").count(), listed, "{out}");
+    }
+}

@@ -23,6 +23,8 @@ pub struct ResponsesEvent<'a> {
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    pub annotation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     pub item: Lax<OutputItem<'a>>,
     #[serde(borrow, default)]
     pub response: Lax<Response<'a>>,
@@ -77,6 +79,9 @@ pub struct OutputPart<'a> {
     pub text: Text<'a>,
     #[serde(borrow, default)]
     pub refusal: Text<'a>,
+    /// What a search has found for the text.
+    #[serde(borrow, default)]
+    pub annotations: Option<&'a RawValue>,
 }
 
 /// The parts that say something.

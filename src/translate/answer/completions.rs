@@ -51,6 +51,9 @@ impl Translator {
         if let Some(counts) = counts.iter().find(|counts| counts.has_counts()) {
             self.counts = usage::translate(counts);
         }
+        for found in [chunk.citations, chunk.search_results, chunk.web_search] {
+            found.into_iter().for_each(|found| self.sources.take(found));
+        }
         if let Some(choice) = choice {
             self.start(sink);
             self.choice(choice);
@@ -90,6 +93,9 @@ impl Translator {
         if let Some(refusal) = delta.refusal.some() {
             self.refused = true;
             self.say(Voice::Text, refusal);
+        }
+        if let Some(annotations) = delta.annotations {
+            self.sources.take(annotations);
         }
         if delta.tool_calls.is_cut {
             self.items.overflow();

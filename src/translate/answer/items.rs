@@ -169,6 +169,19 @@ impl Items {
         }
     }
 
+    /// Appends a list, in which no stop sequence is looked for, to the text that came last.
+    pub fn append_list(&mut self, list: &str) {
+        let is_last = matches!(self.queue.back(), Some(Item { content: Content::Text(_), .. }));
+        if !is_last && !self.begin(Content::Text(HeldText::default())) {
+            return;
+        }
+        if let Some(Item { content: Content::Text(text), .. }) = self.queue.back_mut() {
+            let list = if is_last { list } else { list.trim_start() };
+            text.finish(&mut self.stops);
+            text.push_free(list, &self.stops);
+        }
+    }
+
     /// Begins an item, unless a stop sequence has ended the answer before it.
     pub fn begin(&mut self, content: Content) -> bool {
         self.finish_text();

@@ -28,6 +28,7 @@ mod halves;
 mod items;
 pub mod native;
 mod responses;
+mod sources;
 mod stop_reason;
 mod text_calls;
 mod think;
@@ -40,6 +41,7 @@ use self::arguments::{Fault, escape_halves};
 pub use self::fold::Fold;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
+use self::sources::Sources;
 use self::stop_reason::{Finish, finish, stop_reason};
 use self::text_calls::{Said, TextCalls};
 use self::think::{ThinkSplitter, Voice};
@@ -81,6 +83,8 @@ pub struct Translator {
     splitter: ThinkSplitter,
     text_calls: TextCalls,
     has_text_calls: bool,
+    is_data: bool,
+    sources: Sources,
     finish_reason: Option<String>,
     matched_stop: Option<String>,
     /// Why the message has ended, once it has.
@@ -136,6 +140,8 @@ impl Translator {
             splitter: ThinkSplitter::default(),
             text_calls: TextCalls::default(),
             has_text_calls: false,
+            is_data: false,
+            sources: Sources::default(),
             finish_reason: None,
             matched_stop: None,
             stop_reason: None,
@@ -165,6 +171,11 @@ impl Translator {
         let Some(tools) = tools else { return self };
         let splitter = ThinkSplitter::of_bare_model();
         Translator { splitter, text_calls: TextCalls::new(tools), ..self }
+    }
+
+    /// The same for a text that `is_data`: nothing is added to it.
+    pub fn of_data(self, is_data: bool) -> Translator {
+        Translator { is_data, ..self }
     }
 
     /// Whether a tool was called in the text.
@@ -308,6 +319,7 @@ impl Translator {
         self.sort(|splitter, out| splitter.finish(out));
         self.finish_text_calls();
         self.items.finish_text();
+        self.list_sources();
         self.check_size()?;
         let finish_reason =
             if self.is_over() { "stop".to_owned() } else { self.checked_finish_reason()? };
@@ -431,6 +443,13 @@ impl Translator {
         text_calls.finish(|said| *has_text_calls |= append(said, items, counted, id, names));
     }
 
+    /// The text is over: what was told beside it of where it comes from follows it.
+    fn list_sources(&mut self) {
+        if let Some(list) = self.sources.list().filter(|_| !self.is_data) {
+            self.items.append_list(&list);
+        }
+    }
+
     /// `text` with the characters whole that were cut into halves.
     fn joined<'t>(&mut self, voice: Voice, text: &'t str) -> Cow<'t, str> {
         if self.half.is_some_and(|(other, _)| other != voice) {
@@ -458,6 +477,7 @@ impl Translator {
     fn tool_call(&mut self, piece: &CallPiece<'_>) {
         self.give_up_half();
         self.finish_text_calls();
+        self.list_sources();
         let escaped = self.is_mended.then(|| escape_halves(&piece.arguments));
         let arguments = Cow::Borrowed(escaped.as_deref().unwrap_or(&piece.arguments));
         if self.items.call(&CallPiece { arguments, ..*piece }, &self.id, &self.names) {

@@ -101,6 +101,9 @@ impl Translator {
             "response.output_text.delta" => {
                 self.say_piece(part(Voice::Text, event.content_index.0), delta);
             }
+            "response.output_text.annotation.added" => {
+                event.annotation.into_iter().for_each(|found| self.sources.take(found));
+            }
             "response.refusal.delta" => {
                 self.refused |= !delta.is_empty();
                 self.say_piece(part(Voice::Text, event.content_index.0), delta);
@@ -193,8 +196,13 @@ impl Translator {
         let part =
             |voice, index: usize| Part { voice, output_index: at, index: Some(index as u64) };
         match item.kind.some().map(|kind| &**kind) {
-            Some("message") if is_new => {
-                for (i, OutputPart { text, refusal }) in item.content.0.iter().enumerate() {
+            Some("message") => {
+                for (i, part_said) in item.content.0.iter().enumerate() {
+                    let OutputPart { text, refusal, annotations } = part_said;
+                    annotations.iter().for_each(|found| self.sources.take(found));
+                    if !is_new {
+                        continue;
+                    }
                     self.refused |= refusal.some().is_some();
                     for text in [text, refusal].into_iter().filter_map(Text::some) {
                         self.say_piece(part(Voice::Text, i), text);
