@@ -4,6 +4,7 @@
 //! phases (there is none for the whole), and a kept connection that the provider closed meanwhile is
 //! replaced once, before anything came back.
 
+mod coding;
 mod probe;
 mod resolver;
 mod socket;
@@ -29,6 +30,7 @@ use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Error, Retry};
 use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
+use coding::{Coding, Decoded, Undecodable};
 use resolver::CachingResolver;
 use transport::{PhaseConnector, SocketConnector};
 pub use wait::shut_down;
@@ -123,7 +125,7 @@ impl Endpoint {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
-    /// The coding of its body, if it has one.
+    /// The coding of its body, if it has one that is not undone.
     pub coding: Option<String>,
     pub retry: Retry,
     /// It tells of another place.
@@ -326,10 +328,15 @@ impl Upstream {
         // Nothing that tells of a time is longer, and the head of the answer has its limit.
         let short = |name: &str| header(name).filter(|value| value.len() <= 64);
         let id = short("x-request-id").or_else(|| short("request-id"));
+        let coding = short("content-encoding").filter(|c| !matches!(&**c, "" | "identity"));
+        let undone = coding.as_deref().and_then(Coding::named);
+        let is_framed = ["content-length", "transfer-encoding"]
+            .iter()
+            .any(|name| response.headers().contains_key(*name));
         Answer {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
-            coding: short("content-encoding").filter(|c| !matches!(&**c, "" | "identity")),
+            coding: coding.filter(|_| undone.is_none()),
             retry: Retry {
                 after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
                 after_ms: short("retry-after-ms").filter(|value| is_number(value)),
@@ -339,10 +346,11 @@ impl Upstream {
             redirect: header("location").and_then(|location| origin(&location)),
             request_id: id.filter(|id| self.redactor.secrets(id) == id.as_str()),
             body: AnswerBody {
-                is_framed: ["content-length", "transfer-encoding"]
-                    .iter()
-                    .any(|name| response.headers().contains_key(*name)),
-                reader: Box::new(response.into_body().into_reader()),
+                is_framed,
+                reader: match (undone, response.into_body().into_reader()) {
+                    (Some(coding), body) => Box::new(Decoded::new(body, coding)),
+                    (None, body) => Box::new(body),
+                },
                 begun: false,
                 place: Arc::clone(&self.place),
                 is_native,
@@ -449,8 +457,12 @@ impl AnswerBody {
     }
 
     fn failure(&self, error: io::Error) -> Failure {
+        let inner = error.get_ref();
+        if let Some(wrong) = inner.and_then(|inner| inner.downcast_ref::<Undecodable>()) {
+            return Error::protocol(wrong).into();
+        }
         // ureq wraps its own for `Read`.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        match inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
             Some(inner) => failure(&self.place, self.is_native, inner),
             None => failure(&self.place, self.is_native, &ureq::Error::Io(error)),
         }

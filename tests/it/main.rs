@@ -36,6 +36,7 @@ mod response;
 mod route;
 mod secrets;
 mod serve;
+mod serve_codings;
 mod serve_defaults;
 mod serve_early;
 mod serve_process;

@@ -839,28 +839,6 @@ fn no_proxy_exempts_the_provider() {
     assert!(on_the_way.accept().is_err());
 }
 
-/// Decided: a coding that was not asked for is named, and not decoded. It is rare, its cause stands
-/// between here and the provider and can be turned off there, and a decoder of our own or of a crate
-/// would read bytes that nobody was asked to send.
-#[test]
-fn a_content_coding_that_was_not_asked_for_is_named() {
-    let (upstream, proxy) = start();
-    for (answered, told) in [("200 OK", 502), ("429 Too Many Requests", 429)] {
-        for coding in ["gzip", "deflate", "br"] {
-            let mut client = Client::connect(&proxy);
-            client.send("POST", "/v1/messages", JSON, &message("hello", false));
-            let mut connection = upstream.accept();
-            connection.request();
-            let headers = [("Content-Encoding", coding), ("Connection", "close")];
-            connection.answer(answered, &headers, "\u{1f}\u{8}");
-            let answer = client.answer();
-            assert_eq!(answer.status, told);
-            let text = String::from_utf8_lossy(&answer.body).into_owned();
-            assert!(text.contains(coding) && text.contains("identity"), "{text}");
-        }
-    }
-}
-
 /// The first line of gpt-5's refusal of a small limit, by which clients try a model out: what the other
 /// models answer with finish_reason "length".
 #[test]

@@ -1,0 +1,136 @@
+//! Answers in a content coding, although none was asked for.
+
+use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
+use serde_json::json;
+
+use crate::support::client::Client;
+use crate::support::proxy::Setup;
+use crate::support::upstream::{Connection, Upstream};
+
+fn gzip(text: &str) -> Vec<u8> {
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    [&head[..], &compress_to_vec(text.as_bytes(), 6), &[0; 8]].concat()
+}
+
+fn zlib(text: &str) -> Vec<u8> {
+    compress_to_vec_zlib(text.as_bytes(), 6)
+}
+
+fn bare(text: &str) -> Vec<u8> {
+    compress_to_vec(text.as_bytes(), 6)
+}
+
+/// How a coding is named, and how it is made.
+type Made = (&'static str, fn(&str) -> Vec<u8>);
+const CODINGS: &[Made] = &[("gzip", gzip), ("X-GZip", gzip), ("deflate", zlib), ("deflate", bare)];
+
+fn answer(connection: &mut Connection, status: &str, kind: &str, (coding, make): Made, text: &str) {
+    let body = make(text);
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Encoding: {coding}\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    connection.wire.send(&[head.as_bytes(), &body].concat());
+}
+
+fn error(message: &str) -> String {
+    json!({ "error": { "message": message, "code": 400 } }).to_string()
+}
+
+#[test]
+fn what_comes_in_a_coding_is_read() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    for made in CODINGS {
+        let whole = json!({ "choices": [{ "index": 0, "message": { "content": "whole" },
+            "finish_reason": "stop" }] });
+        client.send_whole("whole");
+        let mut connection = upstream.accept();
+        connection.request();
+        answer(&mut connection, "200 OK", "application/json", *made, &whole.to_string());
+        assert_eq!(client.answer().message(), "whole", "{}", made.0);
+
+        let text = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"streamed\"}}]}\n\n\
+                    data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+                    data: [DONE]\n\n";
+        client.send_stream("stream");
+        let mut connection = upstream.accept();
+        connection.request();
+        answer(&mut connection, "200 OK", "text/event-stream", *made, text);
+        client.begin();
+        assert_eq!(client.finish(), "streamed", "{}", made.0);
+
+        client.send_whole("too long");
+        let mut connection = upstream.accept();
+        connection.request();
+        let words = "This model's maximum context length is 8192 tokens. However, your messages \
+                     resulted in 9001 tokens.";
+        answer(&mut connection, "400 Bad Request", "application/json", *made, &error(words));
+        let told = client.answer().error(400, "invalid_request_error");
+        assert_eq!(told, "prompt is too long: 9001 tokens > 8192 maximum", "{}", made.0);
+    }
+}
+
+#[test]
+fn each_event_of_a_stream_in_a_coding_comes_as_it_is_sent() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    connection.wire.send(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\
+          Transfer-Encoding: chunked\r\n\r\n",
+    );
+    // Stored blocks, as a server makes them that flushes behind every event.
+    let mut send = |bytes: &[u8]| {
+        connection.wire.send(format!("{:x}\r\n", bytes.len()).as_bytes());
+        connection.wire.send(&[bytes, b"\r\n"].concat());
+    };
+    let block = |data: &str, is_last: bool| {
+        let event = format!("data: {data}\n\n");
+        let length = u16::try_from(event.len()).expect("it is short");
+        let head = [&[u8::from(is_last)][..], &length.to_le_bytes(), &(!length).to_le_bytes()];
+        [&head.concat(), event.as_bytes()].concat()
+    };
+    send(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
+    client.begin();
+    send(&block(r#"{"choices":[{"index":0,"delta":{"content":"first"}}]}"#, false));
+    client.expect_start();
+    assert_eq!(client.text(), "first");
+    send(&block(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#, false));
+    send(&block("[DONE]", true));
+    send(&[0; 8]);
+    send(b"");
+    client.finish();
+}
+
+#[test]
+fn what_is_no_such_coding_is_an_error_that_names_it() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    for (coding, words) in [
+        ("br", "custom's answer: its body is in the content coding \"br\", though"),
+        ("zstd, gzip", "custom's answer: its body is in the content coding \"zstd, gzip\", though"),
+        ("gzip", "custom's answer: its body is in the content coding \"gzip\", and it does not"),
+    ] {
+        client.send_whole("hello");
+        let mut connection = upstream.accept();
+        connection.request();
+        let headers = [("Content-Encoding", coding), ("Connection", "close")];
+        connection.answer("200 OK", &headers, "{}");
+        let told = client.answer().error(502, "api_error");
+        assert!(told.starts_with(words), "{told}");
+    }
+    client.send_whole("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    let headers = [("Content-Encoding", "br"), ("Connection", "close")];
+    connection.answer("429 Too Many Requests", &headers, "\u{1f}\u{8}");
+    let told = client.answer().error(429, "rate_limit_error");
+    assert!(told.contains("\"br\""), "{told}");
+}
