@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::json;
 use crate::line::Peer;
 use crate::sse::Decoder;
-use crate::translate::native::{self, Native};
+use crate::translate::native::Native;
 use crate::translate::{Fold, Sink, Translator};
 
 /// When a client that has heard nothing is told that its stream has begun. Until then an upstream's
@@ -381,7 +381,7 @@ pub fn stream<W: EventWriter>(
                 Source::Translated(translator) => {
                     Ok(translate_whole(&body, form, translator, out)?)
                 }
-                Source::Native(_) => Err(native::not_a_stream(&body).into()),
+                Source::Native(native) => Ok(native.whole(&body, out)?),
             }
         }
     });
@@ -419,6 +419,23 @@ pub fn whole(
     Ok(fold.into_message()?)
 }
 
+/// What a body is by its first bytes, if they tell; a stream's events are those of any API.
+pub fn form_of(head: &[u8]) -> Option<BodyForm> {
+    const FIELDS: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
+    let begun = begun(head);
+    match begun.first()? {
+        b'{' | b'[' => Some(BodyForm::Whole),
+        _ => FIELDS.iter().any(|field| begun.starts_with(field)).then_some(BodyForm::Events),
+    }
+}
+
+/// What follows white space and the mark of the byte order.
+fn begun(head: &[u8]) -> &[u8] {
+    const BLANK: &[u8] = b"\xEF\xBB\xBF \t\r\n";
+    let at = head.iter().position(|byte| !BLANK.contains(byte));
+    at.map_or(&[], |at| &head[at..])
+}
+
 /// A body whose first bytes have told what it is made of, whatever its head calls it.
 struct Sniffed<'a> {
     form: BodyForm,
@@ -432,28 +449,16 @@ impl<'a> Sniffed<'a> {
     fn new(read: ReadBody<'a>, named: BodyForm) -> Result<Sniffed<'a>, Failure> {
         /// As many bytes as the longest name of a field and its colon.
         const ENOUGH: usize = 6;
-        const BLANK: &[u8] = b"\xEF\xBB\xBF \t\r\n";
         let mut head = Vec::new();
         let mut buffer = [0; 8192];
-        let begin = |head: &[u8]| head.iter().position(|byte| !BLANK.contains(byte));
-        let is_open = |head: &[u8]| {
-            let Some(at) = begin(head) else { return true };
-            let is_sure = matches!(head[at], b'{' | b'[' | b':');
-            !is_sure && head.len() - at < ENOUGH
-        };
+        let is_open = |head: &[u8]| form_of(head).is_none() && begun(head).len() < ENOUGH;
         while is_open(&head) && head.len() < buffer.len() {
             match read.read(&mut buffer)? {
                 0 => break,
                 n => head.extend_from_slice(&buffer[..n]),
             }
         }
-        let begun = begin(&head).map_or(&[][..], |at| &head[at..]);
-        let fields: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
-        let form = match begun.first() {
-            Some(b'{' | b'[') => BodyForm::Whole,
-            _ if fields.iter().any(|field| begun.starts_with(field)) => BodyForm::Events,
-            _ => named,
-        };
+        let form = form_of(&head).unwrap_or(named);
         Ok(Sniffed { form, head, read })
     }
 }

@@ -446,7 +446,12 @@ impl Attempt<'_> {
                 false => Error::upstream(answer.status, reason, retry),
             })));
         }
-        if is_well && !answer.content_type.contains("html") {
+        // A page that somebody else has put in the way, unless only its name is one.
+        let is_page = is_well && answer.content_type.contains("html") && {
+            let beginning = ledger.waiting(|| answer.body.beginning())?;
+            relay::form_of(beginning).is_none()
+        };
+        if is_well && !is_page {
             return Ok(answer);
         }
         if let 300..400 = answer.status

@@ -140,6 +140,8 @@ pub struct Answer {
 /// The body of an answer. Reading blocks for as long as the phase allows, and sends pings meanwhile.
 pub struct AnswerBody {
     reader: Box<dyn Read>,
+    /// What [`AnswerBody::beginning`] has read, and is still to be read.
+    beginning: Vec<u8>,
     begun: bool,
     /// Its length or its last chunk tells its end, and not the end of the connection.
     is_framed: bool,
@@ -351,6 +353,7 @@ impl Upstream {
                     (Some(coding), body) => Box::new(Decoded::new(body, coding)),
                     (None, body) => Box::new(body),
                 },
+                beginning: Vec::new(),
                 begun: false,
                 place: Arc::clone(&self.place),
                 is_native,
@@ -416,6 +419,12 @@ impl AnswerBody {
     /// # Errors
     /// As [`Upstream::send`]. A body that ends before its announced length is an error.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        if !self.beginning.is_empty() {
+            let n = self.beginning.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&self.beginning[..n]);
+            self.beginning.drain(..n);
+            return Ok(n);
+        }
         let n = self.reader.read(buffer).map_err(|e| self.failure(e))?;
         // A body that ends with its connection ends for ureq also where waiting for it was given up.
         if n == 0 && stopped().is_some() {
@@ -431,6 +440,29 @@ impl AnswerBody {
             return Err(self.failure(end));
         }
         Ok(n)
+    }
+
+    /// The first bytes, enough to tell what they are, without what is blank before them. They are still
+    /// to be read.
+    ///
+    /// # Errors
+    /// [`Failure::ClientGone`]. What breaks off is found again by reading on.
+    pub fn beginning(&mut self) -> Result<&[u8], Failure> {
+        const ENOUGH: usize = 6;
+        let mut buffer = [0; 1024];
+        while self.beginning.trim_ascii_start().len() < ENOUGH
+            && self.beginning.len() < ERROR_LIMIT_BYTES
+        {
+            let before = std::mem::take(&mut self.beginning);
+            let read = self.read(&mut buffer);
+            self.beginning = before;
+            match read {
+                Ok(0) | Err(Failure::Error(_)) => break,
+                Err(gone) => return Err(gone),
+                Ok(n) => self.beginning.extend_from_slice(&buffer[..n]),
+            }
+        }
+        Ok(&self.beginning)
     }
 
     /// The answer is complete: its end has to come soon, or is not waited for.

@@ -36,7 +36,8 @@ mod response;
 mod route;
 mod secrets;
 mod serve;
-mod serve_codings;
+
+mod serve_bodies;
 mod serve_defaults;
 mod serve_early;
 mod serve_process;

@@ -27,6 +27,7 @@ mod fold;
 mod halves;
 mod items;
 pub mod native;
+mod recast;
 mod responses;
 mod sources;
 mod stop_reason;

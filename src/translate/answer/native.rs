@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::recast;
 use crate::anthropic::{Event, SafeguardResult, Usage};
 use crate::error::Error;
 use crate::json::complaint;
@@ -180,7 +181,11 @@ impl Native {
         let mut passed = Ok(());
         while let Some(end) = self.frame_end(&partial[begun..]).filter(|_| passed.is_ok()) {
             self.searched = 0;
-            passed = self.frame(&partial[begun..begun + end], out);
+            let frame = &partial[begun..begun + end];
+            passed = match is_ended(frame) {
+                true => self.frame(frame, out),
+                false => self.frame(&[frame, b"\n"].concat(), out),
+            };
             begun += end;
         }
         self.partial = partial;
@@ -201,7 +206,8 @@ impl Native {
         // A last frame may lack its blank line. One that broke off looks the same, but its data is no
         // JSON: half of it is never the client's.
         let mut frame = std::mem::take(&mut self.partial);
-        frame.extend_from_slice(b"\n\n");
+        let missing: &[u8] = if frame.ends_with(b"\n") { b"\n" } else { b"\n\n" };
+        frame.extend_from_slice(missing);
         let mut decoder = Decoder::default();
         decoder.feed(&frame);
         let is_whole = |data| serde_json::from_slice::<&RawValue>(data).is_ok();
@@ -222,13 +228,17 @@ impl Native {
         Err(Error::cut("it ended before the message was complete"))
     }
 
-    /// Where the first frame of `bytes` ends: behind a blank line.
+    /// Where the first frame of `bytes` ends: behind a blank line, or behind a line of data that is a
+    /// document where another field follows it, since some services part frames by one newline.
     fn frame_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let from = self.searched.saturating_sub(3);
         for at in from..bytes.len() {
-            let seen = &bytes[..=at];
-            if seen.ends_with(b"\n\n") || seen.ends_with(b"\n\r\n") || seen.ends_with(b"\r\r") {
+            if is_ended(&bytes[..=at]) {
                 return Some(at + 1);
+            }
+            let follows = matches!(bytes[at], b'd' | b'e') && at > 0 && bytes[at - 1] == b'\n';
+            if follows && ends_with_document(&bytes[..at]) {
+                return Some(at);
             }
         }
         self.searched = bytes.len();
@@ -317,6 +327,19 @@ impl Native {
     }
 }
 
+/// Whether a blank line ends it.
+fn is_ended(seen: &[u8]) -> bool {
+    seen.ends_with(b"\n\n") || seen.ends_with(b"\n\r\n") || seen.ends_with(b"\r\r")
+}
+
+/// Whether the last line is data that is a JSON document by itself.
+fn ends_with_document(lines: &[u8]) -> bool {
+    let lines = lines.trim_ascii_end();
+    let begin = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let data = lines[begin..].strip_prefix(b"data:");
+    data.is_some_and(|data| serde_json::from_slice::<IgnoredAny>(data).is_ok())
+}
+
 /// A frame of data without the name of its event, with it: the SDKs look at the name alone.
 ///
 /// <https://platform.claude.com/docs/en/build-with-claude/streaming>: every event has one, and it is
@@ -338,8 +361,20 @@ fn with_event_name(frame: &[u8]) -> Option<Vec<u8>> {
     Some([b"event: ", seen.kind.as_bytes(), b"\n", frame].concat())
 }
 
+impl Native {
+    /// Takes a whole message in the place of the stream that was asked for.
+    ///
+    /// # Errors
+    /// It is none, or tells of an error.
+    pub fn whole(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let events = recast::events(body).ok_or_else(|| not_a_stream(body))?;
+        self.feed(&events, out)?;
+        self.finish(out)
+    }
+}
+
 /// The error of a body that is no stream of events: what it says, if it says anything.
-pub fn not_a_stream(body: &[u8]) -> Error {
+fn not_a_stream(body: &[u8]) -> Error {
     body_error(body).unwrap_or_else(|| Error::protocol("it is not the stream that was asked for"))
 }
 
@@ -401,11 +436,14 @@ fn place_of(frame: &[u8], data: &[u8]) -> Option<usize> {
     frame.windows(data.len().max(1)).position(|window| window == data)
 }
 
-/// Looks at a whole message, whose `model` the client called so.
+/// Looks at a whole message, whose `model` the client called so. A stream of its events is one too.
 ///
 /// # Errors
 /// It is no message.
 pub fn whole(body: Vec<u8>, model: &str) -> Result<WholeMessage, Error> {
+    let begun = body.trim_ascii_start();
+    let is_stream = [&b"event:"[..], b"data:", b":"].iter().any(|field| begun.starts_with(field));
+    let body = if is_stream { recast::message(&body)? } else { body };
     let seen: SeenMessage = serde_json::from_slice(&body)
         .map_err(|e| Error::protocol(format!("it is no message: {}", complaint(&e))))?;
     if seen.kind != "message" {
@@ -696,6 +734,48 @@ mod tests {
             lines.split('\n').filter(|line| !line.starts_with("event:")).collect();
         let (out, result, _) = relay(bare.join("\n").as_bytes(), 0);
         assert_eq!((out, result), (named, Ok(())));
+    }
+
+    #[test]
+    fn frames_that_are_parted_by_one_newline_are_frames() {
+        let named =
+            relay(STREAM.as_bytes(), 0).0.replace("\r\n", "\n").replace(": a comment\n\n", "");
+        let lines = STREAM.replace("\r\n", "\n").replace("\n\n", "\n").replace(": a comment\n", "");
+        let bare: Vec<&str> =
+            lines.split_inclusive('\n').filter(|line| !line.starts_with("event:")).collect();
+        for stream in [&lines, &bare.concat()] {
+            for cut in 0..stream.len() {
+                let (out, result, _) = relay(stream.as_bytes(), cut);
+                assert_eq!((out, result), (named.clone(), Ok(())), "{cut} {stream}");
+            }
+        }
+        // A document in several lines is one.
+        let long = STREAM.replace(
+            "data: {\"type\":\"message_stop\"}",
+            "data: {\ndata: \"type\":\"message_stop\"}",
+        );
+        assert!(
+            relay(long.as_bytes(), 0).0.ends_with("data: {\ndata: \"type\":\"message_stop\"}\n\n")
+        );
+    }
+
+    #[test]
+    fn a_message_that_comes_in_the_other_form_is_taken() {
+        let body = br#"{"type":"message","id":"msg_1","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
+        let mut native = Native::new("claude-x".to_owned());
+        let mut out = Vec::new();
+        native.whole(body, &mut out).expect("a message");
+        let out = String::from_utf8(out).expect("UTF-8");
+        assert!(out.contains("\"model\":\"claude-x\"") && out.contains("\"text\":\"hi\""), "{out}");
+        let told = (native.stop_reason(), native.usage().output_tokens, native.is_ended());
+        assert_eq!(told, (Some("end_turn"), 2, true));
+        let message = whole(out.into_bytes(), "claude-y").expect("a message");
+        assert_eq!(
+            (message.stop_reason.as_deref(), message.usage.input_tokens),
+            (Some("end_turn"), 3)
+        );
+        let message = String::from_utf8(message.body).expect("UTF-8");
+        assert!(message.contains("\"text\":\"hi\"") && message.contains("claude-y"), "{message}");
     }
 
     #[test]

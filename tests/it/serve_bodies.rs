@@ -1,4 +1,5 @@
-//! Answers in a content coding, although none was asked for.
+//! Answers whose bodies are not what was asked for or what their heads say: in a content coding, called
+//! a page, in the other form.
 
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use serde_json::json;
@@ -133,4 +134,86 @@ fn what_is_no_such_coding_is_an_error_that_names_it() {
     connection.answer("429 Too Many Requests", &headers, "\u{1f}\u{8}");
     let told = client.answer().error(429, "rate_limit_error");
     assert!(told.contains("\"br\""), "{told}");
+}
+
+/// Sends a body of any type and length, and closes.
+fn answer_as(connection: &mut Connection, kind: &str, body: &str) {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    connection.wire.send(&[head.as_bytes(), body.as_bytes()].concat());
+}
+
+#[test]
+fn what_is_a_page_by_its_name_alone_is_read() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let whole = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+    let stream = format!("\n: a comment\n\ndata: {whole}\n\ndata: [DONE]\n\n");
+    for body in [whole, &stream] {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("whole");
+        let mut connection = upstream.accept();
+        connection.request();
+        answer_as(&mut connection, "text/html; charset=utf-8", body);
+        assert_eq!(client.answer().message(), "hi", "{body}");
+        client.send_stream("streamed");
+        let mut connection = upstream.accept();
+        connection.request();
+        answer_as(&mut connection, "text/html", body);
+        client.begin();
+        assert_eq!(client.finish(), "hi", "{body}");
+    }
+    for page in ["<html>{}</html>", "{not here", "404 page not found", ""] {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("whole");
+        let mut connection = upstream.accept();
+        connection.request();
+        answer_as(&mut connection, "text/html", page);
+        client.answer().error(502, "api_error");
+    }
+}
+
+#[test]
+fn a_messages_api_may_answer_in_the_other_form() {
+    let upstream = Upstream::start();
+    let proxy = Setup::at("http://127.0.0.1:1/v1")
+        .variable("CUSTOM_NATIVE", "on")
+        .variable("CUSTOM_NATIVE_URL", &format!("http://{}/anthropic", upstream.address()))
+        .start();
+    let whole = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":7,"output_tokens":9}}"#;
+    let mut client = Client::connect(&proxy);
+    client.send_stream("streamed");
+    let mut connection = upstream.accept();
+    connection.request_at("/anthropic/v1/messages");
+    answer_as(&mut connection, "application/json", whole);
+    client.begin();
+    let events = client.events();
+    let text = events.iter().find(|event| event.name == "content_block_delta").expect("a text");
+    assert_eq!(text.data["delta"]["text"], "hi");
+    let stream: String = events
+        .iter()
+        // One newline between them, and no names.
+        .map(|event| format!("data: {}\n", event.data))
+        .collect();
+    for kind in ["text/event-stream", "application/json", "text/plain"] {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("whole");
+        let mut connection = upstream.accept();
+        connection.request_at("/anthropic/v1/messages");
+        answer_as(&mut connection, kind, &stream);
+        let answer = client.answer().json();
+        assert_eq!(answer["content"][0]["text"], "hi", "{kind}: {answer}");
+        assert_eq!(answer["usage"]["output_tokens"], 9, "{kind}: {answer}");
+        client.send_stream("streamed");
+        let mut connection = upstream.accept();
+        connection.request_at("/anthropic/v1/messages");
+        answer_as(&mut connection, kind, &stream);
+        client.begin();
+        let again: Vec<String> = client.events().into_iter().map(|event| event.name).collect();
+        let names: Vec<String> = events.iter().map(|event| event.name.clone()).collect();
+        assert_eq!(again, names, "{kind}");
+    }
 }
