@@ -21,6 +21,10 @@ use crate::health::HealthPath;
 use crate::network::{self, Host, Network};
 use crate::record::Caller;
 
+/// What a client has to do. Claude Code hides every sentence that names the header `x-api-key` behind
+/// its own "Not logged in".
+const NEEDED: &str = "ANTHROPIC_AUTH_TOKEN must be one of CCPROXY_API_KEY";
+
 /// Wrong keys that an address may send in a minute before it is told to wait. A right one is let in
 /// all the same: a colleague behind the same address must not be locked out.
 const GUESSES_PER_MINUTE: u64 = 10;
@@ -218,13 +222,13 @@ impl Access {
             return Ok(Who::Key(key));
         }
         match self.guess(head, peer, now) {
-            Ok(()) => {
-                refused(401, "the key in x-api-key or Authorization is not one of CCPROXY_API_KEY")
+            Ok(()) if head.api_key.is_none() && head.authorization.is_none() => {
+                refused(401, format!("no key was sent; {NEEDED}"))
             }
+            Ok(()) => refused(401, format!("the key that was sent opens nothing here; {NEEDED}")),
             Err(seconds) => Err(Error::ClientLimit {
                 reason: format!(
-                    "more than {GUESSES_PER_MINUTE} wrong keys a minute came from this address; \
-                     the key in x-api-key or Authorization is not one of CCPROXY_API_KEY"
+                    "more than {GUESSES_PER_MINUTE} wrong keys a minute came from this address; {NEEDED}"
                 ),
                 // To ask again helps nobody before the key is put right.
                 retry: Retry {

@@ -264,7 +264,10 @@ fn wrong_keys_are_slowed_and_a_right_one_is_not() {
     let mut client = Client::connect(&proxy);
     for _ in 0..10 {
         let answer = client.ask("POST", "/v1/messages", wrong, &body);
-        answer.error(401, "authentication_error");
+        let told = answer.error(401, "authentication_error");
+        assert!(told.contains("must be one of CCPROXY_API_KEY"), "{told}");
+        // Claude Code has words of its own for whatever names that header.
+        assert!(!told.to_ascii_lowercase().contains("x-api-key"), "{told}");
         // The same key stays wrong; Claude Code would ask twice more.
         assert_eq!(answer.header("x-should-retry"), Some("false"));
         assert_eq!(answer.header("connection"), None, "it may ask again with another one");
