@@ -4,11 +4,17 @@
 //! To the browser it then still talks to its own site: it sends no foreign `Origin` and may read every
 //! answer. But it cannot choose the `Host`, which is its site's name. Browsers always send one, so a
 //! request without any, as HTTP/1.0 and some probes send it, is no page's.
+//!
+//! Nor is one to a name without a dot, which programs, containers and hosts files give: the names that
+//! strangers can have for a site all have one (ICANN forbids the others, after SAC 053). Only who
+//! answers for the names of the local network could load a page from such a name. It would see which
+//! models there are; the messages that cost money it cannot send, since browsers tell the `Origin` of
+//! every POST, and that has to be named whatever the `Host` is.
 
 use std::net::IpAddr;
 
-/// Whether `authority`, a `Host` or the same part of a URL, names this machine's loopback or one of
-/// `allowed`, which are names in lower case, or `*`.
+/// Whether `authority`, a `Host` or the same part of a URL, is empty, or names this machine's loopback,
+/// something without a dot, or one of `allowed`, which are names in lower case, or `*`.
 pub fn is_own(authority: &str, allowed: &[String]) -> bool {
     if authority.is_empty() {
         return true;
@@ -16,7 +22,7 @@ pub fn is_own(authority: &str, allowed: &[String]) -> bool {
     let Some(name) = name_of(authority) else { return false };
     let is_loopback = match name.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+        Err(_) => name.ends_with(".localhost") || !name.contains('.'),
     };
     is_loopback || allowed.iter().any(|allowed| allowed == "*" || *allowed == name)
 }
@@ -32,8 +38,8 @@ pub fn name_of(authority: &str) -> Option<String> {
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-    let is_whole = !name.is_empty() && name.bytes().all(is_name);
     let name = name.strip_suffix('.').unwrap_or(name);
+    let is_whole = !name.is_empty() && name.bytes().all(is_name);
     (is_whole && port.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_ascii_lowercase())
 }
 
@@ -49,6 +55,9 @@ mod tests {
             "localhost",
             "LocalHost:3456",
             "localhost.",
+            "x",
+            "ccproxy:3456",
+            "my_host.",
             "a.localhost:1",
             "127.0.0.1",
             "127.9.9.9:80",
@@ -65,7 +74,7 @@ mod tests {
             "evil.example:3456",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
-            "evillocalhost",
+            "a.b.",
             "localhost@evil.example",
             "localhost:80@evil.example",
             "[::2]:3456",
@@ -78,6 +87,11 @@ mod tests {
             "xccproxy.lan",
             "a.ccproxy.lan",
             "localhost..",
+            "x..",
+            ".",
+            ".x",
+            "x y",
+            "2001:db8::1",
             ".localhost/",
             "::1x",
         ] {

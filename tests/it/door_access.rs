@@ -231,6 +231,9 @@ fn the_loopbacks_own_names_are_taken_and_so_is_none() {
         "Host: 127.1.2.3\r\n",
         "Host: [::1]:3456\r\n",
         "Host: ccproxy.localhost\r\n",
+        // No page's: what a stranger can have for a site has a dot in its name.
+        "Host: x\r\n",
+        "Host: ccproxy:3456\r\n",
         "Host: ccproxy.lan:3456\r\n",
         "Host: 192.0.2.7\r\n",
         // No page's: a browser always sends one.
@@ -241,6 +244,16 @@ fn the_loopbacks_own_names_are_taken_and_so_is_none() {
             let answer = exchange(&proxy, &format!("GET /v1/models HTTP/{version}\r\n{host}"));
             assert_eq!(answer.status, 200, "{host:?}: {}", answer.text());
         }
+    }
+}
+
+#[test]
+fn a_page_of_a_name_without_a_dot_says_where_it_is_from_and_is_refused() {
+    let proxy = Setup::echo().start();
+    for line in [POST, "GET /v1/models HTTP/1.1\r\n"] {
+        let head = format!("{line}Host: x:3456\r\nOrigin: http://x:3456\r\n");
+        let told = exchange(&proxy, &head).error(403, "permission_error");
+        assert!(told.contains("origin \"http://x:3456\""), "{told}");
     }
 }
 
