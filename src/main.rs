@@ -221,7 +221,7 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
                 log::error!(
                     "giving up, so that whoever watches this process starts it again: {reason}"
                 );
-                logging::flush();
+                end_log(&door);
                 return EXIT_HOPELESS;
             }
         }
@@ -231,10 +231,11 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         drain_delay.as_secs(),
         shutdown_timeout.as_secs()
     );
+    let seen_by_second = Arc::clone(&door);
     let second = move || {
         if events.iter().any(|event| matches!(event, Event::End)) {
             log::warn!("stopped at once by a second signal");
-            logging::flush();
+            end_log(&seen_by_second);
             exit(EXIT_SECOND_SIGNAL);
         }
     };
@@ -244,8 +245,14 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         0 => log::info!("stopped"),
         left => log::warn!("stopped with {left} answers cut off"),
     }
-    logging::flush();
+    end_log(&door);
     0
+}
+
+/// Writes what the log still owes.
+fn end_log(door: &Door) {
+    door.tell_refusals();
+    logging::flush();
 }
 
 /// The channel that signals and the watchdog speak on. HUP and USR1 would end the process, and log

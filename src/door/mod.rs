@@ -221,6 +221,11 @@ impl Door {
         self.shared.health.forget_lessons();
     }
 
+    /// Tells of the refusals that had no line of their own: the log is about to end.
+    pub fn tell_refusals(&self) {
+        self.shared.health.refusals.tell_all();
+    }
+
     /// Ends the service: health says 503 at once, new messages are still taken for `delay`, then the
     /// answers in progress may take `timeout`, and what is left is told that it ends. Returns how many
     /// answers were cut off. The sockets stay open, so that health goes on telling.

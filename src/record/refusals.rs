@@ -212,7 +212,7 @@ impl Refusals {
         let address = network(address);
         let mut told = self.lock();
         if told.addresses.len() >= MAX_ADDRESSES && !told.addresses.contains_key(&address) {
-            told.forget(now);
+            told.end(now, Window::is_over);
             if told.addresses.len() >= MAX_ADDRESSES {
                 told.others += 1;
                 return false;
@@ -241,9 +241,18 @@ impl Refusals {
 
     /// Tells how many had no line, once their time is over. To be called now and then.
     pub fn tell(&self) {
+        self.tell_where(|window, now| window.is_over(now));
+    }
+
+    /// Tells how many had no line so far: the log is about to end.
+    pub fn tell_all(&self) {
+        self.tell_where(|_, _| true);
+    }
+
+    fn tell_where(&self, ends: impl Fn(&Window, Instant) -> bool) {
         let now = Instant::now();
         let mut told = self.lock();
-        told.forget(now);
+        told.end(now, ends);
         let others = std::mem::take(&mut told.others);
         drop(told);
         tell(None, Window { since: now, lines: 0, left_out: others, level: Level::Info }, now);
@@ -255,9 +264,9 @@ impl Refusals {
 }
 
 impl Told {
-    /// Ends the windows whose time is over.
-    fn forget(&mut self, now: Instant) {
-        let over = self.addresses.extract_if(|_, window| window.is_over(now));
+    /// Ends windows, and tells of them.
+    fn end(&mut self, now: Instant, ends: impl Fn(&Window, Instant) -> bool) {
+        let over = self.addresses.extract_if(|_, window| ends(window, now));
         over.for_each(|(address, window)| tell(Some(address), window, now));
     }
 }
@@ -330,7 +339,7 @@ mod tests {
         }
         assert_eq!(refusals.lock().addresses.len(), MAX_ADDRESSES);
         assert_eq!(refusals.lock().others, 10_000 - MAX_ADDRESSES as u64);
-        refusals.lock().forget(now + WINDOW);
+        refusals.lock().end(now + WINDOW, Window::is_over);
         assert!(refusals.lock().addresses.is_empty());
     }
 }

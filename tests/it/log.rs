@@ -1,6 +1,7 @@
 //! The log: one line for each request, refusals included, that tells who asked for what and what
 //! became of it, and that nobody can forge.
 
+use libc::SIGTERM;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON, message};
@@ -109,6 +110,26 @@ fn a_flood_of_refusals_is_a_few_lines_and_a_number() {
     assert_eq!((&line["count"], &line["address"]), (&json!(195), &json!("127.0.0.1")), "{line}");
     assert_eq!(line["level"], "warn", "{line}");
     assert_eq!(proxy.log().matches("\"error_type\":\"key\"").count(), 5, "{}", proxy.log());
+}
+
+#[test]
+fn a_flood_that_is_not_over_is_told_of_when_the_server_ends() {
+    let setup = || Setup::echo().json_log().variable("CCPROXY_API_KEY", KEY);
+    for (delay, code) in [("0", 0), ("60", 128 + SIGTERM)] {
+        let mut proxy = setup().variable("CCPROXY_DRAIN_DELAY", delay).start();
+        let mut client = Client::connect(&proxy);
+        for _ in 0..50 {
+            assert_eq!(client.ask("POST", "/v1/messages", JSON, b"{}").status, 401);
+        }
+        drop(client);
+        proxy.signal(SIGTERM);
+        if delay != "0" {
+            proxy.wait_for_line("shutting down");
+            proxy.signal(SIGTERM);
+        }
+        assert_eq!(proxy.exit(), Some(code), "with a delay of {delay} s");
+        assert!(proxy.log().contains("and 45 more in "), "{}", proxy.log());
+    }
 }
 
 #[test]
