@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::line::Line;
+use crate::memory::Share;
 use crate::record::Caller;
 
 /// The answer to every private request: it has been taken. The client's own answer does not come this way.
@@ -36,6 +37,8 @@ pub struct Exchange {
     /// For the metrics: a HEAD counts as a GET.
     pub method: &'static str,
     pub body: Vec<u8>,
+    /// The memory that the message may take, its answer included.
+    pub share: Arc<Share>,
     pub caller: Caller,
     /// The page that may read the answer.
     pub origin: Option<String>,

@@ -50,6 +50,7 @@ mod json;
 mod lessons;
 pub mod line;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 mod net;
 pub mod network;

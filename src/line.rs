@@ -19,6 +19,9 @@ pub const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// The least that a client takes of an answer while it is waited for, on the whole.
 const MIN_BYTES_PER_SECOND: u64 = 1024;
 
+/// The end of an answer: until that is written, the message takes room.
+const END_BYTES: usize = 8 << 10;
+
 /// How an answer has to look on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
@@ -197,14 +200,17 @@ impl Line {
         Ok(())
     }
 
-    /// Writes the last of the answer. The message's room is given back before the client can have seen
-    /// the end: its next message, on whatever connection, finds room.
+    /// Writes the last of the answer. The message's room is given back when nearly all of it is written,
+    /// and before the client can have seen the end: its next message, on whatever connection, finds
+    /// room.
     ///
     /// # Errors
     /// As [`Line::send`].
     pub fn send_last(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (most, end) = bytes.split_at(bytes.len().saturating_sub(END_BYTES));
+        self.send(most)?;
         self.room = None;
-        self.send(bytes)?;
+        self.send(end)?;
         self.outcome = if self.manner.close { Outcome::Last } else { Outcome::Whole };
         Ok(())
     }

@@ -301,9 +301,10 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
         );
     }
     log::info!(
-        "up to {} messages at once, {} connections",
+        "up to {} messages at once, {} connections, bodies of {} bytes",
         limits.max_in_flight,
-        limits.max_connections
+        limits.max_connections,
+        limits.body_limit
     );
     let config = Arc::new(config);
     let workers = api::start(

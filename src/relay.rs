@@ -13,6 +13,7 @@ use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::json;
 use crate::line::Peer;
+use crate::memory;
 use crate::sse::Decoder;
 use crate::translate::native::Native;
 use crate::translate::{Fold, Sink, Translator};
@@ -30,6 +31,10 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// The largest body of an upstream's answer that is not a stream.
 pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
 
+/// What is kept before it is counted, and the steps in which a message is: each message in flight has as
+/// much anyway.
+const FREE_BYTES: usize = 64 << 10;
+
 /// How clients are told that a tool was called in the text.
 pub const TEXT_CALLS: &str = "tool_calls=from_text";
 
@@ -46,6 +51,14 @@ pub trait Body {
 
     /// The answer is complete: what is still to come has to come soon.
     fn expect_end(&mut self) {}
+
+    /// Takes so much memory for what is kept of the body.
+    ///
+    /// # Errors
+    /// There is none left.
+    fn hold(&mut self, _bytes: usize) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 impl<F: FnMut(&mut [u8]) -> Result<usize, Failure>> Body for F {
@@ -371,7 +384,15 @@ pub fn stream<W: EventWriter>(
     let relayed = Sniffed::new(read, form).and_then(|mut sniffed| match sniffed.form {
         BodyForm::Events => {
             let mut decoder = Decoder::default();
-            pieces(&mut sniffed, |bytes| client.borrow_mut().take(&mut decoder, bytes))
+            pieces(&mut sniffed, |bytes| {
+                let mut stream = client.borrow_mut();
+                let step = stream.take(&mut decoder, bytes)?;
+                let frame = match &stream.source {
+                    Source::Translated(_) => decoder.pending(),
+                    Source::Native(native) => native.pending(),
+                };
+                Ok((step, Kept { frame, message: 0 }))
+            })
         }
         BodyForm::Whole => {
             let body = read_whole(&mut sniffed, WHOLE_LIMIT_BYTES)?;
@@ -408,7 +429,8 @@ pub fn whole(
             let mut decoder = Decoder::default();
             pieces(&mut sniffed, |bytes| {
                 let came = take(&mut decoder, bytes, translator, &mut fold)?;
-                Ok(Step::of(translator.is_ended(), translator.is_complete()).when(came))
+                let step = Step::of(translator.is_ended(), translator.is_complete()).when(came);
+                Ok((step, Kept { frame: decoder.pending(), message: fold.bytes() }))
             })?;
         }
         BodyForm::Whole => {
@@ -477,6 +499,10 @@ impl Body for Sniffed<'_> {
     fn expect_end(&mut self) {
         self.read.expect_end();
     }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.read.hold(bytes)
+    }
 }
 
 /// What a piece of the body meant.
@@ -503,22 +529,43 @@ impl Step {
     }
 }
 
+/// Bytes of a body that are kept after a piece of it.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// Of a frame whose end has not come.
+    frame: usize,
+    /// Of the message that is collected for the client.
+    message: usize,
+}
+
 /// Reads the body and calls `each` with every piece, until it says that the message is over, and with
-/// nothing at the body's end.
+/// nothing at the body's end. What it keeps is counted as far as it is more than every message has.
 ///
 /// A complete answer is kept: after it, silence and a broken connection are its end.
 fn pieces(
     read: ReadBody<'_>,
-    mut each: impl FnMut(&[u8]) -> Result<Step, Failure>,
+    mut each: impl FnMut(&[u8]) -> Result<(Step, Kept), Failure>,
 ) -> Result<(), Failure> {
     let mut buffer = [0; 8192];
     let mut is_complete = false;
+    let (mut of_frames, mut of_message) = (FREE_BYTES, FREE_BYTES);
     loop {
         let n = match read.read(&mut buffer) {
             Err(Failure::Error(_)) if is_complete => 0,
             read => read?,
         };
-        match each(&buffer[..n])? {
+        let (step, kept) = each(&buffer[..n])?;
+        if kept.frame > of_frames {
+            // A frame is kept apart from what it came in.
+            read.hold(memory::cost(&buffer[..n]) + n)?;
+            of_frames += n;
+        }
+        if kept.message > of_message {
+            let more = kept.message - of_message + FREE_BYTES;
+            read.hold(memory::COPIES * more)?;
+            of_message += more;
+        }
+        match step {
             Step::Over => return Ok(()),
             _ if n == 0 => return Ok(()),
             Step::GoesOn => {}
@@ -612,6 +659,7 @@ pub fn read_whole(read: ReadBody<'_>, limit: usize) -> Result<Vec<u8>, Failure> 
                 return Err(Error::protocol(reason).into());
             }
             Ok(n) => {
+                read.hold(memory::cost(&buffer[..n]))?;
                 body.extend_from_slice(&buffer[..n]);
                 scan.feed(&buffer[..n]);
             }

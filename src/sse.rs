@@ -95,6 +95,12 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Bytes that are kept until the rest of their frame comes.
+    pub fn pending(&self) -> usize {
+        let data = if self.dispatched { 0 } else { self.data.len() };
+        self.buffer.len() - self.consumed + data
+    }
+
     /// The frame that the end of input cuts short, if it has data. Ask after the last
     /// [`Decoder::next_frame`], until there is none.
     pub fn finish(&mut self) -> Option<Frame<'_>> {

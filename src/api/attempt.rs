@@ -17,6 +17,7 @@ use crate::config;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
+use crate::memory::Share;
 use crate::metrics::ProviderMetrics;
 use crate::openai::Dialect;
 use crate::provider::Key;
@@ -354,7 +355,9 @@ impl Attempt<'_> {
                 permit.failed(&refused.error, self.outcome(&refused.error));
             }
             Err(Failed::Other(Failure::Error(error))) => {
-                metrics.upstream_error(error.cause());
+                if !matches!(error, Error::Refused { .. }) {
+                    metrics.upstream_error(error.cause());
+                }
                 permit.failed(error, self.outcome(error));
             }
             Err(Failed::Other(Failure::ClientGone)) if has_begun => {
@@ -503,6 +506,7 @@ impl Attempt<'_> {
             body: &mut answer.body,
             ledger: self.asking.ledger,
             metrics: is_stream.then_some(&self.provider.health.metrics),
+            share: &self.asking.exchange.share,
             since: asked,
             has_begun: false,
         };
@@ -565,6 +569,7 @@ struct Timed<'a> {
     ledger: &'a Ledger<'a>,
     /// Of a stream alone.
     metrics: Option<&'a ProviderMetrics>,
+    share: &'a Share,
     since: Instant,
     has_begun: bool,
 }
@@ -590,5 +595,12 @@ impl Body for Timed<'_> {
 
     fn expect_end(&mut self) {
         self.body.expect_end();
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.share.take(bytes).map_err(|_| {
+            let reason = "there is no memory left for the provider's answer".to_owned();
+            Error::Refused { status: 529, reason }.into()
+        })
     }
 }

@@ -119,9 +119,8 @@ impl<'a> Ledger<'a> {
         match error {
             Error::Request { .. } | Error::ThreadUnsupported => Some(Refusal::Request),
             Error::Internal if self.provider.borrow().is_none() => Some(Refusal::Bug),
-            Error::Refused { status, .. } if self.provider.borrow().is_none() => {
-                Some(Refusal::of_status(*status))
-            }
+            // Of our own, whoever was being asked.
+            Error::Refused { status, .. } => Some(Refusal::of_status(*status)),
             _ => None,
         }
     }

@@ -2,74 +2,16 @@
 //! hold together, and at a pace that a client with a message to send keeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chunks::Chunks;
 use super::head::BodyLength;
 use crate::error::Error;
+use crate::memory::{self, Budget, Share};
 
 /// What a body may take at least, and how fast it must come on the whole.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIN_BYTES_PER_SECOND: usize = 64 << 10;
-
-/// Memory is taken in steps of this many bytes, when they come: what a head announces takes none.
-const STEP: usize = 64 << 10;
-
-/// Bytes that all bodies may hold together.
-#[derive(Debug)]
-pub struct Budget {
-    left: AtomicUsize,
-}
-
-/// Bytes taken from the budget, given back when dropped.
-#[derive(Debug)]
-pub struct Share {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Budget {
-    pub fn new(bytes: usize) -> Budget {
-        Budget { left: AtomicUsize::new(bytes) }
-    }
-
-    fn share(self: &Arc<Budget>) -> Share {
-        Share { budget: Arc::clone(self), bytes: 0 }
-    }
-
-    /// How many are free.
-    pub fn left(&self) -> usize {
-        self.left.load(Ordering::Relaxed)
-    }
-}
-
-impl Share {
-    /// Takes as much as `bytes` need, in whole steps unless that is more than `most`.
-    fn grow_to(&mut self, bytes: usize, most: usize) -> Result<(), Error> {
-        if bytes <= self.bytes {
-            return Ok(());
-        }
-        let more = bytes.next_multiple_of(STEP).min(most.max(bytes)) - self.bytes;
-        self.budget
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(more))
-            .map_err(|_| no_memory())?;
-        self.bytes += more;
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
-    }
-}
-
-fn no_memory() -> Error {
-    let reason = "there is no memory left for another request body".to_owned();
-    Error::Refused { status: 529, reason }
-}
 
 /// A body that is coming.
 #[derive(Debug)]
@@ -158,27 +100,39 @@ impl Body {
         self.began + PATIENCE + Duration::from_secs((self.received / MIN_BYTES_PER_SECOND) as u64)
     }
 
-    /// The bytes, and what they take of the budget.
-    pub fn into_parts(self) -> (Vec<u8>, Share) {
-        (self.bytes, self.share)
+    /// The bytes, and the memory that they take, for which their number was not enough: it is counted
+    /// what it costs to answer them.
+    ///
+    /// # Errors
+    /// There is not so much left.
+    pub fn into_parts(self) -> Result<(Vec<u8>, Share), Error> {
+        if !self.bytes.is_empty() {
+            let cost = memory::cost(&self.bytes) + memory::IN_FLIGHT;
+            self.share.grow_to(cost, cost)?;
+        }
+        Ok((self.bytes, self.share))
     }
 }
 
 /// Appends to a body that will not be longer than `most`. Memory grows by doubling, so that a long body
 /// is not copied often.
-fn append(bytes: &mut Vec<u8>, data: &[u8], share: &mut Share, most: usize) -> Result<(), Error> {
+fn append(bytes: &mut Vec<u8>, data: &[u8], share: &Share, most: usize) -> Result<(), Error> {
     let needed = bytes.len() + data.len();
     share.grow_to(needed, most)?;
     if needed > bytes.capacity() {
         let wanted = needed.max((2 * bytes.capacity()).min(most));
-        bytes.try_reserve_exact(wanted - bytes.len()).map_err(|_| no_memory())?;
+        bytes.try_reserve_exact(wanted - bytes.len()).map_err(|_| memory::none_left())?;
     }
     bytes.extend_from_slice(data);
     Ok(())
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::Refused { status: 413, reason: format!("the body is larger than {limit} bytes") }
+    let reason = format!(
+        "the body is larger than {limit} bytes, the most that CCPROXY_BODY_LIMIT and the memory of \
+         this server allow"
+    );
+    Error::Refused { status: 413, reason }
 }
 
 #[cfg(test)]
@@ -198,10 +152,29 @@ mod tests {
         assert_eq!(bodies[1].take(&[b'x'; 20_000]).unwrap_err().status(), 529);
         assert_eq!(bodies[0].take(&[b'x'; 20_000]), Ok(10_000));
         assert!(bodies[0].is_whole());
-        let (bytes, share) = bodies.swap_remove(0).into_parts();
-        assert_eq!(bytes.len(), 90_000);
-        drop((share, bodies));
+        drop(bodies);
         assert_eq!(budget.left(), 100_000);
+    }
+
+    #[test]
+    fn what_is_whole_takes_what_it_costs_to_answer() {
+        let budget = Arc::new(Budget::new(memory::IN_FLIGHT + 60_000));
+        let now = Instant::now();
+        let whole = |byte: u8, length: usize| {
+            let length = BodyLength::Bytes(length as u64);
+            let mut body = Body::new(length, 30_000, &budget, now).unwrap();
+            body.take(&[byte; 30_000]).unwrap();
+            body.into_parts()
+        };
+        let (bytes, share) = whole(b'x', 13_000).unwrap();
+        assert_eq!((bytes.len(), budget.left()), (13_000, 8000));
+        // There is room for it when the first is answered, and never for what costs more. As many bytes
+        // of nothing but values do.
+        assert_eq!(whole(b'x', 100).unwrap_err().status(), 529);
+        drop(share);
+        assert_eq!(whole(b'x', 16_000).unwrap_err().status(), 413);
+        assert_eq!(whole(b',', 13_000).unwrap_err().status(), 413);
+        assert_eq!(budget.left(), memory::IN_FLIGHT + 60_000);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::body::{Body, Budget, Share};
+use super::body::Body;
 use super::head::{self, BodyLength, Head};
 use crate::error::Error;
 use crate::line::{Manner, READ_PATIENCE};
+use crate::memory::{Budget, Share};
 use crate::record::Refusal;
 
 /// A request's head, from its first byte on.
@@ -344,9 +345,7 @@ impl<T> Connection<T> {
             Ok(body) => body,
             Err(error) => {
                 let manner = Manner { close: true, ..manner };
-                let refusal = Refusal::of_status(error.status());
-                self.refuse(Some(&ticket), refusal, &error, manner, now, rules);
-                return Step::Done;
+                return self.refuse_body(&ticket, &error, manner, now, rules);
             }
         };
         if head.expects_continue && !body.is_whole() && rest.is_empty() {
@@ -368,9 +367,7 @@ impl<T> Connection<T> {
             Ok(taken) => self.keep_input(input, taken),
             Err(error) => {
                 let manner = Manner { close: true, ..upload.manner };
-                let refusal = Refusal::of_status(error.status());
-                self.refuse(Some(&upload.ticket), refusal, &error, manner, now, rules);
-                return Step::Done;
+                return self.refuse_body(&upload.ticket, &error, manner, now, rules);
             }
         }
         if !upload.body.is_whole() {
@@ -379,8 +376,24 @@ impl<T> Connection<T> {
             return if self.output.is_empty() { Step::Wait } else { Step::Done };
         }
         let Upload { body, ticket, manner } = *upload;
-        let (body, share) = body.into_parts();
-        Step::Request(Box::new(Request { ticket, body, share, manner }))
+        match body.into_parts() {
+            Ok((body, share)) => Step::Request(Box::new(Request { ticket, body, share, manner })),
+            Err(error) => self.refuse_body(&ticket, &error, manner, now, rules),
+        }
+    }
+
+    /// Answers a request whose body is not taken.
+    fn refuse_body<R: Rules<Ticket = T>>(
+        &mut self,
+        ticket: &T,
+        error: &Error,
+        manner: Manner,
+        now: Instant,
+        rules: &mut R,
+    ) -> Step<T> {
+        let refusal = Refusal::of_status(error.status());
+        self.refuse(Some(ticket), refusal, error, manner, now, rules);
+        Step::Done
     }
 
     /// Keeps the input from `at` on, and no memory for none.

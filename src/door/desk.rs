@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::access::Sight;
 use super::answer::{push, push_error};
-use super::body::Budget;
 use super::connection::{Decision, Refused, Rules};
 use super::head::Head;
 use super::path::{self, Route};
@@ -16,6 +15,7 @@ use crate::error::Error;
 use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
 use crate::line::Manner;
+use crate::memory::Budget;
 use crate::record::{Caller, Refusal};
 use crate::unique::unique;
 
@@ -135,7 +135,7 @@ impl Rules for Desk {
     }
 
     fn bodies(&self) -> (usize, &Arc<Budget>) {
-        (self.0.body_limit_bytes, &self.0.budget)
+        (self.0.limits.body_limit, &self.0.budget)
     }
 }
 

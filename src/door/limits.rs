@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::memory;
+
 /// Descriptors that are in use besides connections: listeners, stdio, log, the private connections and
 /// tiny_http's duplicates of them, name lookups.
 const RESERVED_DESCRIPTORS: usize = 28;
@@ -12,9 +14,6 @@ const DESCRIPTORS_IN_FLIGHT: usize = 2;
 /// Threads besides workers: main, signals, door, watchdog, log, tidy, those that tiny_http keeps, and workers that
 /// are about to be free.
 const RESERVED_THREADS: usize = 20;
-/// Memory of a message in flight: stack, buffers, TLS, and the system's buffers of both sockets when they
-/// are full.
-const BYTES_IN_FLIGHT: u64 = 240 << 10;
 /// Memory of a connection that waits, most of it the system's.
 const BYTES_WAITING: usize = 8 << 10;
 /// The least room that connections without a message get: probes come by these.
@@ -23,15 +22,19 @@ const MIN_IDLE_CONNECTIONS: usize = 8;
 const MAX_CONNECTIONS: usize = 8192;
 const MIN_ROOM: usize = 512;
 const MAX_IN_FLIGHT: usize = 1024;
+/// The most memory that messages may take, where there is more.
+const MAX_MEMORY: usize = 4 << 30;
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_connections: usize,
     pub max_in_flight: usize,
-    /// Bytes of request bodies held at once.
-    pub body_budget: usize,
-    /// What the control group grants, for `/status`.
+    /// Bytes that messages may hold together.
+    pub memory_budget: usize,
+    /// The largest body of a request: as large as was wished, or as there is memory for.
+    pub body_limit: usize,
+    /// What the control group grants, or what is less, for `/status`.
     pub memory_limit: Option<u64>,
 }
 
@@ -41,7 +44,7 @@ pub struct Resources {
     pub descriptors: usize,
     pub threads: usize,
     pub memory_bytes: u64,
-    /// The limit of the control group, if one was found.
+    /// The limit that binds, if one was found.
     pub memory_limit: Option<u64>,
 }
 
@@ -60,20 +63,22 @@ impl Limits {
         let by_descriptors =
             descriptors.saturating_sub(MIN_IDLE_CONNECTIONS) / (DESCRIPTORS_IN_FLIGHT + 1);
         let by_threads = threads / threads_in_flight;
-        let by_memory = usize::try_from(resources.memory_bytes / 2 / BYTES_IN_FLIGHT);
-        let wish = max_in_flight.unwrap_or(MAX_IN_FLIGHT.min(by_memory.unwrap_or(usize::MAX)));
+        let memory = usize::try_from(resources.memory_bytes).unwrap_or(usize::MAX);
+        let by_memory = memory / 2 / memory::IN_FLIGHT;
+        let wish = max_in_flight.unwrap_or(MAX_IN_FLIGHT.min(by_memory));
         let max_in_flight = wish.min(by_descriptors).min(by_threads).max(1);
-        let quarter = usize::try_from(resources.memory_bytes / 4).unwrap_or(usize::MAX);
         let connections = descriptors
             .saturating_sub(max_in_flight * DESCRIPTORS_IN_FLIGHT)
-            .min(quarter / BYTES_WAITING);
+            .min(memory / 4 / BYTES_WAITING);
+        // A provider in the same process holds each message once more.
+        let memory_budget = (memory / 4 * 3).min(MAX_MEMORY) / threads_in_flight;
         Limits {
             max_connections: connections
                 .min(MAX_CONNECTIONS.max(max_in_flight + MIN_ROOM))
                 .max(max_in_flight + 1),
             max_in_flight,
-            // At least one body of the largest size, whatever the memory.
-            body_budget: quarter.clamp(body_limit, 1 << 30),
+            memory_budget,
+            body_limit: body_limit.min(memory::longest(memory_budget)),
             memory_limit: resources.memory_limit,
         }
     }
@@ -90,11 +95,15 @@ impl Resources {
         let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &descriptors) } == 0;
         let descriptors = if raised { wanted } else { rlimit(libc::RLIMIT_NOFILE).rlim_cur };
         let by_user = rlimit(libc::RLIMIT_NPROC).rlim_cur;
-        let by_group = group("pids.max").unwrap_or(u64::MAX);
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let read = |path: &str| fs::read_to_string(path).ok();
+        let by_group = least(&groups, &PROCESSES, read).unwrap_or(u64::MAX);
         let total = total_memory();
         // The first version of control groups writes no limit as a number beyond all memory.
-        let memory_limit = group("memory.max")
-            .or_else(|| number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        let memory_limit = by_rlimits()
+            .into_iter()
+            .chain(least(&groups, &MEMORY, read))
+            .min()
             .filter(|limit| *limit < total);
         Resources {
             descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
@@ -103,6 +112,19 @@ impl Resources {
             memory_limit,
         }
     }
+}
+
+/// What the process may still use by its own limits (`ulimit -v`, `ulimit -d`). These count what is
+/// reserved, used or not: all of the threads' stacks, and the gaps between what is held.
+fn by_rlimits() -> Option<u64> {
+    /// For the threads that serve nobody in particular, and what they allocate.
+    const OWN_BYTES: u64 = 14 << 20;
+    let limit = rlimit(libc::RLIMIT_AS).rlim_cur.min(rlimit(libc::RLIMIT_DATA).rlim_cur);
+    // In pages, which are of 4 KiB at least.
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').next().unwrap_or_default().parse().unwrap_or(2048);
+    let own = pages * 4096 + OWN_BYTES;
+    (limit < libc::RLIM_INFINITY).then(|| limit.saturating_sub(own) / 4 * 3)
 }
 
 #[cfg(target_env = "gnu")]
@@ -117,22 +139,51 @@ fn rlimit(resource: ResourceName) -> libc::rlimit {
     limit
 }
 
-/// A limit of this process's control group, or of the next one above that the container shows.
-fn group(file: &str) -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let mut path = own.trim_end_matches('/');
-    loop {
-        if let Some(limit) = number_in(&format!("/sys/fs/cgroup{path}/{file}")) {
-            return Some(limit);
-        }
-        path = path.rsplit_once('/')?.0;
-    }
+/// A controller of control groups, and the files in which each version keeps its limit.
+struct Controller {
+    name: &'static str,
+    files: [&'static str; 2],
+}
+
+const MEMORY: Controller =
+    Controller { name: "memory", files: ["memory.limit_in_bytes", "memory.max"] };
+const PROCESSES: Controller = Controller { name: "pids", files: ["pids.max", "pids.max"] };
+
+/// The least of the limits of this process's control group and of all above it, as far as they are seen
+/// from here. `groups` is `/proc/self/cgroup`.
+///
+/// A container is often shown its own group as the root, under which the path is not found that
+/// `groups` has: then the root alone tells.
+fn least(
+    groups: &str,
+    controller: &Controller,
+    read: impl Fn(&str) -> Option<String>,
+) -> Option<u64> {
+    let Controller { name, files: [first, second] } = controller;
+    let path_of = |is_ours: &dyn Fn(&str) -> bool| {
+        let mut lines = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+        lines.find(|(controllers, _)| is_ours(controllers)).map_or("/", |(_, path)| path)
+    };
+    let of_first = path_of(&|controllers| controllers.split(',').any(|c| c == *name));
+    let of_second = path_of(&str::is_empty);
+    let read = &read;
+    let of_first = (format!("/sys/fs/cgroup/{name}"), of_first, first);
+    let of_second = ("/sys/fs/cgroup".to_owned(), of_second, second);
+    [of_first, of_second]
+        .iter()
+        .flat_map(|(root, path, file)| {
+            // From the group itself up to the root, which is the empty path.
+            let ups = std::iter::successors(Some(path.trim_end_matches('/')), |path| {
+                path.rsplit_once('/').map(|(above, _)| above)
+            });
+            ups.filter_map(move |path| number_in(&read(&format!("{root}{path}/{file}"))?))
+        })
+        .min()
 }
 
 /// The number in a file; `max` is none.
-fn number_in(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+fn number_in(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 fn total_memory() -> u64 {
@@ -147,6 +198,51 @@ fn total_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_limit_on_the_way_up_counts() {
+        /// The groups as /proc tells them, what files there are, and what follows.
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<u64>);
+        let v1 = "9:pids:/a/b\n4:cpu,memory:/a/b\n1:name=systemd:/a/b\n0::/x\n";
+        let cases: &[Case] = &[
+            // Of the second version, in a machine and in a container with a root of its own.
+            ("0::/a/b\n", &[("/a/b/memory.max", "300"), ("/a/memory.max", "100\n")], Some(100)),
+            ("0::/a/b\n", &[("/a/b/memory.max", "max"), ("/a/memory.max", "200")], Some(200)),
+            ("0::/a/b\n", &[("/a/b/memory.max", "100"), ("/a/memory.max", "max")], Some(100)),
+            ("0::/\n", &[("/memory.max", "100\n")], Some(100)),
+            ("0::/../else\n", &[("/memory.max", "100")], Some(100)),
+            ("0::/a/b\n", &[("/a/b/memory.max", "max")], None),
+            // Of the first.
+            (v1, &[("/memory/a/b/memory.limit_in_bytes", "300")], Some(300)),
+            (
+                v1,
+                &[
+                    ("/memory/a/b/memory.limit_in_bytes", "300"),
+                    ("/memory/a/memory.limit_in_bytes", "200"),
+                    ("/memory/memory.limit_in_bytes", "9223372036854771712"),
+                ],
+                Some(200),
+            ),
+            (v1, &[("/memory/memory.limit_in_bytes", "100")], Some(100)),
+            // Of both at once, and where /proc tells nothing.
+            (
+                v1,
+                &[("/x/memory.max", "100"), ("/memory/a/memory.limit_in_bytes", "200")],
+                Some(100),
+            ),
+            ("", &[("/memory.max", "100")], Some(100)),
+            ("", &[("/memory/memory.limit_in_bytes", "100")], Some(100)),
+            ("no group", &[], None),
+        ];
+        for (groups, files, limit) in cases {
+            let read = |path: &str| {
+                let path = path.strip_prefix("/sys/fs/cgroup").expect("it is where groups are");
+                let (_, text) = files.iter().find(|(name, _)| *name == path)?;
+                Some((*text).to_owned())
+            };
+            assert_eq!(least(groups, &MEMORY, read), *limit, "{groups:?} {files:?}");
+        }
+    }
 
     #[test]
     fn never_more_than_there_is() {

@@ -44,7 +44,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use access::Access;
-use body::Budget;
 pub use limits::{Limits, Resources};
 use link::Link;
 use reactor::{Reactor, WAKER};
@@ -54,6 +53,7 @@ use crate::config::{Config, Secret};
 use crate::exchange::{Errands, Workers};
 use crate::health::{Health, Load};
 use crate::line::{Home, Return};
+use crate::memory::Budget;
 use crate::unique::unique;
 
 /// Enough for a head of 100 headers, an error's JSON, and the metrics.
@@ -68,7 +68,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// What the loop shares with the rest of the program.
 struct Shared {
     limits: Limits,
-    body_limit_bytes: usize,
     /// How long a connection is kept between two requests.
     idle_time: Duration,
     access: Access,
@@ -162,10 +161,9 @@ pub fn start(
     let returns = Returns { waiting: Mutex::default(), waker };
     let shared = Arc::new(Shared {
         limits,
-        body_limit_bytes: config.body_limit_bytes,
         idle_time: config.keepalive_timeout,
         access: Access::new(config),
-        budget: Arc::new(Budget::new(limits.body_budget)),
+        budget: Arc::new(Budget::new(limits.memory_budget)),
         health,
         errands,
         workers,
@@ -251,8 +249,8 @@ impl Shared {
             max_in_flight: self.limits.max_in_flight,
             connections: self.connections.load(Ordering::Relaxed),
             max_connections: self.limits.max_connections,
-            body_bytes: self.limits.body_budget - self.budget.left(),
-            max_body_bytes: self.limits.body_budget,
+            body_bytes: self.limits.memory_budget - self.budget.left(),
+            max_body_bytes: self.limits.memory_budget,
             memory_limit_bytes: self.limits.memory_limit,
             listen_queue: self.listeners.iter().find_map(listener::queue),
         }

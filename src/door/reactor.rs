@@ -26,6 +26,7 @@ use super::{Command, Shared};
 use crate::error::Error;
 use crate::exchange::{Errand, Exchange};
 use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
+use crate::memory::Loan;
 use crate::net::send_now;
 use crate::record::Refusal;
 use crate::unique::unique;
@@ -396,13 +397,15 @@ impl Reactor {
         // Counts until the last byte is sent, which is what a shutdown waits for.
         let counted = Slot::take(&shared.in_flight, usize::MAX);
         let home = Arc::clone(&shared.returns) as Arc<_>;
-        let room = Box::new((slot, share));
+        let share = Arc::new(share);
+        let room = Box::new((slot, Loan(Arc::clone(&share))));
         let line = Line::new(Arc::clone(&entry.socket), manner, home, key, room, Box::new(counted));
         let exchange = Exchange {
             request_id: unique("req_"),
             call: ticket.call,
             method: ticket.method,
             body,
+            share,
             caller: ticket.whose.caller,
             origin: ticket.whose.origin,
             anthropic_version: ticket.anthropic_version,

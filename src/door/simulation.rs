@@ -16,19 +16,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::body::{Budget, Share};
 use super::connection::{Connection, Decision, Refused, Request, Rules};
 use super::entry::{Entry, Next, Socket};
 use super::head::Head;
 use super::slot::Slot;
 use crate::error::Error;
 use crate::line::Manner;
+use crate::memory::{Budget, Share};
 use crate::record::Refusal;
 
 const MAX_CONNECTIONS: usize = 12;
 const MAX_IN_FLIGHT: usize = 3;
 const BODY_LIMIT: usize = 300_000;
-const BUDGET: usize = 700_000;
+const BUDGET: usize = 2_000_000;
 const IDLE: Duration = Duration::from_secs(75);
 /// How often overdue connections are looked for.
 const TICK: Duration = Duration::from_millis(250);

@@ -175,9 +175,9 @@ impl Health {
         out.single("ccproxy_connections_limit", "gauge", help, load.max_connections);
         let help = "Messages that may be answered at once.";
         out.single("ccproxy_in_flight_limit", "gauge", help, load.max_in_flight);
-        let help = "Memory that the bodies of requests hold, in bytes.";
+        let help = "Memory that is counted for the bodies of messages and answers, in bytes.";
         out.single("ccproxy_body_memory_bytes", "gauge", help, load.body_bytes);
-        let help = "Memory that the bodies of requests may hold, in bytes.";
+        let help = "Memory that bodies of messages and answers may take, in bytes.";
         out.single("ccproxy_body_memory_limit_bytes", "gauge", help, load.max_body_bytes);
         if let Some((queue, limit)) = load.listen_queue {
             let help = "Connections that wait to be accepted.";

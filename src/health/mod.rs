@@ -78,7 +78,7 @@ pub struct Load {
     pub max_in_flight: usize,
     pub connections: usize,
     pub max_connections: usize,
-    /// Bytes of request bodies that are held, and how many may be.
+    /// Memory that is counted for the bodies of messages and of their answers, and how much may be.
     pub body_bytes: usize,
     pub max_body_bytes: usize,
     /// The memory that the control group grants, if there is such a limit.

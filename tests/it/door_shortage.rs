@@ -3,8 +3,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::thread;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, JSON, message};
 use crate::support::prober::Prober;
 use crate::support::proxy::confined::{Confines, is_root};
 use crate::support::proxy::{Proxy, Setup};
@@ -90,6 +91,34 @@ fn few_threads() {
         assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");
     }
     prober.finish("30 threads and 60 clients that only begin");
+}
+
+/// The address space is what an allocation fails by in the process itself, which then ends; in a control
+/// group the system ends it.
+#[test]
+fn little_memory() {
+    for megabytes in [100, 300] {
+        let upstream = Upstream::start();
+        let confines = Confines { memory: Some(megabytes << 20), ..Confines::default() };
+        // The C library of a debug build reserves 64 MiB for each thread where it can.
+        let setup = Setup::asking(&upstream).variable("MALLOC_ARENA_MAX", "1");
+        let proxy = setup.start_confined(confines);
+        upstream.answer_all();
+        let large = message(&r"twelve\nMB ".repeat(1 << 20), false);
+        let list = format!(r#"{{"model":"m","max_tokens":9,"tools":[{}]}}"#, "{},".repeat(4 << 20));
+        let mut refused = 0;
+        for body in [&large, list.as_bytes()] {
+            let statuses: Vec<u16> = thread::scope(|scope| {
+                let ask = || Client::fetch(&proxy, "POST", "/v1/messages", JSON, body).status;
+                let clients: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+                clients.into_iter().map(|client| client.join().expect("it ends")).collect()
+            });
+            assert!(statuses.iter().all(|s| [200, 400, 413, 529].contains(s)), "{statuses:?}");
+            refused += statuses.iter().filter(|s| [413, 529].contains(s)).count();
+        }
+        assert!(refused > 0, "{megabytes} MiB are not enough for all");
+        assert_eq!(Client::fetch_message(&proxy, "hello").message(), "answered");
+    }
 }
 
 #[test]

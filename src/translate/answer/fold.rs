@@ -83,6 +83,17 @@ impl Sink for Fold {
 }
 
 impl Fold {
+    /// Bytes of the message so far.
+    pub fn bytes(&self) -> usize {
+        let lengths = self.blocks.iter().map(|block| match block {
+            Block::Text(text) => text.len(),
+            Block::Thinking { thinking, signature } => thinking.len() + signature.len(),
+            Block::RedactedThinking { data } => data.len(),
+            Block::ToolUse { id, name, json } => id.len() + name.len() + json.len(),
+        });
+        lengths.sum()
+    }
+
     /// The message.
     ///
     /// A tool call that `max_tokens` cut in two is left out: the client must not run it.

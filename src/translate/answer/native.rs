@@ -164,6 +164,11 @@ impl Native {
         self.state != State::Waiting
     }
 
+    /// Bytes that are kept until the rest of their event comes.
+    pub fn pending(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Whether the provider has told why its answer ends: what may follow is its end.
     pub fn is_complete(&self) -> bool {
         self.stop_reason.is_some()

@@ -19,6 +19,8 @@ pub struct Confines {
     pub descriptors: Option<u64>,
     /// `RLIMIT_NPROC`, which counts the threads of a user and does not bind root.
     pub threads: Option<u64>,
+    /// `RLIMIT_AS`, in bytes.
+    pub memory: Option<u64>,
     /// The user to run as, which only root can choose.
     pub user: Option<u32>,
 }
@@ -161,6 +163,9 @@ impl Confines {
             }
             if let Some(threads) = self.threads {
                 check(libc::setrlimit(libc::RLIMIT_NPROC, &limit(threads)))?;
+            }
+            if let Some(memory) = self.memory {
+                check(libc::setrlimit(libc::RLIMIT_AS, &limit(memory)))?;
             }
             if let Some(user) = self.user {
                 check(libc::setgroups(0, std::ptr::null()))?;
