@@ -388,6 +388,9 @@ impl Reactor {
         }
         let Some(entry) = self.connections.get(&key) else { return };
         entry.socket.begin();
+        // Nobody tells of what has come already.
+        let has_more = entry.readable || entry.core.has_input();
+        entry.socket.has_unread.store(has_more, Ordering::SeqCst);
         if entry.half_closed {
             self.leaving.push((key, Stop::ClientGone));
         }

@@ -4,9 +4,11 @@
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::Instant;
 
 use libc::SIGTERM;
 
+use crate::support::PATIENCE;
 use crate::support::client::{Client, JSON, message, request};
 use crate::support::prober::Prober;
 use crate::support::proxy::confined::raise_descriptor_limit;
@@ -122,6 +124,22 @@ fn what_is_sent_during_an_answer_is_answered_after_it() {
         client.finish();
         assert_eq!(client.answer().text(), "{}", "round {number}");
     }
+}
+
+/// What comes with a request is told by no event after it; looked for a few times a second, so many
+/// would take longer than anybody waits.
+#[test]
+fn what_is_sent_together_waits_for_nothing_but_the_answers_before_it() {
+    const MANY: usize = 400;
+    let proxy = Setup::echo().start();
+    let mut client = Client::connect(&proxy);
+    let one = request("POST", "/v1/messages/count_tokens", JSON, &message("hello", false));
+    let began = Instant::now();
+    client.wire.send(&one.repeat(MANY));
+    for number in 0..MANY {
+        assert_eq!(client.answer().status, 200, "{number}");
+    }
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
 /// An abstract socket knows no permissions: every user of the host, and every container that shares its
