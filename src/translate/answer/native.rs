@@ -238,6 +238,11 @@ impl Native {
     fn frame_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let from = self.searched.saturating_sub(3);
         for at in from..bytes.len() {
+            let is_newline = |at: usize| matches!(bytes[at], b'\n' | b'\r');
+            let begins_line = at > 0 && is_newline(at - 1);
+            if !is_newline(at) && !begins_line {
+                continue;
+            }
             if is_ended(&bytes[..=at]) {
                 return Some(at + 1);
             }
@@ -256,6 +261,10 @@ impl Native {
         }
         if frame.iter().all(|byte| matches!(byte, b'\n' | b'\r')) {
             out.extend_from_slice(frame);
+            return Ok(());
+        }
+        if is_plain_delta(frame) {
+            self.pass(frame, true, out);
             return Ok(());
         }
         let named = with_event_name(frame);
@@ -343,6 +352,14 @@ fn ends_with_document(lines: &[u8]) -> bool {
     let begin = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let data = lines[begin..].strip_prefix(b"data:");
     data.is_some_and(|data| serde_json::from_slice::<IgnoredAny>(data).is_ok())
+}
+
+/// Whether a frame is a piece of content in the form that all services send, and nothing else: the most
+/// are, and nothing of them is needed.
+fn is_plain_delta(frame: &[u8]) -> bool {
+    let data = frame.strip_prefix(b"event: content_block_delta\n").unwrap_or_default();
+    let end = data.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+    data.starts_with(b"data:") && end.is_some_and(|end| data[end..] == *b"\n\n")
 }
 
 /// A frame of data without the name of its event, with it: the SDKs look at the name alone.

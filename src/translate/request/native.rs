@@ -80,14 +80,15 @@ pub fn native_request<'a>(
         edits.push((range, String::new()));
         report.dropped.push("thinking");
     }
-    let messages: Vec<Message> = request
-        .messages
+    let is_mixed = std::str::from_utf8(body).is_ok_and(|body| body.contains(MARK));
+    // Most conversations are passed on without another look at their turns.
+    let looked_at = if is_mixed || !row.native_is_anthropics { &request.messages[..] } else { &[] };
+    let messages: Vec<Message> = looked_at
         .iter()
         .map(|raw| {
             serde_json::from_str(raw.get()).unwrap_or(Message { role: "".into(), content: None })
         })
         .collect();
-    let is_mixed = body.windows(MARK.len()).any(|bytes| bytes == MARK);
     let answers = messages.iter().filter(|message| message.role == "assistant");
     for content in answers.filter_map(|message| message.content).filter(|_| is_mixed) {
         edits.extend(foreign_thinking(body, content));
@@ -242,7 +243,7 @@ fn block_text(block: &str) -> Option<String> {
 }
 
 /// How a signature of ccproxy begins in JSON.
-const MARK: &[u8] = b"\"ccproxy";
+const MARK: &str = "\"ccproxy";
 
 /// What stands for an answer that was thinking alone: content must not be empty.
 const NOTHING_SAID: &str = r#"{"type":"text","text":"(no answer)"}"#;
