@@ -30,6 +30,27 @@ const EXIT_HOPELESS: i32 = 70;
 /// As after SIGTERM without a handler.
 const EXIT_SECOND_SIGNAL: i32 = 128 + SIGTERM;
 
+/// Before `main`, and before the standard library, which aborts the process where a standard descriptor
+/// is closed and no /dev/null can take its place: an image with nothing in it has none.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = occupy_standard_descriptors;
+
+#[cfg(target_os = "linux")]
+extern "C" fn occupy_standard_descriptors() {
+    for descriptor in 0..3 {
+        // SAFETY: plain system calls. What is opened gets the lowest number that is free, which is this
+        // one. From an epoll nothing can be read, and nothing can be written to it.
+        unsafe {
+            let is_closed = libc::fcntl(descriptor, libc::F_GETFD) == -1;
+            if is_closed && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) == -1 {
+                libc::epoll_create1(0);
+            }
+        }
+    }
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let arguments = cli::parse(args)

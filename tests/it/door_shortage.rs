@@ -1,8 +1,10 @@
 //! Where descriptors, threads or a reader of the log are short: streams that were admitted go on,
 //! health answers, and afterwards all is as before.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
 
 use crate::support::client::{Client, JSON, message};
@@ -91,6 +93,34 @@ fn few_threads() {
         assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");
     }
     prober.finish("30 threads and 60 clients that only begin");
+}
+
+/// Rust's standard library aborts there, before `main`.
+#[test]
+fn no_standard_descriptors_and_no_dev() {
+    assert!(is_root(), "this test needs root, to mount nothing over /dev");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ccproxy"));
+    program.args(["--healthcheck", "--port", "1"]).env_clear();
+    let hide_dev = || {
+        let check = |result: i32| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        let (none, nothing) = (std::ptr::null(), std::ptr::null());
+        // SAFETY: plain system calls, with strings that end, between fork and exec.
+        unsafe {
+            check(libc::unshare(libc::CLONE_NEWNS))?;
+            let ours_alone = libc::MS_REC | libc::MS_PRIVATE;
+            check(libc::mount(none, c"/".as_ptr(), none, ours_alone, nothing))?;
+            let tmpfs = c"tmpfs".as_ptr();
+            check(libc::mount(tmpfs, c"/dev".as_ptr(), tmpfs, 0, nothing))?;
+            (0..3).try_for_each(|descriptor| check(libc::close(descriptor)))
+        }
+    };
+    // SAFETY: as above.
+    unsafe { program.pre_exec(hide_dev) };
+    let status = program.status().expect("cargo has built the program");
+    assert_eq!(status.code(), Some(1), "nothing listens there: {status}");
 }
 
 /// The address space is what an allocation fails by in the process itself, which then ends; in a control
