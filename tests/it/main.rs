@@ -3,6 +3,7 @@
 mod accounting;
 mod carry;
 mod causes;
+mod chaos;
 mod cli;
 mod config;
 mod config_secrets;

@@ -118,7 +118,7 @@ impl Setup {
             let path = directory.join("ccproxy.json");
             fs::write(path, text).expect("cargo's directory can be written to");
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ccproxy"))
+        let mut child = Command::new(program())
             .args(&self.arguments)
             .env_clear()
             .envs(self.variables)
@@ -132,6 +132,12 @@ impl Setup {
         let stderr = Lines::of(child.stderr.take().expect("it is piped"));
         Process { child, directory, stdout, stderr }
     }
+}
+
+/// The program: what cargo has built, unless another build is to be tried.
+pub fn program() -> PathBuf {
+    std::env::var_os("CCPROXY_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_ccproxy").into(), PathBuf::from)
 }
 
 /// What a run to its end leaves.

@@ -4,13 +4,13 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use super::{Lines, PATIENCE, Process, Proxy, Setup, State};
+use super::{Lines, PATIENCE, Process, Proxy, Setup, State, program};
 
 /// What the system allows. `None` is what the test itself may do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -114,15 +114,15 @@ impl Setup {
         if let Some(text) = &self.dotenv {
             fs::write(directory.join(".env"), text).expect("the directory is new");
         }
-        let built = Path::new(env!("CARGO_BIN_EXE_ccproxy"));
+        let built = program();
         let program = match confines.user {
             // Another user may not reach cargo's directory.
             Some(_) => {
                 let copy = directory.join("ccproxy");
-                fs::copy(built, &copy).expect("the directory is new");
+                fs::copy(&built, &copy).expect("the directory is new");
                 copy
             }
-            None => built.to_owned(),
+            None => built,
         };
         let mut command = Command::new(program);
         command
