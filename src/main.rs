@@ -208,14 +208,14 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
     // Before anything listens, so that no signal is missed.
     let (sender, events) = match events() {
         Ok(events) => events,
-        Err(problem) => return failed(&problem),
+        Err(problem) => return failed(problem),
     };
     hide_keys(&config);
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
     let config_level = config.log_level_source();
     let door = match open(config, sender.clone()) {
         Ok(door) => door,
-        Err(problem) => return failed(&problem),
+        Err(problem) => return failed(problem),
     };
     if log::max_level() != level {
         log::info!("from here on the log is at {level} ({})", config_level);
@@ -303,12 +303,13 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
 }
 
 /// Starts everything, from the provider to the public socket.
-fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, String> {
+fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, NoStart> {
     let resources = Resources::of_this_process();
     let embeds = config.providers.iter().any(|provider| provider.row.key == Key::Embedded);
     let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes, embeds);
     let embedded = embeds.then_some(echo::connect as Embedded);
-    let upstreams = upstreams(&config, limits.max_in_flight, embedded)?;
+    let upstreams = upstreams(&config, limits.max_in_flight, embedded)
+        .map_err(|problem| NoStart { code: EXIT_CONFIG, problem })?;
     let health = Arc::new(Health::new(&config));
     let errands = Arc::<Errands>::default();
     let has_client_keys = !config.client_keys.is_empty();
@@ -417,9 +418,22 @@ fn hide_keys(config: &Config) {
     logging::hide(config.client_keys.iter().chain(providers));
 }
 
-fn failed(problem: &str) -> i32 {
-    logging::fatal(problem);
-    EXIT_START
+fn failed(no_start: impl Into<NoStart>) -> i32 {
+    let NoStart { code, problem } = no_start.into();
+    logging::fatal(&problem);
+    code
+}
+
+/// Why it does not start, and the code that says whether another try may help.
+struct NoStart {
+    code: i32,
+    problem: String,
+}
+
+impl From<String> for NoStart {
+    fn from(problem: String) -> NoStart {
+        NoStart { code: EXIT_START, problem }
+    }
 }
 
 fn fail(code: i32, text: &str) -> ! {

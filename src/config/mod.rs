@@ -15,6 +15,7 @@ mod routes;
 mod secret;
 mod settings;
 mod shown;
+mod trust;
 mod unknown;
 mod value;
 mod watched;
@@ -34,6 +35,7 @@ pub use secret::Secret;
 use settings::*;
 pub use settings::{Group, SETTINGS, Setting};
 pub use shown::{Shown, Source};
+pub use trust::{Authorities, ClientCertificate, Named};
 pub use watched::Watched;
 
 /// Everything the server needs to know, checked.
@@ -69,7 +71,7 @@ pub struct Config {
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub provider_probe: ProviderProbe,
-    pub certificates: Option<String>,
+    pub authorities: Authorities,
     /// What is to be told of `.env`.
     pub dotenv: Option<String>,
     /// What should be looked at, though it is no reason not to start.
@@ -191,7 +193,7 @@ impl Config {
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
             provider_probe: reader.provider_probe(),
-            certificates: reader.get(&CERTIFICATES).map(|(_, value)| value),
+            authorities: reader.authorities(),
             dotenv: env.announcement(),
             warnings: Vec::new(),
             given: Vec::new(),

@@ -6,7 +6,7 @@ use super::file::FileProvider;
 use super::http_proxy::{self, HttpProxy};
 use super::reader::Reader;
 use super::settings::*;
-use super::{Secret, base_url, environment};
+use super::{ClientCertificate, Secret, base_url, environment};
 use crate::network::Network;
 use crate::openai::Dialect;
 use crate::provider::{Key, PROVIDERS, Provider};
@@ -36,6 +36,7 @@ pub struct ProviderConfig {
     /// Where its Messages API is, without `/v1/messages`, if it has one.
     pub native_url: Option<String>,
     pub first_byte_timeout: Duration,
+    pub client_certificate: Option<ClientCertificate>,
     /// Further headers, whose values may be keys.
     pub headers: Vec<(String, Secret)>,
     /// The HTTP proxy to reach `base_url` through, and `native_url`, which may be another host.
@@ -369,6 +370,7 @@ impl<'f> Reader<'_, 'f> {
             native,
             native_url,
             first_byte_timeout: self.seconds(&TIMEOUT, 300),
+            client_certificate: self.client_certificate(),
             headers: self.headers(&entry),
             http_proxy: self.http_proxy(&base_url).inspect(|proxy| {
                 self.note(&HTTP_PROXY, "", self.source(proxy.variable.to_owned()));

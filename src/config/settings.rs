@@ -64,6 +64,8 @@ pub static SETTINGS: &[Setting] = &[
     MAX_TOKENS,
     IMAGES,
     TEXT_TOOLS,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
     API,
     NATIVE,
     NATIVE_URL,
@@ -87,6 +89,8 @@ pub static SETTINGS: &[Setting] = &[
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     CERTIFICATES,
+    CERTIFICATES_DIRECTORY,
+    EXTRA_AUTHORITIES,
     PROVIDER_PROBE,
     HEALTHCHECK_URL,
     HEALTHCHECK_TIMEOUT,
@@ -155,6 +159,20 @@ pub(super) const TEXT_TOOLS: Setting = Setting {
     variables: &["<P>_TEXT_TOOLS"],
     default: "the provider's",
     doc: "on: tool calls that the model wrote as text are calls; off: they stay text",
+};
+pub(super) const CLIENT_CERTIFICATE: Setting = Setting {
+    group: Group::Provider,
+    flag: "client-cert",
+    variables: &["<P>_CLIENT_CERT"],
+    default: "",
+    doc: "PEM file of the certificate that the provider knows this client by (mTLS)",
+};
+pub(super) const CLIENT_KEY: Setting = Setting {
+    group: Group::Provider,
+    flag: "client-key",
+    variables: &["<P>_CLIENT_KEY"],
+    default: "",
+    doc: "PEM file of the private key of that certificate",
 };
 pub(super) const API: Setting = Setting {
     group: Group::Provider,
@@ -315,7 +333,21 @@ pub(super) const CERTIFICATES: Setting = Setting {
     flag: "",
     variables: &["SSL_CERT_FILE"],
     default: "the built-in ones",
-    doc: "PEM file of the certificate authorities to trust instead",
+    doc: "PEM file of the certificate authorities, or servers' own certificates, to trust instead",
+};
+pub(super) const CERTIFICATES_DIRECTORY: Setting = Setting {
+    group: Group::Provider,
+    flag: "",
+    variables: &["SSL_CERT_DIR"],
+    default: "",
+    doc: "directory of such files, also instead",
+};
+pub(super) const EXTRA_AUTHORITIES: Setting = Setting {
+    group: Group::Provider,
+    flag: "",
+    variables: &["CCPROXY_EXTRA_CA_FILE"],
+    default: "",
+    doc: "PEM file of those to trust beside the built-in ones",
 };
 pub(super) const PROVIDER_PROBE: Setting = Setting {
     group: Group::Health,

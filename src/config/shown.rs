@@ -148,6 +148,10 @@ impl Config {
         push("max tokens", &MAX_TOKENS, max_tokens);
         push("images", &IMAGES, on(provider.images));
         push("text tools", &TEXT_TOOLS, on(provider.text_tools));
+        if let Some(own) = &provider.client_certificate {
+            push("client certificate", &CLIENT_CERTIFICATE, own.certificate.path.clone());
+            push("client key", &CLIENT_KEY, own.key.path.clone());
+        }
         let api = match provider.api {
             None => "auto",
             Some(Dialect::ChatCompletions) => "chat",

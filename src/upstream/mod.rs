@@ -8,6 +8,7 @@ mod coding;
 mod probe;
 mod resolver;
 mod socket;
+mod tls;
 mod transport;
 mod wait;
 mod words;
@@ -20,8 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::Response;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Proxy};
 
 use crate::client::{Client, Failure};
@@ -32,6 +32,7 @@ use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
 use coding::{Coding, Decoded, Undecodable};
 use resolver::CachingResolver;
+use tls::TlsConnector;
 use transport::{PhaseConnector, SocketConnector};
 pub use wait::shut_down;
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
@@ -175,17 +176,13 @@ impl Upstream {
             proxy.transpose()
         };
         let native_proxy = proxy(&provider.native_http_proxy)?;
-        let root_certs = match &config.certificates {
-            Some(path) => RootCerts::from(certificates(path)?.into_iter()),
-            None => RootCerts::WebPki,
-        };
+        let tls = tls::settings(&config.authorities, provider.client_certificate.as_ref())?;
         let agent_config = Agent::config_builder()
             .http_status_as_error(false)
             // A redirect would carry the key to another host.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy(&provider.http_proxy)?)
-            .tls_config(TlsConfig::builder().root_certs(root_certs).build())
             .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
@@ -204,7 +201,7 @@ impl Upstream {
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { embedded })
-                .chain(RustlsConnector::default())
+                .chain(TlsConnector(tls))
                 .chain(PhaseConnector { authorities });
         Ok(Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
@@ -559,20 +556,4 @@ fn redactor(provider: &ProviderConfig) -> Redactor {
     let urls = proxies.flat_map(|proxy| redact::credentials(proxy.url.expose()));
     let urls: Vec<String> = urls.collect();
     Redactor::new(keys.chain(headers).chain(urls.iter().map(String::as_str)))
-}
-
-/// The certificates of a PEM file.
-fn certificates(path: &str) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
-    let pem =
-        std::fs::read(path).map_err(|e| format!("SSL_CERT_FILE: {path:?} cannot be read: {e}"))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(format!("SSL_CERT_FILE: {path:?} holds no certificate in PEM form"));
-    }
-    Ok(certificates)
 }

@@ -413,7 +413,7 @@ fn certificate(fault: &CertificateError, target: &Target) -> String {
             // What `openssl req -x509` makes by itself.
             if said.contains("CaUsedAsEndEntity") {
                 return format!(
-                    "is that of an authority, as self-made ones are, and not a server's; {AUTHORITIES}"
+                    "is that of an authority, as self-made ones are, and not one that was named itself; {AUTHORITIES}"
                 );
             }
             format!("is not good: {said}")

@@ -7,7 +7,8 @@ use std::thread;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::PATIENCE;
 use crate::support::client::Client;
@@ -32,10 +33,19 @@ fn listen(serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
 
 /// The same with this certificate, which is for the same key.
 fn listen_with(chain: &[u8], serve: impl Fn(Tls) + Send + Sync + 'static) -> SocketAddr {
+    listen_as(ServerConfig::builder().with_no_client_auth(), chain, serve)
+}
+
+/// The same, with what a client has to show.
+fn listen_as(
+    builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+    chain: &[u8],
+    serve: impl Fn(Tls) + Send + Sync + 'static,
+) -> SocketAddr {
     let chain = CertificateDer::pem_slice_iter(chain).map(|c| c.expect("a certificate")).collect();
     let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).expect("a key");
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    let config = Arc::new(config.expect("the key is the certificate's"));
+    let config =
+        Arc::new(builder.with_single_cert(chain, key).expect("the key is the certificate's"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
     let serve = Arc::new(serve);
@@ -62,6 +72,16 @@ pub fn start_with(chain: &[u8]) -> SocketAddr {
     listen_with(chain, |mut stream| {
         let _ = read_request(&mut stream);
     })
+}
+
+/// Answers every request with a stream.
+fn answer_all(mut stream: Tls) {
+    while read_request(&mut stream).is_some() {
+        let answer = format!("{CHUNKED}{:x}\r\n{EVENTS}\r\n0\r\n\r\n", EVENTS.len());
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
 }
 
 /// Answers every request on every connection with a stream, and tells of each handshake.
@@ -125,6 +145,90 @@ fn a_provider_behind_tls_is_reached_and_its_connection_kept() {
     handshakes.recv_timeout(PATIENCE).expect("the first message has a connection");
     // A message that comes before the last one's connection is free has another.
     assert!(handshakes.try_iter().count() < 4, "connections are used again");
+}
+
+/// Whether a stream of the server at `address` arrives with these settings.
+fn arrives(address: SocketAddr, variables: &[(&str, &str)]) -> bool {
+    let mut setup = Setup::at(&format!("https://localhost:{}", address.port()));
+    for (name, value) in variables {
+        setup = setup.variable(name, value);
+    }
+    let proxy = setup.start();
+    let mut client = Client::connect(&proxy);
+    client.send_stream("hello");
+    let answer = client.answer();
+    answer.status == 200 && answer.text().contains("over TLS")
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_for_its_names_where_it_is_named() {
+    let certificate =
+        |name: &str| format!("{}/tests/it/certificates/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (own, other) = (certificate("self_made.pem"), certificate("authority.pem"));
+    let address = listen_with(SELF_MADE, answer_all);
+    assert!(arrives(address, &[("SSL_CERT_FILE", &own)]));
+    assert!(arrives(address, &[("CCPROXY_EXTRA_CA_FILE", &own)]));
+    assert!(!arrives(address, &[("SSL_CERT_FILE", &other)]), "another one is named");
+    assert!(!arrives(address, &[]), "none is named");
+    // It signs nothing for others.
+    let stranger = listen_with(SERVER, answer_all);
+    assert!(!arrives(stranger, &[("SSL_CERT_FILE", &own)]));
+    // Its own names alone.
+    let setup = Setup::at(&format!("https://127.0.0.1:{}", address.port()));
+    let proxy = setup.variable("SSL_CERT_FILE", &own).start();
+    let told = Client::fetch_message(&proxy, "hello").error(502, "api_error");
+    assert!(told.contains("127.0.0.1") && told.contains("certificate"), "{told}");
+}
+
+#[test]
+fn authorities_are_in_files_and_directories() {
+    let address = listen(answer_all);
+    let directory = std::path::Path::new(AUTHORITY).parent().and_then(|path| path.to_str());
+    let directory = directory.expect("a path");
+    assert!(arrives(address, &[("SSL_CERT_DIR", directory)]));
+    assert!(arrives(address, &[("CCPROXY_EXTRA_CA_FILE", AUTHORITY)]));
+    assert!(arrives(address, &[("SSL_CERT_FILE", FAULTS), ("CCPROXY_EXTRA_CA_FILE", AUTHORITY)]));
+    for (name, value, wanted) in [
+        ("SSL_CERT_FILE", "/nowhere.pem", "cannot be read"),
+        ("SSL_CERT_FILE", directory, "cannot be read"),
+        ("SSL_CERT_DIR", AUTHORITY, "cannot be read"),
+        ("SSL_CERT_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/src"), "holds a certificate"),
+        ("CCPROXY_EXTRA_CA_FILE", "/dev/null", "holds no certificate in PEM form"),
+    ] {
+        let run = Setup::at("https://localhost").variable(name, value).run();
+        assert_eq!(run.code, Some(2), "{name}={value}: {}", run.stderr);
+        assert!(run.stderr.contains(name) && run.stderr.contains(wanted), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_provider_that_knows_its_clients_by_certificates_is_shown_one() {
+    let mut roots = RootCertStore::empty();
+    let file = |name: &str| format!("{}/tests/it/certificates/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (certificate, key) = (file("client.pem"), file("client.key"));
+    let own = CertificateDer::from_pem_file(&certificate).expect("a certificate");
+    roots.add(own).expect("it is its own authority");
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a verifier");
+    let builder = ServerConfig::builder().with_client_cert_verifier(verifier);
+    let address = listen_as(builder, SERVER, answer_all);
+    let trust = ("SSL_CERT_FILE", AUTHORITY);
+    let own = [("CUSTOM_CLIENT_CERT", &*certificate), ("CUSTOM_CLIENT_KEY", &*key)];
+    assert!(arrives(address, &[trust, own[0], own[1]]));
+    assert!(!arrives(address, &[trust]));
+    for (variables, wanted) in [
+        ([own[0], trust], "CUSTOM_CLIENT_CERT: it needs its key too"),
+        ([own[1], trust], "CUSTOM_CLIENT_KEY: it needs its certificate too"),
+        ([own[0], ("CUSTOM_CLIENT_KEY", AUTHORITY)], "holds no private key in PEM form"),
+        ([("CUSTOM_CLIENT_CERT", AUTHORITY), own[1]], "is not the key of CUSTOM_CLIENT_CERT"),
+    ] {
+        let mut setup = Setup::at("https://localhost");
+        for (name, value) in variables {
+            setup = setup.variable(name, value);
+        }
+        let run = setup.run();
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    }
 }
 
 #[test]
