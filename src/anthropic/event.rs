@@ -227,7 +227,7 @@ pub struct ModelList<'a> {
     pub last_id: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Model {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -235,4 +235,7 @@ pub struct Model {
     pub display_name: String,
     /// RFC 3339. The API's word for a release date that is not known is an epoch value.
     pub created_at: &'static str,
+    /// The window, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_input_tokens: Option<u64>,
 }

@@ -27,7 +27,7 @@ use crate::translate::native::{self, Native, WholeMessage};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
     first_words, for_responses, is_output_limit, may_teach, native_request, translate,
-    upstream_error,
+    upstream_error, window_of,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, AnswerBody, Ask, Endpoint};
@@ -489,6 +489,12 @@ impl Attempt<'_> {
         }
         let context = Context { model: self.model, input_estimate: self.asking.input_estimate };
         let error = upstream_error(answer.status, &said, retry, context);
+        if error.cause() == Cause::ContextOverflow
+            && let Some(window) = window_of(&said)
+        {
+            let lessons = &self.provider.health.lessons;
+            lessons.add(self.model, Lesson::Window(window), Instant::now());
+        }
         Err(Failed::Refused(Box::new(Refused { error, status: answer.status, body: said })))
     }
 

@@ -39,7 +39,7 @@ struct Api {
     config: Arc<Config>,
     /// In the order of the configuration.
     providers: Vec<Provider>,
-    models: Vec<crate::anthropic::Model>,
+    models: Vec<models::Listed>,
     health: Arc<Health>,
 }
 

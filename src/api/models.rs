@@ -1,6 +1,8 @@
 //! `/v1/models`: the configured models under their own names and under names that Claude Code's picker
 //! shows, which are those with `claude` in them.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::Api;
@@ -19,31 +21,43 @@ const ALIASES: &[(&str, &str)] = &[
     ("claude-fable-5-2", "Fable"),
 ];
 
+/// A model of the list, and what is asked where a client names it.
+pub struct Listed {
+    model: Model,
+    /// The provider's place, and the model's name there.
+    provider: usize,
+    upstream: String,
+}
+
 /// The models of this server: Claude's tiers, the aliases, and each provider's own. Every name is listed
 /// once.
-pub fn list(config: &Config) -> Vec<Model> {
+pub fn list(config: &Config) -> Vec<Listed> {
     let routes = &config.routes;
     let several = config.providers.len() > 1;
-    let shown = |provider: usize, model: Option<&str>| {
-        let provider = &config.providers[provider];
-        format!("{} ({})", model.unwrap_or(&provider.model), provider.name)
-    };
-    let mut models: Vec<Model> = Vec::new();
-    let mut add = |id: String, display_name: String| {
-        if !models.iter().any(|model| model.id == id) {
-            let created_at = "1970-01-01T00:00:00Z";
-            models.push(Model { kind: "model", id, display_name, created_at });
+    let mut models: Vec<Listed> = Vec::new();
+    // `name` makes the name that is shown of that of the model and its provider.
+    let mut add = |id: String, at: usize, model: Option<&str>, name: &dyn Fn(String) -> String| {
+        if models.iter().any(|known| known.model.id == id) {
+            return;
         }
+        let provider = &config.providers[at];
+        let upstream = model.unwrap_or(&provider.model).to_owned();
+        let display_name = name(format!("{upstream} ({})", provider.name));
+        let created_at = "1970-01-01T00:00:00Z";
+        let max_input_tokens = None;
+        let model = Model { kind: "model", id, display_name, created_at, max_input_tokens };
+        models.push(Listed { model, provider: at, upstream });
     };
     for alias in &routes.aliases {
-        let first = alias.hops.first().map(|hop| shown(hop.provider, hop.model.as_deref()));
-        let display_name = alias.display_name.clone().or(first).unwrap_or_default();
-        add(alias.listed_id(), display_name);
+        if let Some(hop) = alias.hops.first() {
+            let own = |shown| alias.display_name.clone().unwrap_or(shown);
+            add(alias.listed_id(), hop.provider, hop.model.as_deref(), &own);
+        }
     }
     for (id, tier) in ALIASES {
         let route = routes.choose(id, Asked { has_tools: true, ..Asked::default() });
         let hop = route.hops[0];
-        add((*id).to_owned(), format!("{tier}: {}", shown(hop.provider, hop.model)));
+        add((*id).to_owned(), hop.provider, hop.model, &|shown| format!("{tier}: {shown}"));
     }
     for (place, provider) in config.providers.iter().enumerate() {
         let id = if several {
@@ -51,18 +65,28 @@ pub fn list(config: &Config) -> Vec<Model> {
         } else {
             provider.model.clone()
         };
-        add(id, shown(place, None));
+        add(id, place, None, &|shown| shown);
     }
     models
 }
 
+impl Listed {
+    /// With what is known of it now: a refusal tells how much the model takes.
+    fn now(&self, api: &Api) -> Model {
+        let learned =
+            api.providers[self.provider].health.lessons.of(&self.upstream, Instant::now());
+        Model { max_input_tokens: learned.window(), ..self.model.clone() }
+    }
+}
+
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.
 pub fn answer_list(api: &Api, reply: Reply) -> Ending {
+    let models: Vec<Model> = api.models.iter().map(|listed| listed.now(api)).collect();
     let page = ModelList {
-        data: &api.models,
+        data: &models,
         has_more: false,
-        first_id: api.models.first().map(|model| &*model.id),
-        last_id: api.models.last().map(|model| &*model.id),
+        first_id: models.first().map(|model| &*model.id),
+        last_id: models.last().map(|model| &*model.id),
     };
     answer(reply, &page)
 }
@@ -77,8 +101,8 @@ fn answer(reply: Reply, body: &impl Serialize) -> Ending {
 
 /// Answers with one of them.
 pub fn answer_one(api: &Api, id: &str, reply: Reply) -> Ending {
-    if let Some(model) = api.models.iter().find(|model| model.id == id) {
-        return answer(reply, model);
+    if let Some(listed) = api.models.iter().find(|listed| listed.model.id == id) {
+        return answer(reply, &listed.now(api));
     }
     let reason = format!("model {id:?} is not listed here; GET /v1/models lists them");
     let error = Error::Refused { status: 404, reason };

@@ -24,7 +24,7 @@ pub use answer::{Fold, Sink, Translator, native};
 pub use reading::{Reading, TextTools, ToolNames};
 pub use refusal::{
     Context, Explain, Learned, Lesson, Param, error_in_body, first_words, is_output_limit,
-    may_teach, native_error, upstream_error,
+    may_teach, native_error, upstream_error, window_of,
 };
 pub use request::{Report, Target, Translated, for_responses, native_request, translate};
 pub use stops::Stops;

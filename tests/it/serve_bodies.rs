@@ -2,10 +2,10 @@
 //! a page, in the other form.
 
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::client::Client;
-use crate::support::proxy::Setup;
+use crate::support::client::{Client, JSON};
+use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Connection, Upstream};
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -216,4 +216,89 @@ fn a_messages_api_may_answer_in_the_other_form() {
         let names: Vec<String> = events.iter().map(|event| event.name.clone()).collect();
         assert_eq!(again, names, "{kind}");
     }
+}
+
+/// Sends a message with one tool, `Bash`, and answers it with `text`.
+fn asks_with_tool(proxy: &Proxy, upstream: &Upstream, stream: bool, text: &str) -> Client {
+    let mut client = Client::connect(proxy);
+    let body = json!({
+        "model": "claude-opus-5-5", "max_tokens": 100, "stream": stream,
+        "messages": [{ "role": "user", "content": "list" }],
+        "tools": [{ "name": "Bash", "input_schema": { "type": "object",
+            "properties": { "command": { "type": "string" } } } }],
+    });
+    client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+    let mut connection = upstream.accept();
+    connection.request();
+    if stream {
+        connection.begin_events();
+        text.split_inclusive('>').for_each(|piece| connection.say(piece));
+        connection.finish();
+    } else {
+        connection.complete(text);
+    }
+    client
+}
+
+#[test]
+fn calls_written_as_text_are_calls_unless_the_setting_is_off() {
+    const CALL: &str = "I look.\n<tool_call>\n{\"name\": \"Bash\", \"arguments\": \
+                        {\"command\": \"ls\"}}\n</tool_call>";
+    for (setting, is_call) in [("", true), ("on", true), ("off", false)] {
+        let upstream = Upstream::start();
+        let proxy = Setup::asking(&upstream).variable("CUSTOM_TEXT_TOOLS", setting).start();
+        let answer = asks_with_tool(&proxy, &upstream, false, CALL).answer();
+        let adjusted = answer.header("x-ccproxy-adjusted").unwrap_or_default();
+        assert_eq!(adjusted.contains("tool_calls=from_text"), is_call, "{setting}: {adjusted}");
+        let message = answer.json();
+        let stop = if is_call { "tool_use" } else { "end_turn" };
+        assert_eq!(message["stop_reason"], stop, "{setting}: {message}");
+        if is_call {
+            let call = &message["content"][1];
+            assert_eq!(
+                (&call["name"], &call["input"]),
+                (&json!("Bash"), &json!({"command": "ls"}))
+            );
+        } else {
+            assert_eq!(message["content"][0]["text"], CALL);
+        }
+        let mut client = asks_with_tool(&proxy, &upstream, true, CALL);
+        client.begin();
+        let events = client.events();
+        let end = events.iter().find(|event| event.name == "message_delta").expect("an end");
+        assert_eq!(end.data["delta"]["stop_reason"], stop, "{setting}");
+    }
+    let upstream = Upstream::start();
+    let finished = Setup::asking(&upstream).variable("CUSTOM_TEXT_TOOLS", "maybe").run();
+    assert!(finished.stderr.contains("CUSTOM_TEXT_TOOLS"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_window_that_a_refusal_names_is_told_of_the_model() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let windows = || {
+        let list = Client::fetch(&proxy, "GET", "/v1/models", &[], b"").json();
+        let models = list["data"].as_array().expect("models").clone();
+        models.iter().map(|model| model["max_input_tokens"].clone()).collect::<Vec<_>>()
+    };
+    assert!(windows().iter().all(Value::is_null));
+    for (words, window) in [
+        ("Prompt exceeds max length", Value::Null),
+        ("request (302 tokens) exceeds the available context size (256 tokens)", json!(256)),
+        ("prompt is too long: 9001 tokens > 8192 maximum", json!(8192)),
+    ] {
+        let mut client = Client::connect(&proxy);
+        client.send_whole("too long");
+        let mut connection = upstream.accept();
+        connection.request();
+        connection.answer("400 Bad Request", &[("Connection", "close")], &error(words));
+        client.answer().error(400, "invalid_request_error");
+        let told = windows();
+        assert!(!told.is_empty() && told.iter().all(|told| *told == window), "{words}: {told:?}");
+    }
+    let one = Client::fetch(&proxy, "GET", "/v1/models/claude-opus-5-5", &[], b"").json();
+    assert_eq!(one["max_input_tokens"], 8192);
+    let status = Client::fetch(&proxy, "GET", "/status", &[], b"").text();
+    assert!(status.contains("window 8192"), "{status}");
 }

@@ -35,6 +35,8 @@ pub enum Lesson {
     NineAlphanumericIds,
     SchemaKeyword(&'static str),
     Api(Dialect),
+    /// The tokens that fit into the model, which clients are told of.
+    Window(u64),
     /// The provider's own Messages API refuses what chat completions take.
     NotNative,
     /// The reasoning that the client has carried is another key's, or another service's.
@@ -142,6 +144,14 @@ impl Learned {
         &self.0
     }
 
+    /// The tokens that fit into the model, where that was told.
+    pub fn window(&self) -> Option<u64> {
+        self.0.iter().find_map(|lesson| match lesson {
+            Lesson::Window(window) => Some(*window),
+            _ => None,
+        })
+    }
+
     /// Whether the provider's own Messages API is out of the question.
     pub fn is_not_native(&self) -> bool {
         self.0.contains(&Lesson::NotNative)
@@ -206,6 +216,7 @@ impl Learned {
                 | Lesson::TextOnly
                 | Lesson::SchemaKeyword(_)
                 | Lesson::Api(_)
+                | Lesson::Window(_)
                 | Lesson::NotNative
                 | Lesson::ForgetReasoning
                 | Lesson::Once(_) => {}
@@ -293,6 +304,7 @@ impl fmt::Display for Lesson {
             Lesson::SchemaKeyword(keyword) => write!(f, "schemas without {keyword}"),
             Lesson::Api(Dialect::Responses) => f.write_str("asked through /responses"),
             Lesson::Api(Dialect::ChatCompletions) => f.write_str("asked through /chat/completions"),
+            Lesson::Window(window) => write!(f, "window {window}"),
             Lesson::NotNative => f.write_str("not asked through its Messages API"),
             Lesson::ForgetReasoning => f.write_str("without the reasoning so far"),
             Lesson::Once(lesson) => lesson.fmt(f),

@@ -391,6 +391,15 @@ fn is_overflow(words: &str, said: &Said) -> bool {
     context_overflow(words, said, Context::default()).is_some()
 }
 
+/// The tokens that fit into the model, if `body` refuses a request for its size and names them.
+pub fn window_of(body: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(body);
+    let said = Said::read(&text);
+    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
+    let found = overflow(&words, said.codes.iter().map(String::as_str))?;
+    said.window.or(found.window)
+}
+
 /// The error of a context overflow, in the words that Claude Code knows, if it is one.
 fn context_overflow(words: &str, said: &Said, context: Context<'_>) -> Option<Error> {
     if said.has_code(&["rate_limit"]) {
