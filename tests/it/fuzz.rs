@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use miniz_oxide::deflate::compress_to_vec;
+
 use crate::golden::{Case, Kind};
 use crate::grammar;
 use crate::request::REQUESTS;
@@ -24,6 +26,12 @@ const CLIENTS: u64 = 4;
 
 /// So many are sent together, on one connection.
 const BATCH: u64 = 16;
+
+/// What bodies are called, whatever they are.
+const KINDS: &[&str] =
+    &["text/event-stream", "application/json", "text/plain", "text/html", "application/x-ndjson"];
+
+const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
 /// An answer that there is nothing wrong with.
 const GOOD: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
@@ -147,18 +155,29 @@ fn damaged_answers_are_messages_or_errors() {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number.is_multiple_of(2) {
             // A provider that does nothing but fail is left alone after a while.
-            return GOOD.into();
+            return ("Content-Type: text/event-stream\r\n".to_owned(), GOOD.into());
         }
         let mut random = Random::new(number << 8 | 0xff);
         let case = &cases[random.below(cases.len())];
-        damage(&case.input, &cases, &mut random)
+        let mut body = damage(&case.input, &cases, &mut random);
+        let kind = KINDS[random.below(KINDS.len())];
+        let mut headers = format!("Content-Type: {kind}\r\n");
+        if random.below(3) == 0 {
+            let deflated = compress_to_vec(&body, 6);
+            body = [&GZIP_HEAD[..], &deflated, &[0; 8]].concat();
+            headers.push_str("Content-Encoding: gzip\r\n");
+            if random.below(2) == 0 {
+                damage_bytes(&mut body, &mut random);
+            }
+        }
+        (headers, body)
     });
     let make = |seed: u64| {
         let body = message("hello", seed.is_multiple_of(2));
         Sent { seed, path: "/v1/messages", body }
     };
     run("damaged answers", &proxy, make, |sent, answer| {
-        if let Err(fault) = check(answer, &[200, 400, 429, 500, 502, 503, 529]) {
+        if let Err(fault) = check(answer, &[200, 400, 402, 429, 500, 502, 503, 529]) {
             sent.panic_with(&fault, answer);
         }
     });

@@ -124,7 +124,7 @@ impl Message {
                 let stop = text(&data["delta"]["stop_reason"]);
                 let fits = match stop {
                     "tool_use" => !self.tool_ids.is_empty() && !self.stopped_no_json,
-                    "max_tokens" | "refusal" => true,
+                    "max_tokens" | "refusal" | "model_context_window_exceeded" => true,
                     "end_turn" | "stop_sequence" => self.tool_ids.is_empty(),
                     _ => false,
                 };

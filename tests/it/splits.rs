@@ -114,7 +114,10 @@ fn frames(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..=random.below(3) {
-        if random.below(3) < 2 {
+        if random.below(20) == 0 {
+            // As some services part their frames.
+            bytes = replaced(&bytes, b"\n\n", b"\n");
+        } else if random.below(3) < 2 {
             let mut parts: Vec<&[u8]> = frames(&bytes).collect();
             let other = &others[random.below(others.len())].input;
             damage_frames(&mut parts, other, random);
@@ -131,7 +134,8 @@ pub fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
 
 fn damage_frames<'a>(frames: &mut Vec<&'a [u8]>, other: &'a [u8], random: &mut Random) {
     let at = random.below(frames.len().max(1));
-    match random.below(5) {
+    match random.below(6) {
+        5 => frames.insert(at, ODD_FRAMES[random.below(ODD_FRAMES.len())].as_bytes()),
         0 => frames.truncate(at),
         1 if !frames.is_empty() => {
             frames.remove(at);
@@ -152,8 +156,53 @@ fn damage_frames<'a>(frames: &mut Vec<&'a [u8]>, other: &'a [u8], random: &mut R
 
 /// What JSON parsers refuse, or what no half of a text should hold, as services send it in strings:
 /// halves of surrogate pairs, once and twice escaped, control characters, a second object.
-const ODDITIES: [&str; 7] =
-    ["\\ud83d", "\\ude00", "\\\\ud83d", "\\\\ude00", "\t", "\\n", "{\\\"a\\\":1}"];
+/// Tags that a model may write.
+const ODDITIES: [&str; 10] = [
+    "\\ud83d",
+    "\\ude00",
+    "\\\\ud83d",
+    "\\\\ude00",
+    "\t",
+    "\\n",
+    "{\\\"a\\\":1}",
+    "<think>",
+    "</think>",
+    "<tool_call>",
+];
+
+/// Frames that services put between others: errors in every form, ends of every meaning, envelopes,
+/// counts that cannot be, what a search has found.
+const ODD_FRAMES: &[&str] = &[
+    "data: {\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":\"{\\\"error\\\":{\\\"message\\\":\\\"Prompt exceeds max length\\\"}}\"}}}\n\n",
+    "data: {\"error\":{\"message\":\"busy\",\"metadata\":{\"raw\":[null]}},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n",
+    "data: {\"status\":\"449\",\"msg\":\"You exceeded your current rate limit\",\"body\":null}\n\n",
+    "data: {\"base_resp\":{\"status_code\":1008,\"status_msg\":\"insufficient balance\"},\"choices\":null}\n\n",
+    "data: {\"detail\":\"Model is not loaded\"}\n\n",
+    "event: error\ndata: 500 Internal Server Error\n\n",
+    "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"function_call_filter: MALFORMED_FUNCTION_CALL\"}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"content_filter: PROHIBITED_CONTENT\"}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"model_context_window_exceeded\"}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"so_be_it\"}]}\n\n",
+    "data: {\"success\":true,\"data\":{\"choices\":[{\"message\":{\"content\":\"inside\"},\"finish_reason\":\"stop\"}]}}\n\n",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":-1,\"completion_tokens\":2.5,\"cached_tokens\":99}}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"annotations\":[{\"type\":\"url_citation\",\"url\":\"https://example.org/\"},7]}}],\"citations\":[\"https://example.org/2\"]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":9,\"function\":{\"name\":\"Read\",\"arguments\":\"{\\\"a\\\":\\\"\\n\"}}]}}]}\n\n",
+    "event: response.output_text.annotation.added\ndata: {\"type\":\"response.output_text.annotation.added\",\"annotation\":{\"url\":\"https://example.org/\"}}\n\n",
+    "event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"output\":[]}}\n\n",
+];
+
+/// `bytes` with every `one` replaced.
+fn replaced(bytes: &[u8], one: &[u8], by: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(one.len()).position(|window| window == one) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(by);
+        rest = &rest[at + one.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
 
 /// Truncates, drops, repeats, flips or moves some bytes.
 pub fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {

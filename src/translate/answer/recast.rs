@@ -156,12 +156,16 @@ pub(super) fn message(stream: &[u8]) -> Result<Vec<u8>, Error> {
     if !is_complete {
         return Err(Error::cut("it ended before the message was complete"));
     }
-    let is_cut = string(&message, "stop_reason").is_some_and(|reason| reason == "max_tokens");
+    let stop_reason = string(&message, "stop_reason");
+    let is_cut = matches!(
+        stop_reason.as_deref(),
+        Some("max_tokens" | "refusal" | "model_context_window_exceeded")
+    );
     let mut content = Vec::with_capacity(blocks.len());
     for block in blocks {
         match block.whole() {
             Ok(members) => content.push(members),
-            // What max_tokens has cut in two is no call.
+            // What was cut in two is no call.
             Err(_) if is_cut => {}
             Err(error) => return Err(error),
         }

@@ -71,8 +71,8 @@ impl Upstream {
         });
     }
 
-    /// Answers every request from now on with a stream that `answer` makes.
-    pub fn answer_with(self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+    /// Answers every request from now on with the headers and the body that `answer` makes.
+    pub fn answer_with(self, answer: impl Fn() -> (String, Vec<u8>) + Send + Sync + 'static) {
         let answer = Arc::new(answer);
         thread::spawn(move || {
             while let Ok((stream, _)) = self.listener.accept() {
@@ -81,12 +81,10 @@ impl Upstream {
                     let mut connection = Connection::new(stream);
                     while let Some(head) = connection.wire.try_head() {
                         connection.request_after(head);
-                        let body = answer();
-                        let head = format!(
-                            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                             Content-Length: {}\r\n\r\n",
-                            body.len()
-                        );
+                        let (headers, body) = answer();
+                        let length = body.len();
+                        let head =
+                            format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n");
                         connection.wire.send(&[head.as_bytes(), &body].concat());
                     }
                 });
