@@ -88,6 +88,7 @@ class DialectHandler(ScriptedHandler):
         found = [f"tool {tool!r} of the script was not offered" for tool in missing]
         received = Received(script, time.monotonic(), headers, body, found, self.path, original)
         received.refused = refusal.message if refusal else ""
+        self.wire = step.wire
         upstream.keep(received)
         if refusal:
             self.send(refusal.status, form(refusal))
@@ -108,7 +109,8 @@ class DialectHandler(ScriptedHandler):
             if dialect.comment and count % 4 == 0:
                 self.send_raw(f"{dialect.comment}\n\n")
             self.send_event(chunk)
-        self.send_event("[DONE]")
+        if step.wire != "lost":
+            self.send_event("[DONE]")
         self.end_stream()
 
     # --- Responses ---

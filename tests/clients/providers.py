@@ -15,7 +15,7 @@ import json
 import re
 import sys
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import harness
 from claude_code import Session, check_result
@@ -23,7 +23,7 @@ from dialect_server import DialectServer
 from dialects import DIALECTS
 from harness import RED_PNG_BASE64, Proxy, Suite
 from rules import sign, signed
-from script import API_KEY, Step
+from script import API_KEY, WIRES, Step
 
 MODEL = "claude-opus-5-5"
 BETAS = "context-management-2025-06-27,mid-conversation-system-2026-04-07"
@@ -523,6 +523,20 @@ def other_checks(suite, run, proxy):
     suite.check(f"{run.name}: count_tokens", right, f"{status} {message}")
 
 
+def bodies_of_gateways(suite, run, proxy):
+    """What stands between makes something else of the answers, which are read all the same."""
+    for wire in WIRES:
+        problems = []
+        for streamed, kind in itertools.product([True, False], ["text", "call"]):
+            answer = replace(calling(), wire=wire) if kind == "call" else Step("Fine.", wire=wire)
+            script = suite.script(answer)
+            body = {"messages": [user(text(script.prompt))], "tools": [READ]}
+            body |= {"model": MODEL, "max_tokens": 4000, "stream": streamed}
+            answered = ask(proxy, body)
+            problems += problem(script, answered, answer)
+        suite.check(f"{run.name}: bodies, {wire}", not problems, problems[:1])
+
+
 def calling():
     return Step(reasoning="Let me see.", text="I look.", tools=[["Read", {"path": "/é"}]])
 
@@ -639,6 +653,7 @@ def play(suite, run, server):
                 suite.run(lambda suite: claude_code_loop(suite, run, proxy))
             suite.run(lambda suite: recorded_requests(suite, run, proxy))
             suite.run(lambda suite: other_checks(suite, run, proxy))
+            suite.run(lambda suite: bodies_of_gateways(suite, run, proxy))
             suite.check(f"{run.name}: the proxy is still running", proxy.alive())
         suite.run(lambda suite: reasoning_comes_back(suite, run, server))
     except RuntimeError as error:

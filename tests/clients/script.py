@@ -8,6 +8,7 @@ the first, the next one the second, and the last one answers all further request
 """
 
 import base64
+import gzip
 import itertools
 import json
 import re
@@ -15,10 +16,15 @@ import socket
 import sys
 import threading
 import traceback
+import zlib
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CREATED = 1700000000
+
+# In a content coding that was not asked for, called a page, with frames parted by one newline, and a
+# stream whose connection is lost behind the finish reason.
+WIRES = ["gzip", "page", "lines", "lost"]
 API_KEY = "test-key"
 
 
@@ -45,6 +51,8 @@ class Step:
     # finish_reason), "error" (an error object) or "failed" (a response that says so, the same for chat
     # completions); or "refused": `error` comes inside the stream, before anything is said.
     broken: str = ""
+    # How the body comes, where it is not as its head and its API say: one of WIRES.
+    wire: str = ""
 
     def given(self):
         """What differs from the defaults, as it stands in a marker."""
@@ -182,6 +190,9 @@ class Server(ThreadingHTTPServer):
 class ScriptedHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    # How bodies come, as WIRES has it.
+    wire = ""
+    squeezing = None
 
     def log_message(self, *arguments):
         pass
@@ -196,7 +207,11 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         is_json = not isinstance(body, str)
         raw = json.dumps(body).encode() if is_json else body.encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json" if is_json else "text/html")
+        is_page = not is_json or self.wire == "page"
+        self.send_header("content-type", "text/html" if is_page else "application/json")
+        if self.wire == "gzip":
+            self.send_header("content-encoding", "gzip")
+            raw = gzip.compress(raw)
         self.send_header("content-length", str(len(raw)))
         if retry_after:
             self.send_header("retry-after", retry_after)
@@ -209,8 +224,12 @@ class ScriptedHandler(BaseHTTPRequestHandler):
 
     def start_stream(self):
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
+        kind = "text/html" if self.wire == "page" else "text/event-stream"
+        self.send_header("content-type", kind)
         self.send_header("transfer-encoding", "chunked")
+        if self.wire == "gzip":
+            self.send_header("content-encoding", "gzip")
+            self.squeezing = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
         self.end_headers()
 
     def send_event(self, data, event=""):
@@ -219,10 +238,19 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.send_raw(f"event: {event}\ndata: {text}\n\n" if event else f"data: {text}\n\n")
 
     def send_raw(self, text):
+        if self.wire == "lines":
+            text = text.replace("\n\n", "\n")
         raw = text.encode()
+        if self.wire == "gzip":
+            raw = self.squeezing.compress(raw) + self.squeezing.flush(zlib.Z_SYNC_FLUSH)
         self.wfile.write(b"%x\r\n%b\r\n" % (len(raw), raw))
 
     def end_stream(self):
+        if self.wire == "lost":
+            return self.cut()
+        if self.wire == "gzip":
+            raw = self.squeezing.flush()
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(raw), raw))
         self.wfile.write(b"0\r\n\r\n")
 
     def cut(self):
