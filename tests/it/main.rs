@@ -10,6 +10,7 @@ mod config_secrets;
 mod config_shown;
 mod config_typos;
 mod cost;
+mod decided;
 mod depth;
 mod docs;
 mod door_access;
