@@ -32,6 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tiny_http", &["api", "logging"]),
     ("mio", &["door"]),
     ("ureq", &["upstream"]),
+    ("miniz_oxide", &["upstream"]),
     ("rustls", &["upstream"]),
     ("process::exit", &["main"]),
     ("env::var", &["main"]),
