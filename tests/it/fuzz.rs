@@ -151,7 +151,7 @@ fn damaged_answers_are_messages_or_errors() {
     let (_, kind): (_, Kind) = STREAMS[0];
     let cases: Arc<[Case]> = kind.cases().into();
     let next = AtomicU64::new(0);
-    upstream.answer_with(move || {
+    upstream.answer_as(move || {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number.is_multiple_of(2) {
             // A provider that does nothing but fail is left alone after a while.

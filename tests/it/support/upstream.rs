@@ -71,8 +71,13 @@ impl Upstream {
         });
     }
 
-    /// Answers every request from now on with the headers and the body that `answer` makes.
-    pub fn answer_with(self, answer: impl Fn() -> (String, Vec<u8>) + Send + Sync + 'static) {
+    /// Answers every request from now on with a stream that `answer` makes.
+    pub fn answer_with(self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+        self.answer_as(move || ("Content-Type: text/event-stream\r\n".to_owned(), answer()));
+    }
+
+    /// The same with the headers and the body that `answer` makes.
+    pub fn answer_as(self, answer: impl Fn() -> (String, Vec<u8>) + Send + Sync + 'static) {
         let answer = Arc::new(answer);
         thread::spawn(move || {
             while let Ok((stream, _)) = self.listener.accept() {
