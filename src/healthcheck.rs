@@ -92,7 +92,7 @@ impl Target {
 pub fn probe(target: &Target, timeout: Duration) -> Result<String, String> {
     let began = Instant::now();
     let deadline = began + timeout;
-    let mut problem = "no address to ask".to_owned();
+    let mut problems = Vec::new();
     for address in &target.addresses {
         let url = format!("http://{address}{}", target.path);
         match ask(*address, &target.path, deadline) {
@@ -100,11 +100,11 @@ pub fn probe(target: &Target, timeout: Duration) -> Result<String, String> {
                 let ms = began.elapsed().as_millis();
                 return Ok(line(&format!("healthy: 200 {url} in {ms} ms")));
             }
-            Err(Problem::Connect(e)) => problem = format!("connect {address}: {}", words(&e)),
+            Err(Problem::Connect(e)) => problems.push(format!("connect {address}: {}", words(&e))),
             Err(Problem::Answer(what)) => return Err(line(&format!("unhealthy: {url}: {what}"))),
         }
     }
-    Err(line(&format!("unhealthy: {problem}")))
+    Err(line(&format!("unhealthy: {}", problems.join("; "))))
 }
 
 enum Problem {

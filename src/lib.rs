@@ -36,6 +36,7 @@ mod calendar;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod container;
 mod dns;
 pub mod door;
 pub mod dotenv;

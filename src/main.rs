@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use ccproxy::cli::{self, Command, Form};
-use ccproxy::config::{Config, Environment, Healthcheck, Problems, Source, Watched};
+use ccproxy::config::{self, Config, Environment, Healthcheck, Problems, Source, Watched};
 use ccproxy::door::{self, Door, Limits, Resources};
 use ccproxy::exchange::Errands;
 use ccproxy::greeting::Greeting;
@@ -15,7 +15,7 @@ use ccproxy::health::Health;
 use ccproxy::healthcheck::{self, Target};
 use ccproxy::provider::Key;
 use ccproxy::upstream::{Embedded, Upstream};
-use ccproxy::{api, dotenv, echo, logging};
+use ccproxy::{api, container, dotenv, echo, logging};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -102,7 +102,11 @@ fn check_config(flags: &[(&'static str, String)], form: Form) {
 
 /// Asks the running server and prints one line. Returns whether it is healthy.
 fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool {
-    let asked = with_environment(|env| Healthcheck::new(flags, env)).and_then(|healthcheck| {
+    // What the server was told on its command line the image's own probe is not told.
+    let of_server = container::arguments_of_server().and_then(|args| cli::parse(args).ok());
+    let of_server = of_server.map_or(Vec::new(), |arguments| arguments.flags);
+    let flags = [of_server, flags.to_vec()].concat();
+    let asked = with_environment(|env| Healthcheck::new(&flags, env)).and_then(|healthcheck| {
         let wanted = wanted.or(healthcheck.wanted);
         let target = Target::new(healthcheck.host, healthcheck.port, wanted.as_deref())
             .map_err(|problem| Problems(vec![format!("healthcheck: {problem}")]))?;
@@ -120,9 +124,8 @@ fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool
 
 /// Reads settings from flags, environment and `.env`; beside them, what they said.
 fn configure(flags: &[(&'static str, String)]) -> Result<(Config, Watched), Problems> {
-    // In a container, also in one that somebody else built, this is the first process, and nobody
-    // reaches the container's loopback.
-    let default_host = if std::process::id() == 1 { "::" } else { "localhost" };
+    // Nobody reaches the loopback of a container.
+    let default_host = if in_container() { config::IN_CONTAINER } else { config::ON_A_MACHINE };
     with_environment(|env| {
         let file = match Config::file(flags, env) {
             Some((name, path)) => {
@@ -139,16 +142,8 @@ fn configure(flags: &[(&'static str, String)]) -> Result<(Config, Watched), Prob
     })
 }
 
-/// Whether this is a container of Docker, Podman or Kubernetes, whose loopback is its own.
-///
-/// The marks are also in a container that people work in, where the process is somebody's child.
 fn in_container() -> bool {
-    let is_marked = || {
-        ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
-            || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-    };
-    // Under `docker run --init` the first process is the parent.
-    std::process::id() == 1 || (std::os::unix::process::parent_id() == 1 && is_marked())
+    container::is_own(|name| std::env::var_os(name).is_some())
 }
 
 /// A client for each provider.

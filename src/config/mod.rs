@@ -38,6 +38,10 @@ pub use shown::{Shown, Source};
 pub use trust::{Authorities, ClientCertificate, Named};
 pub use watched::Watched;
 
+/// Where to listen by default, in a container and elsewhere.
+pub const IN_CONTAINER: &str = "::";
+pub const ON_A_MACHINE: &str = "localhost";
+
 /// Everything the server needs to know, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -68,6 +72,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// How long a provider that failed too often in a row is left alone at first.
     pub breaker_pause: Duration,
+    /// This machine is a container, whose loopback nobody else reaches.
+    pub in_container: bool,
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub provider_probe: ProviderProbe,
@@ -189,6 +195,7 @@ impl Config {
             connect_timeout: reader.seconds(&CONNECT_TIMEOUT, 5),
             idle_timeout: reader.seconds(&IDLE_TIMEOUT, 120),
             keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT, 75),
+            in_container: default_host == IN_CONTAINER,
             breaker_pause: reader.seconds(&BREAKER_PAUSE, 1),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),

@@ -215,7 +215,7 @@ impl Upstream {
             native_proxy,
             timeouts: config.timeouts(provider),
             embedded,
-            place: Arc::new(Place::of(provider, config.timeouts(provider))),
+            place: Arc::new(Place::of(provider, config.timeouts(provider), config.in_container)),
         })
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Place {
     timeouts: Timeouts,
     /// The variable that holds the limit for the first byte.
     timeout_variable: String,
+    /// This machine's loopback is a container's.
+    in_container: bool,
 }
 
 /// Where a connection leads.
@@ -43,7 +45,7 @@ struct ByProxy {
 }
 
 impl Place {
-    pub fn of(config: &ProviderConfig, timeouts: Timeouts) -> Place {
+    pub fn of(config: &ProviderConfig, timeouts: Timeouts, in_container: bool) -> Place {
         let by_proxy = |proxy: &Option<HttpProxy>| {
             proxy.as_ref().map(|proxy| ByProxy {
                 url: without_user(proxy.url.expose()),
@@ -64,6 +66,7 @@ impl Place {
                 .map(|url| target(url, "NATIVE_URL", &config.native_http_proxy)),
             timeouts,
             timeout_variable: config.variable("TIMEOUT"),
+            in_container,
         }
     }
 
@@ -162,8 +165,15 @@ impl Place {
             (Phase::Connect, ErrorKind::ConnectionRefused) if target.is_local() => lasting(
                 Cause::ConnectRefused,
                 format!(
-                    "{name}: nothing listens on {address} (refused); is it running? {variable} \
-                     says where"
+                    "{name}: nothing listens on {address} (refused); {}",
+                    if self.in_container {
+                        format!(
+                            "that is this container; {variable} names another one by its service, \
+                             and the host as host.docker.internal"
+                        )
+                    } else {
+                        format!("is it running? {variable} says where")
+                    }
                 ),
             ),
             (Phase::Connect, ErrorKind::ConnectionRefused) => unreachable(

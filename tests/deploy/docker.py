@@ -127,6 +127,12 @@ def images(suite):
         suite.check("docker stop is quick", stopped.seconds < 5, stopped.seconds)
         suite.equal("and its exit code 0", inspect(name, ".State.ExitCode"), 0)
 
+    for where, options in [("", []), (" beside an init", ["--init"])]:
+        with container(*BARE, *options, "ccproxy", "--port=8080") as name:
+            until(f"its check finds the port of an argument{where}", lambda: is_healthy(name))
+            last = inspect(name, ".State.Health.Log")[-1]["Output"]
+            suite.contains(f"it asks that port{where}", last, ":8080/health")
+
     command = ["--health-cmd", seed.WGET, "ccproxy:busybox"]
     with container(*BARE, *command) as name:
         until("the seed's health check in the image with a shell", lambda: is_healthy(name))

@@ -71,6 +71,10 @@ fn everything_else_is_not() {
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let finished = probe(closed.port(), &["--healthcheck"]);
     assert!(finished.stderr.contains("connection refused"), "{}", finished.stderr);
+    // What was tried at each address.
+    for address in ["connect 127.0.0.1:", "connect [::1]:"] {
+        assert!(finished.stderr.contains(address), "{}", finished.stderr);
+    }
 }
 
 #[test]
