@@ -145,8 +145,11 @@ fn begin(form: Form, level: Level) -> String {
         Form::Short => format!("{} {level:<5} ", TimeOfDay(now)),
         Form::Text => format!("{} {level:<5} ", Timestamp(now)),
         Form::Json => {
+            // Google Cloud takes every line of stderr for an error that does not say so.
+            let severity = if level == Level::Warn { "WARNING" } else { level.as_str() };
             let level = level.as_str().to_ascii_lowercase();
-            format!("{{\"time\":\"{}\",\"level\":\"{level}\"", Timestamp(now))
+            let time = Timestamp(now);
+            format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"severity\":\"{severity}\"")
         }
     }
 }
@@ -390,6 +393,19 @@ mod tests {
         };
         assert_eq!(shown(Level::Info), " said\n");
         assert_eq!(shown(Level::Warn), " WARN  said\n");
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_severity_of_google_cloud() {
+        for (level, severity) in [
+            (Level::Error, "ERROR"),
+            (Level::Warn, "WARNING"),
+            (Level::Info, "INFO"),
+            (Level::Debug, "DEBUG"),
+        ] {
+            let begun = begin(Form::Json, level);
+            assert!(begun.ends_with(&format!(",\"severity\":\"{severity}\"")), "{begun}");
+        }
     }
 
     #[test]
