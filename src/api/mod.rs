@@ -89,7 +89,7 @@ pub fn start(
         loop {
             thread::sleep(TIDY_EVERY);
             guarded(|| tidied.providers.iter().for_each(|provider| provider.upstream.tidy()));
-            tidied.health.refusals.tell();
+            guarded(|| tidied.health.refusals.tell());
             let by = tidied.config.provider_probe;
             if by != ProviderProbe::Off && Instant::now() >= next_probe {
                 guarded(|| tidied.providers.iter().for_each(|provider| provider.probe(by)));
