@@ -17,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use crate::net::{poll, poll_fd};
 use files::ResolvConf;
 use packet::{Answer, Kind};
 
@@ -282,12 +283,9 @@ fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
 /// Waits until something has come, or for so long.
 fn wait(asked: &[Asked], until: Instant) {
     let sockets = asked.iter().filter_map(|asked| asked.socket.as_ref());
-    let mut fds: Vec<libc::pollfd> = sockets
-        .map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
-        .collect();
-    let left = until.saturating_duration_since(Instant::now()).as_millis() as i32 + 1;
-    // SAFETY: the array is as long as it is said to be, and its sockets are open.
-    unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, left) };
+    let mut fds: Vec<_> = sockets.map(|socket| poll_fd(socket.as_raw_fd(), libc::POLLIN)).collect();
+    // Where it fails, what has come is looked for all the same.
+    let _ = poll(&mut fds, Some(until));
 }
 
 /// Asks over TCP, where an answer has room; RFC 1035, 4.2.2.
