@@ -50,3 +50,4 @@ mod splits;
 mod stream;
 mod support;
 mod tokens;
+mod told;
