@@ -5,6 +5,7 @@
 //! replaced once, before anything came back.
 
 mod coding;
+mod long_head;
 mod probe;
 mod resolver;
 mod socket;
@@ -41,7 +42,7 @@ use words::Place;
 /// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
-/// The size of a connection's buffers: the head of an answer must fit.
+/// The size of a connection's buffers. A longer head of an answer gets memory of its own.
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// A host that is never connected to; see [`Upstream::tidy`].

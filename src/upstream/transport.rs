@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
+use super::long_head::LongHead;
 use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, read, until_ready, with_call};
 use super::{Embedded, NOWHERE};
@@ -266,7 +267,12 @@ impl<In: Transport> Connector<In> for PhaseConnector {
         let socket = with_call(|call| call.socket.take()).flatten();
         let socket = socket.ok_or(ureq::Error::ConnectionFailed)?;
         socket.look_after();
-        Ok(Some(Either::B(PhaseTransport { transport, socket, has_early_input: false })))
+        Ok(Some(Either::B(PhaseTransport {
+            transport,
+            socket,
+            has_early_input: false,
+            long_head: None,
+        })))
     }
 }
 
@@ -278,9 +284,22 @@ pub(super) struct PhaseTransport<T> {
     socket: Arc<Socket>,
     /// Some of the answer has come that ureq has not been told of.
     has_early_input: bool,
+    long_head: Option<LongHead>,
 }
 
 impl<T: Transport> PhaseTransport<T> {
+    /// Waits for more of the answer, which may have a long head.
+    fn more(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if LongHead::is_needed(self.transport.buffers()) {
+            self.long_head.get_or_insert_default().take(self.transport.buffers());
+        }
+        let more = self.transport.await_input(timeout)?;
+        if let Some(head) = &mut self.long_head {
+            head.take(self.transport.buffers());
+        }
+        Ok(more)
+    }
+
     /// Takes what has come of an answer, and sends no more if it has begun or cannot be expected.
     fn look_for_answer(&mut self, timeout: NextTimeout) {
         if self.transport.buffers().input().len() > INTERIM_LIMIT_BYTES {
@@ -305,7 +324,11 @@ impl<T: Transport> PhaseTransport<T> {
 
 impl<T: Transport> Transport for PhaseTransport<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.transport.buffers()
+        self.long_head.take_if(|head| head.is_used_up());
+        match &mut self.long_head {
+            Some(head) => head,
+            None => self.transport.buffers(),
+        }
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
@@ -340,10 +363,10 @@ impl<T: Transport> Transport for PhaseTransport<T> {
             Some(_) => enter(Phase::FirstByte),
         }
         let has_some = std::mem::take(&mut self.has_early_input);
-        let more = if has_some { Ok(true) } else { self.transport.await_input(timeout) };
+        let more = if has_some { Ok(true) } else { self.more(timeout) };
         match &more {
             Ok(true) => {
-                let first = self.transport.buffers().input().first().copied();
+                let first = self.buffers().input().first().copied();
                 with_call(|call| {
                     call.answered_tls |= !call.answered && first == Some(TLS_ALERT);
                     call.answered = true;

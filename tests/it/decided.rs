@@ -1,6 +1,7 @@
 //! Points on which no standard decides and people differ: what is done, and why.
 
 use std::slice;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -186,4 +187,44 @@ fn a_closing_tag_alone_ends_thinking() {
     connection.finish();
     client.begin();
     assert_eq!(client.finish(), "I reason.\nAnswer");
+}
+
+/// No standard limits a head. Gateways fill them with cookies and policies, and 64 KiB are more than
+/// anybody has reported; the memory for it lasts as long as the head. The connection is used again.
+#[test]
+fn a_head_may_have_64_kib() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut connection = None;
+    for stream in [false, true] {
+        for size in [1_000, 20_000, 60_000] {
+            let mut client = send(&proxy, json!({ "stream": stream }));
+            let connection = connection.get_or_insert_with(|| upstream.accept());
+            connection.request();
+            let lines = size / 1000;
+            let line = |n: usize| format!("x-policy-{n}: {}\r\n", "p".repeat(985));
+            let headers: String = (0..lines).map(line).collect();
+            let whole = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{headers}\
+                 Content-Length: {}\r\n\r\n",
+                whole.len()
+            );
+            connection.wire.send(head.as_bytes());
+            connection.wire.send(whole.as_bytes());
+            if stream {
+                client.begin();
+                assert_eq!(client.finish(), "hi", "{size}");
+            } else {
+                assert_eq!(client.answer().message(), "hi", "{size}");
+            }
+        }
+    }
+    let mut client = send(&proxy, json!({}));
+    let mut connection = connection.expect("a connection");
+    connection.request();
+    let endless = format!("HTTP/1.1 200 OK\r\nx-policy: {}", "p".repeat(100_000));
+    connection.wire.try_send(endless.as_bytes(), Duration::from_secs(1));
+    let told = client.answer().error(502, "api_error");
+    assert!(told.contains("header"), "{told}");
 }

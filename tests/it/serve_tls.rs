@@ -132,6 +132,27 @@ fn read_request(stream: &mut impl Read) -> Option<()> {
 }
 
 #[test]
+fn the_head_of_an_answer_may_be_long_behind_tls_too() {
+    let address = listen(|mut stream| {
+        while read_request(&mut stream).is_some() {
+            let cookies = format!("x-policy: {}\r\n", "p".repeat(1500)).repeat(40);
+            let head = CHUNKED.replacen("\r\n", &format!("\r\n{cookies}"), 1);
+            let answer = format!("{head}{:x}\r\n{EVENTS}\r\n0\r\n\r\n", EVENTS.len());
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let proxy = proxy_to(address).start();
+    for _ in 0..2 {
+        let mut client = Client::connect(&proxy);
+        client.send_stream("hello");
+        client.begin();
+        assert_eq!(client.finish(), "over TLS");
+    }
+}
+
+#[test]
 fn a_provider_behind_tls_is_reached_and_its_connection_kept() {
     let (address, handshakes) = start();
     let proxy = proxy_to(address).start();
