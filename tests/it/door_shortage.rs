@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::client::{Client, JSON, message};
@@ -149,6 +150,35 @@ fn little_memory() {
         assert!(refused > 0, "{megabytes} MiB are not enough for all");
         assert_eq!(Client::fetch_message(&proxy, "hello").message(), "answered");
     }
+}
+
+/// Of one event and of many: what is kept of a provider's answer is counted as a message is.
+#[test]
+fn a_providers_answer_that_there_is_no_memory_for_costs_itself() {
+    let upstream = Upstream::start();
+    let confines = Confines { memory: Some(100 << 20), ..Confines::default() };
+    let setup = Setup::asking(&upstream).variable("MALLOC_ARENA_MAX", "1");
+    let proxy = setup.start_confined(confines);
+    let event = |text: &str| {
+        let choice = format!(r#"{{"delta":{{"content":"{text}"}},"finish_reason":null}}"#);
+        format!("data: {{\"choices\":[{choice}]}}\n\n")
+    };
+    let asked = AtomicUsize::new(0);
+    upstream.answer_with(move || match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => event(&"twelve MB ".repeat(1_200_000)).into(),
+        1 => event(&"six KB ".repeat(1000)).repeat(1700).into(),
+        _ => (event("enough") + "data: [DONE]\n\n").into(),
+    });
+    for _ in 0..2 {
+        let told = Client::fetch_message(&proxy, "hello").error(529, "overloaded_error");
+        assert_eq!(told, "there is no memory left for the provider's answer");
+    }
+    assert_eq!(Client::fetch_message(&proxy, "hello").message(), "enough");
+    let metrics = Client::fetch(&proxy, "GET", "/metrics", &[], b"").text();
+    assert!(metrics.contains("ccproxy_refused_total{reason=\"memory\"} 2"), "{metrics}");
+    let blames = |line: &&str| line.starts_with("ccproxy_upstream_errors_total{");
+    let blamed: Vec<&str> = metrics.lines().filter(blames).collect();
+    assert!(blamed.iter().all(|line| line.ends_with(" 0")), "{blamed:?}");
 }
 
 #[test]
