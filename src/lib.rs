@@ -62,6 +62,7 @@ pub mod record;
 pub mod redact;
 pub mod relay;
 pub mod route;
+pub mod service;
 pub mod sse;
 mod text;
 pub mod tokens;

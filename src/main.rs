@@ -14,6 +14,7 @@ use ccproxy::greeting::Greeting;
 use ccproxy::health::Health;
 use ccproxy::healthcheck::{self, Target};
 use ccproxy::provider::Key;
+use ccproxy::service::Manager;
 use ccproxy::upstream::{Embedded, Upstream};
 use ccproxy::{api, container, dotenv, echo, logging};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -208,7 +209,14 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
     hide_keys(&config);
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
     let config_level = config.log_level_source();
-    let door = match open(config, sender.clone()) {
+    let variable = |name| std::env::var_os(name);
+    let (socket, watchdog) = (variable("NOTIFY_SOCKET"), variable("WATCHDOG_USEC"));
+    let manager = Manager::new(socket.as_deref(), watchdog.as_deref()).unwrap_or_else(|e| {
+        log::warn!("NOTIFY_SOCKET: the service manager cannot be told of the start: {e}");
+        Manager::default()
+    });
+    let manager = Arc::new(manager);
+    let door = match open(config, &manager, sender.clone()) {
         Ok(door) => door,
         Err(problem) => return failed(problem),
     };
@@ -242,6 +250,7 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
             }
         }
     }
+    manager.is_stopping();
     log::info!(
         "shutting down: new messages for {} s more, then up to {} s for answers in progress",
         drain_delay.as_secs(),
@@ -298,7 +307,11 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
 }
 
 /// Starts everything, from the provider to the public socket.
-fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, NoStart> {
+fn open(
+    config: Config,
+    manager: &Arc<Manager>,
+    events: Sender<Event>,
+) -> Result<Arc<Door>, NoStart> {
     let resources = Resources::of_this_process();
     let embeds = config.providers.iter().any(|provider| provider.row.key == Key::Embedded);
     let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes, embeds);
@@ -346,7 +359,9 @@ fn open(config: Config, events: Sender<Event>) -> Result<Arc<Door>, NoStart> {
     let give_up = move |reason: &str| {
         let _ = events.send(Event::Hopeless(reason.to_owned()));
     };
-    door::watch(Arc::clone(&door), give_up)
+    manager.is_ready(&greeting.listens());
+    let manager = Arc::clone(manager);
+    door::watch(Arc::clone(&door), move || manager.is_alive(), give_up)
         .map_err(|e| format!("the watchdog could not be started: {e}"))?;
     Ok(door)
 }

@@ -17,11 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Probes in a row that failed while the loop stood still, after which the server is given up.
 const LAST_FAILURE: u32 = 10;
 
-/// Watches from a thread of its own. `give_up` is called when the server cannot be saved.
+/// Watches from a thread of its own. `alive` is called as long as the loop moves, `give_up` when the
+/// server cannot be saved.
 ///
 /// # Errors
 /// The thread could not be started.
-pub fn watch(door: Arc<Door>, give_up: impl Fn(&str) + Send + 'static) -> io::Result<()> {
+pub fn watch(
+    door: Arc<Door>,
+    alive: impl Fn() + Send + 'static,
+    give_up: impl Fn(&str) + Send + 'static,
+) -> io::Result<()> {
     let body = move || {
         let mut failures = 0;
         loop {
@@ -41,6 +46,9 @@ pub fn watch(door: Arc<Door>, give_up: impl Fn(&str) + Send + 'static) -> io::Re
             failures = if probed.is_err() && stands_still { failures + 1 } else { 0 };
             if let Err(e) = probed {
                 log::debug!("the watchdog had no answer: {e}");
+            }
+            if failures == 0 {
+                alive();
             }
             if failures >= LAST_FAILURE {
                 give_up("its own port does not answer any more");
