@@ -5,6 +5,8 @@
 //! at once, each with what to set, and with the line of the file that a wrong value comes from.
 
 mod base_url;
+mod chosen;
+mod entry;
 mod environment;
 mod file;
 mod hosts;
@@ -16,6 +18,7 @@ mod secret;
 mod settings;
 mod shown;
 mod trust;
+mod source;
 mod unknown;
 mod value;
 mod watched;
@@ -34,8 +37,10 @@ use reader::Reader;
 pub use secret::Secret;
 use settings::*;
 pub use settings::{Group, SETTINGS, Setting};
-pub use shown::{Shown, Source};
+
 pub use trust::{Authorities, ClientCertificate, Named};
+pub use shown::Shown;
+pub use source::Source;
 pub use watched::Watched;
 
 /// Where to listen by default, in a container and elsewhere.
@@ -83,7 +88,7 @@ pub struct Config {
     /// What should be looked at, though it is no reason not to start.
     pub warnings: Vec<String>,
     /// What was set, and where.
-    given: Vec<shown::Given>,
+    given: Vec<source::Given>,
 }
 
 /// How long the phases of an upstream call may take. There is no limit for the whole.

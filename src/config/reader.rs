@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::entry::Entry;
 use super::environment::Environment;
 use super::file::File;
-use super::provider::Entry;
 use super::settings::*;
-use super::shown::{Given, Source};
-use super::{LogFormat, ProviderProbe, Secret, hosts, unknown, value};
+use super::source::{Given, Source};
+use super::{LogFormat, ProviderProbe, Secret, hosts, value};
 use crate::network::{self, Host, Network};
 
 pub(super) struct Reader<'a, 'f> {
@@ -90,7 +90,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             names.find_map(|name| {
                 // Kubernetes names a Service called "server" by the variable of the port.
                 set((*name).to_owned())
-                    .filter(|(value, _)| setting.flag != PORT.flag || !unknown::is_link(value))
+                    .filter(|(value, _)| setting.flag != PORT.flag || !value::is_link(value))
             })
         };
         // What is said of one provider comes before what is said of all.
@@ -158,7 +158,7 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     pub fn port(&mut self) -> u16 {
         for name in PORT.variables {
-            if self.variable(name).is_some_and(|value| unknown::is_link(&value)) {
+            if self.variable(name).is_some_and(|value| value::is_link(&value)) {
                 let name = self.env.label(name);
                 self.warn(format!(
                     "{name} is ignored: it holds the address of another service, not a port"

@@ -3,6 +3,7 @@
 
 use super::provider::ProviderConfig;
 use super::settings::*;
+use super::value::is_link;
 use super::{Reader, Setting};
 use crate::provider::{PROVIDERS, Provider};
 use crate::typo::{difference, nearest};
@@ -33,11 +34,6 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || name.ends_with("_SERVICE_PORT")
         || name.contains("_SERVICE_PORT_")
         || name.match_indices("_PORT_").any(|(at, mark)| is_port(&name[at + mark.len()..]))
-}
-
-/// Whether the value is that of a service link: `tcp://10.0.0.1:3456`.
-pub(super) fn is_link(value: &str) -> bool {
-    ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
 }
 
 /// The variables of settings that belong to no provider.

@@ -43,6 +43,11 @@ fn split(text: &str) -> (&str, &str) {
     (&text[..at], text[at..].trim_start())
 }
 
+/// Whether the value is that of a service link: `tcp://10.0.0.1:3456`.
+pub(super) fn is_link(value: &str) -> bool {
+    ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{bytes, duration, whole};

@@ -1,30 +1,10 @@
 //! What echo says to a request, without the ids that differ from one run to the next.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use super::marks;
+use super::marks::{self, Answer, Call};
 use super::request::{ChatRequest, Choice, Tool, is_at, look_up};
 use super::smallest;
-
-#[derive(Default)]
-pub(super) struct Answer {
-    pub text: String,
-    pub reasoning: String,
-    pub calls: Vec<Call>,
-    pub chunks: Option<usize>,
-    pub delay: Duration,
-    pub status: Option<u16>,
-    /// Whether the message had any mark: its author needs no introduction.
-    pub marked: bool,
-}
-
-pub(super) struct Call {
-    pub name: String,
-    /// A JSON object: as it was written in the mark, or the smallest that the tool takes.
-    pub arguments: String,
-}
 
 pub(super) fn answer(request: &ChatRequest) -> Answer {
     // The very last message may be a system message, or a start that the assistant is to continue.

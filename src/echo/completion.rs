@@ -5,7 +5,7 @@ use std::{iter, thread};
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Call};
+use super::marks::{Answer, Call};
 use super::request::{ChatRequest, is_at};
 
 impl Answer {

@@ -4,7 +4,24 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::answer::{Answer, Call};
+/// What is asked for, and then what is answered.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub text: String,
+    pub reasoning: String,
+    pub calls: Vec<Call>,
+    pub chunks: Option<usize>,
+    pub delay: Duration,
+    pub status: Option<u16>,
+    /// Whether the message had any mark: its author needs no introduction.
+    pub marked: bool,
+}
+
+pub(super) struct Call {
+    pub name: String,
+    /// A JSON object: as it was written in the mark, or the smallest that the tool takes.
+    pub arguments: String,
+}
 
 /// Takes a user message apart into what its marks ask for and the text around them.
 ///
