@@ -26,8 +26,8 @@ use crate::relay::{self, Body, BodyForm, Source, Stream};
 use crate::translate::native::{self, Native, WholeMessage};
 use crate::translate::{
     Context, Explain, Learned, Lesson, Reading, Report, Target, TextTools, Translated, Translator,
-    first_words, for_responses, is_output_limit, may_teach, native_request, translate,
-    upstream_error, window_of,
+    first_words, is_output_limit, lesson_of, may_teach, native_request, translate, upstream_error,
+    window_of,
 };
 use crate::unique::unique;
 use crate::upstream::{Answer, AnswerBody, Ask, Endpoint};
@@ -223,24 +223,22 @@ impl Attempt<'_> {
             api,
             learned,
         };
-        let Translated { chat, mut names, stops, report } = match translate(asking.request, &target)
-        {
-            Ok(translated) => translated,
-            Err(error) => return (Err(Failed::Other(error.into())), None),
-        };
+        let Translated { wanted, mut names, stops, report } =
+            match translate(asking.request, &target) {
+                Ok(translated) => translated,
+                Err(error) => return (Err(Failed::Other(error.into())), None),
+            };
         names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
         self.note(&report, tried);
-        let tools = chat.tools.iter().map(|tool| &tool.function);
+        let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, function.parameters.get()));
         let text_tools = config.text_tools.then(|| TextTools::new(tools));
-        let (endpoint, body) = match api {
-            Dialect::ChatCompletions => (Endpoint::ChatCompletions, serde_json::to_vec(&chat)),
-            Dialect::Responses => {
-                let request = for_responses(chat, config.row, self.model);
-                (Endpoint::Responses, serde_json::to_vec(&request))
-            }
+        let endpoint = match api {
+            Dialect::ChatCompletions => Endpoint::ChatCompletions,
+            Dialect::Responses => Endpoint::Responses,
         };
-        let body = Cow::Owned(body.expect("the wire types serialize"));
+        let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
+        let body = Cow::Owned(body);
         let is_data = asking.request.format().is_some();
         let reading = Reading { dialect: api, names, stops, text_tools, is_data };
         let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
@@ -249,8 +247,10 @@ impl Attempt<'_> {
             Err(Failed::Refused(refused)) if may_teach(refused.status, &refused.body) => {
                 // The same again, since what was sent is bytes by now.
                 let sent = translate(asking.request, &target).ok();
-                let lesson =
-                    sent.and_then(|t| learned.lesson(refused.status, &refused.body, &t.chat));
+                let lesson = sent.and_then(|translated| {
+                    let sent = translated.wanted.sent();
+                    lesson_of(learned, refused.status, &refused.body, &sent)
+                });
                 // What the user has chosen stays.
                 lesson.filter(|lesson| config.api.is_none() || !matches!(lesson, Lesson::Api(_)))
             }

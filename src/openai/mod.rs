@@ -6,19 +6,29 @@ mod request;
 mod response;
 mod responses;
 
+use serde::Serialize;
+
 pub use request::{
     ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function,
-    FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, PlacedReasoning, Reasoning,
-    ResponseFormat, Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
+    FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat,
+    Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };
 pub use response::{
     Choice, Chunk, ContentPiece, FunctionDelta, Lax, Number, Text, ToolDelta, UpstreamUsage,
 };
 pub use responses::{
-    FunctionTool, InputItem, InputPart, NamedTool, OutputItem, OutputPart, ReasoningConfig,
+    FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart, ReasoningConfig,
     ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest, ResponsesUsage,
     SummaryPart, TextConfig, TextFormat,
 };
+
+/// A request as it is sent.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Request<'a> {
+    ChatCompletions(ChatRequest<'a>),
+    Responses(ResponsesRequest<'a>),
+}
 
 /// Which of the two APIs is spoken with the upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,16 +8,8 @@ use serde::Serialize as DeriveSerialize;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Dialect, ReasoningItem};
-
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
-    /// Which API it is for.
-    #[serde(skip)]
-    pub api: Dialect,
-    /// The Responses API is not asked for summaries of the reasoning.
-    #[serde(skip)]
-    pub without_summary: bool,
     pub model: &'a str,
     pub messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -87,17 +79,6 @@ pub struct Message<'a> {
     pub tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<Cow<'a, str>>,
-    /// For the Responses API; chat completions have no place for it.
-    #[serde(skip)]
-    pub reasoning: Vec<PlacedReasoning<'a>>,
-}
-
-/// Reasoning and its place in an answer: how many of the answer's texts and tool calls came before.
-#[derive(Debug)]
-pub struct PlacedReasoning<'a> {
-    pub item: ReasoningItem<'a>,
-    pub texts: usize,
-    pub calls: usize,
 }
 
 impl<'a> Message<'a> {
@@ -113,7 +94,6 @@ impl<'a> Message<'a> {
             reasoning_details: Vec::new(),
             tool_calls: Vec::new(),
             tool_call_id: None,
-            reasoning: Vec::new(),
         }
     }
 }

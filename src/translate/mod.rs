@@ -15,6 +15,7 @@
 mod answer;
 mod carry;
 mod hash;
+mod object;
 mod reading;
 mod refusal;
 mod request;
@@ -23,8 +24,8 @@ mod stops;
 pub use answer::{Fold, Sink, Translator, native};
 pub use reading::{Reading, TextTools, ToolNames};
 pub use refusal::{
-    Context, Explain, Learned, Lesson, Param, error_in_body, first_words, is_output_limit,
-    may_teach, native_error, upstream_error, window_of,
+    Context, Explain, Learned, Lesson, Param, Sent, error_in_body, first_words, is_output_limit,
+    lesson_of, may_teach, native_error, upstream_error, window_of,
 };
-pub use request::{Report, Target, Translated, for_responses, native_request, translate};
+pub use request::{Report, Target, Translated, Wanted, native_request, translate};
 pub use stops::Stops;

@@ -12,7 +12,7 @@ use ccproxy::provider::Provider;
 use ccproxy::relay::{self, BodyForm};
 use ccproxy::tokens::estimate;
 use ccproxy::translate::native::Native;
-use ccproxy::translate::{self, Learned, Target, for_responses};
+use ccproxy::translate::{self, Learned, Target};
 
 use crate::stream::translator;
 
@@ -82,13 +82,7 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
         Target { provider, model: "m", max_tokens: 0, images: true, api, learned: &learned };
     let Ok(translated) = translate::translate(&request, &target) else { return };
     let mut out = Vec::with_capacity(body.len());
-    let written = match api {
-        Dialect::ChatCompletions => serde_json::to_writer(&mut out, &translated.chat),
-        Dialect::Responses => {
-            serde_json::to_writer(&mut out, &for_responses(translated.chat, provider, "gpt-6"))
-        }
-    };
-    written.expect("it serializes");
+    serde_json::to_writer(&mut out, &translated.wanted.write()).expect("it serializes");
 }
 
 /// Hands out `body` in reads of the size that they have.

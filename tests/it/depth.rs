@@ -9,9 +9,7 @@ use ccproxy::openai::Dialect;
 use ccproxy::provider::PROVIDERS;
 use ccproxy::tokens::estimate;
 use ccproxy::translate::native::{self, Native};
-use ccproxy::translate::{
-    self, Context, Learned, Target, for_responses, native_request, upstream_error,
-};
+use ccproxy::translate::{self, Context, Learned, Target, native_request, upstream_error};
 
 use crate::grammar;
 use crate::stream::translate as answer;
@@ -160,8 +158,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                             learned: &learned,
                         };
                         if let Ok(made) = translate::translate(&request, &target) {
-                            serde_json::to_vec(&for_responses(made.chat, provider, "gpt-6"))
-                                .expect("it serializes");
+                            serde_json::to_vec(&made.wanted.write()).expect("it serializes");
                         }
                     }
                 }

@@ -4,7 +4,7 @@
 use ccproxy::anthropic;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
-use ccproxy::translate::{Learned, Lesson, Param, Report, Stops, Target, translate};
+use ccproxy::translate::{Learned, Lesson, Param, Report, Stops, Target, lesson_of, translate};
 use serde_json::{Value, json};
 
 /// A request that has everything that may be refused.
@@ -54,8 +54,8 @@ fn sent(body: &Value, dialect: Dialect, learned: &Learned) -> Value {
         api: dialect,
         learned,
     };
-    let chat = translate(&request, &target).expect("a translation").chat;
-    serde_json::to_value(&chat).expect("it serializes")
+    let wanted = translate(&request, &target).expect("a translation").wanted;
+    serde_json::to_value(wanted.write()).expect("it serializes")
 }
 
 /// What `refusal` teaches about a request in `dialect`, or nothing.
@@ -73,17 +73,18 @@ fn lesson(dialect: Dialect, status: u16, refusal: &str) -> (String, Value) {
         api: dialect,
         learned: &nothing,
     };
-    let chat = translate(&request, &target).expect("a translation").chat;
-    let Some(lesson) = nothing.lesson(status, refusal.as_bytes(), &chat) else {
+    let wanted = translate(&request, &target).expect("a translation").wanted;
+    let sent = wanted.sent();
+    let Some(lesson) = lesson_of(&nothing, status, refusal.as_bytes(), &sent) else {
         return (String::new(), Value::Null);
     };
     let mut learned = Learned::default();
     learned.add(lesson.clone());
     // It teaches nothing twice: the next refusal is the client's.
     if lesson.is_lasting() {
-        assert_eq!(learned.lesson(status, refusal.as_bytes(), &chat), None, "{refusal}");
+        assert_eq!(lesson_of(&learned, status, refusal.as_bytes(), &sent), None, "{refusal}");
     }
-    (lesson.to_string(), sent(&body, dialect, &learned))
+    (lesson.to_string(), self::sent(&body, dialect, &learned))
 }
 
 #[test]
@@ -329,7 +330,7 @@ fn stop_sequences_that_are_not_sent_are_looked_for() {
         };
         let translated = translate(&request, &target).expect("a translation");
         let asked = ["a", "b", "c", "d", "e"].map(str::to_owned);
-        assert_eq!(*translated.chat.stop, asked[..sent], "{lessons:?}");
+        assert_eq!(*translated.wanted.stop, asked[..sent], "{lessons:?}");
         assert_eq!(translated.stops, Stops::new(asked[sent..].to_vec()), "{lessons:?}");
         assert_eq!(translated.report, Report::default(), "nothing is lost with {lessons:?}");
     };
@@ -398,7 +399,8 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
         api: Dialect::ChatCompletions,
         learned: &nothing,
     };
-    let chat = translate(&request, &target).expect("a translation").chat;
+    let wanted = translate(&request, &target).expect("a translation").wanted;
+    let sent = wanted.sent();
     for (said, is_lasting) in [
         ("temperature must be in [0, 2]", Some(false)),
         ("Invalid value for temperature", Some(false)),
@@ -408,7 +410,7 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
         ("Unsupported parameter: 'top_p'", Some(true)),
     ] {
         let refusal = json!({ "error": { "message": said } }).to_string();
-        let lesson = nothing.lesson(400, refusal.as_bytes(), &chat);
+        let lesson = lesson_of(&nothing, 400, refusal.as_bytes(), &sent);
         assert_eq!(lesson.map(|lesson| lesson.is_lasting()), is_lasting, "{said}");
     }
     for (status, said, may_teach) in [

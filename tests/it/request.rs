@@ -46,14 +46,8 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
         api: dialect,
         learned: &Learned::default(),
     };
-    let chat = translate::translate(&request, &target)?.chat;
-    let json = match dialect {
-        Dialect::ChatCompletions => serde_json::to_string_pretty(&chat),
-        Dialect::Responses => {
-            serde_json::to_string_pretty(&translate::for_responses(chat, provider, target.model))
-        }
-    };
-    Ok(json.expect("the wire types serialize"))
+    let request = translate::translate(&request, &target)?.wanted.write();
+    Ok(serde_json::to_string_pretty(&request).expect("the wire types serialize"))
 }
 
 /// The request for `provider`, or the error the client gets.

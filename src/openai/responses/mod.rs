@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use event::{OutputItem, OutputPart, Response, ResponsesEvent, ResponsesUsage};
 pub use request::{
-    FunctionTool, InputItem, InputPart, NamedTool, ReasoningConfig, ResponsesChoice,
+    FunctionTool, InputItem, InputPart, NamedTool, Output, ReasoningConfig, ResponsesChoice,
     ResponsesRequest, TextConfig, TextFormat,
 };
 

@@ -56,8 +56,18 @@ pub enum InputItem<'a> {
     },
     FunctionCallOutput {
         call_id: Cow<'a, str>,
-        output: Joined<'a>,
+        output: Output<'a>,
     },
+}
+
+/// What a call has given; pictures and files stand where it shows them.
+///
+/// <https://platform.openai.com/docs/api-reference/responses/create>: a string, or a list of parts.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Output<'a> {
+    Text(Joined<'a>),
+    Parts(Vec<InputPart<'a>>),
 }
 
 #[derive(Debug, Serialize)]

@@ -37,7 +37,6 @@ mod usage;
 
 use std::borrow::Cow;
 
-pub(super) use self::arguments::without_halves;
 use self::arguments::{Fault, escape_halves};
 pub use self::fold::Fold;
 use self::halves::join_halves;

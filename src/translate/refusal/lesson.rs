@@ -6,10 +6,8 @@
 
 use std::fmt;
 
-use super::words::Refusal;
-use crate::openai::{ChatRequest, Dialect};
+use crate::openai::{Dialect, FormatKind, ToolChoice};
 use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
-use crate::translate::request::forget_reasoning;
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +81,47 @@ pub enum Param {
     Summary,
 }
 
+impl Param {
+    /// Every one.
+    pub(in crate::translate) const ALL: &[Param] = &[
+        Param::Temperature,
+        Param::TopP,
+        Param::TopK,
+        Param::Stop,
+        Param::ToolChoice,
+        Param::ParallelToolCalls,
+        Param::StreamOptions,
+        Param::ResponseFormat,
+        Param::Effort,
+        Param::Thinking,
+        Param::ToolStream,
+        Param::Summary,
+    ];
+}
+
+/// What of a request a refusal may be about.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    pub api: Dialect,
+    pub max_tokens: u64,
+    pub max_tokens_field: MaxTokensField,
+    /// How many.
+    pub tools: usize,
+    pub tool_choice: Option<&'a ToolChoice<'a>>,
+    /// How many stop sequences.
+    pub stop: usize,
+    pub effort: Option<&'static str>,
+    pub format: Option<FormatKind>,
+    /// The fields that it has.
+    pub params: Vec<Param>,
+    /// The model gets its reasoning back as `reasoning_content`.
+    pub echoes_reasoning: bool,
+    /// Pictures or files.
+    pub has_pictures: bool,
+    /// Results of calls.
+    pub has_results: bool,
+}
+
 /// The names of the fields on the wire. The first is the one that is shown.
 pub(super) const PARAMS: &[(Param, &[&str])] = &[
     (Param::Temperature, &["temperature"]),
@@ -107,24 +146,7 @@ pub(in crate::translate) const EFFORTS: &[&str] =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned(Vec<Lesson>);
 
-/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one. Those
-/// of a key, a rate or a failure do not, nor does that of a conversation that is too long.
-pub fn may_teach(status: u16, body: &[u8]) -> bool {
-    matches!(status, 400 | 402 | 404 | 413 | 422) && Refusal::new(body).is_some()
-}
-
 impl Learned {
-    /// What the refusal `status` with `body` of the request `sent` teaches that is not known yet.
-    pub fn lesson(&self, status: u16, body: &[u8], sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let refusal = Refusal::new(body)?;
-        let lesson = match status {
-            400 | 404 | 422 => refusal.lesson(status, sent),
-            402 | 413 => refusal.about_means(sent),
-            _ => None,
-        }?;
-        (!self.0.contains(&lesson)).then_some(lesson)
-    }
-
     /// Adds a lesson, in the place of one that it makes obsolete.
     pub fn add(&mut self, lesson: Lesson) {
         let lesson = match lesson {
@@ -223,60 +245,6 @@ impl Learned {
             }
         }
         row
-    }
-
-    /// Takes out of a finished request what is refused.
-    pub(in crate::translate) fn prune(&self, chat: &mut ChatRequest<'_>) {
-        for lesson in &self.0 {
-            let param = match lesson {
-                Lesson::Drop(param) => param,
-                Lesson::ForgetReasoning => {
-                    chat.messages.iter_mut().for_each(forget_reasoning);
-                    continue;
-                }
-                _ => continue,
-            };
-            match param {
-                Param::Temperature => chat.temperature = None,
-                Param::TopP => chat.top_p = None,
-                Param::TopK => chat.top_k = None,
-                Param::Stop => chat.stop = &[],
-                Param::ToolChoice => chat.tool_choice = None,
-                Param::ParallelToolCalls => chat.parallel_tool_calls = None,
-                Param::StreamOptions => chat.stream_options = None,
-                Param::ResponseFormat => chat.response_format = None,
-                Param::Effort => (chat.reasoning_effort, chat.reasoning) = (None, None),
-                Param::Thinking => {
-                    chat.thinking = None;
-                    chat.enable_thinking = None;
-                    chat.chat_template_kwargs = None;
-                }
-                Param::ToolStream => chat.tool_stream = None,
-                Param::Summary => chat.without_summary = true,
-            }
-        }
-    }
-}
-
-/// Whether `sent` has the field at all.
-pub(super) fn has(sent: &ChatRequest<'_>, param: Param) -> bool {
-    match param {
-        Param::Temperature => sent.temperature.is_some(),
-        Param::TopP => sent.top_p.is_some(),
-        Param::TopK => sent.top_k.is_some(),
-        Param::Stop => !sent.stop.is_empty(),
-        Param::ToolChoice => sent.tool_choice.is_some(),
-        Param::ParallelToolCalls => sent.parallel_tool_calls.is_some(),
-        Param::StreamOptions => sent.stream_options.is_some(),
-        Param::ResponseFormat => sent.response_format.is_some(),
-        Param::Effort => sent.reasoning_effort.is_some() || sent.reasoning.is_some(),
-        Param::Thinking => {
-            sent.thinking.is_some()
-                || sent.enable_thinking.is_some()
-                || sent.chat_template_kwargs.is_some()
-        }
-        Param::ToolStream => sent.tool_stream.is_some(),
-        Param::Summary => sent.api == Dialect::Responses && !sent.without_summary,
     }
 }
 

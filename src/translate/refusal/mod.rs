@@ -15,7 +15,8 @@ use crate::error::{Cause, Error, Retry};
 use crate::redact::without_keys;
 pub use explain::{Explain, first_words};
 pub(super) use lesson::EFFORTS;
-pub use lesson::{Learned, Lesson, Param, may_teach};
+pub use lesson::{Learned, Lesson, Param, Sent};
+pub use words::{lesson as lesson_of, may_teach};
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;

@@ -1,9 +1,9 @@
 //! An upstream's error that names a parameter, a limit or a word → a [`Lesson`].
 
 use super::is_overflow;
-use super::lesson::{EFFORTS, Lesson, PARAMS, Param, has};
+use super::lesson::{EFFORTS, Learned, Lesson, PARAMS, Param, Sent};
 use super::said::Said;
-use crate::openai::{ChatRequest, Content, Dialect, FormatKind, Message, Part, Role, ToolChoice};
+use crate::openai::{Dialect, FormatKind, ToolChoice};
 use crate::provider::{MaxTokensField, ToolChoiceLimit};
 
 /// Words of a refusal of a field, whatever stands in it.
@@ -72,8 +72,25 @@ const KEYWORDS: &[&str] = &[
     "contentMediaType",
 ];
 
+/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one. Those
+/// of a key, a rate or a failure do not, nor does that of a conversation that is too long.
+pub fn may_teach(status: u16, body: &[u8]) -> bool {
+    matches!(status, 400 | 402 | 404 | 413 | 422) && Refusal::new(body).is_some()
+}
+
+/// What the refusal `status` with `body` of the request `sent` teaches beyond what has been `learned`.
+pub fn lesson(learned: &Learned, status: u16, body: &[u8], sent: &Sent<'_>) -> Option<Lesson> {
+    let refusal = Refusal::new(body)?;
+    let lesson = match status {
+        400 | 404 | 422 => refusal.lesson(status, sent),
+        402 | 413 => refusal.about_means(sent),
+        _ => None,
+    }?;
+    (!learned.lessons().contains(&lesson)).then_some(lesson)
+}
+
 /// An upstream's refusal in its own words.
-pub(super) struct Refusal {
+struct Refusal {
     /// In lower case.
     said: String,
     /// The field it is about, if it says so apart from its words.
@@ -82,7 +99,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// `None` if nothing can be learned from it: the conversation is too long for the model.
-    pub fn new(body: &[u8]) -> Option<Refusal> {
+    fn new(body: &[u8]) -> Option<Refusal> {
         let text = String::from_utf8_lossy(body);
         let told = Said::read(&text);
         let said = told.text.clone().unwrap_or_else(|| text.into_owned());
@@ -150,7 +167,7 @@ impl Refusal {
     }
 
     /// What it teaches of the request `sent`, which it refused with `status`.
-    pub fn lesson(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn lesson(&self, status: u16, sent: &Sent<'_>) -> Option<Lesson> {
         self.about_api(status, sent)
             .or_else(|| self.about_max_tokens(sent))
             .or_else(|| self.about_tools(sent))
@@ -163,8 +180,8 @@ impl Refusal {
 
     /// A request that would be too large for what is left of a credit, or for the tokens of a minute: the
     /// output that is asked for counts before there is any.
-    pub fn about_means(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let asked = sent.max_tokens.or(sent.max_completion_tokens)?;
+    fn about_means(&self, sent: &Sent<'_>) -> Option<Lesson> {
+        let asked = sent.max_tokens;
         let number_after = |words: &str| {
             let (_, rest) = self.said.split_once(words)?;
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -181,7 +198,7 @@ impl Refusal {
         Some(Lesson::MaxTokens(fits).once())
     }
 
-    fn about_api(&self, status: u16, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_api(&self, status: u16, sent: &Sent<'_>) -> Option<Lesson> {
         match sent.api {
             Dialect::ChatCompletions => {
                 self.says("v1/responses").then_some(Lesson::Api(Dialect::Responses))
@@ -192,14 +209,11 @@ impl Refusal {
         }
     }
 
-    fn about_max_tokens(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_max_tokens(&self, sent: &Sent<'_>) -> Option<Lesson> {
         const FIELDS: &[&str] = &["max_completion_tokens", "max_tokens", "max_output_tokens"];
         let field = FIELDS.iter().find(|field| self.names(field));
-        let (asked, is_new) = match (sent.max_tokens, sent.max_completion_tokens) {
-            (Some(asked), _) => (asked, false),
-            (None, Some(asked)) => (asked, true),
-            (None, None) => return None,
-        };
+        let asked = sent.max_tokens;
+        let is_new = sent.max_tokens_field == MaxTokensField::MaxCompletionTokens;
         let about_output =
             field.is_some() || self.says("completion tokens") || self.says("output tokens");
         if !about_output {
@@ -228,7 +242,7 @@ impl Refusal {
         }))
     }
 
-    fn about_tools(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_tools(&self, sent: &Sent<'_>) -> Option<Lesson> {
         let lengths = ["array too long", "maximum number", "maximum is", "at most"];
         let is_length = self.says_any(&lengths);
         let smaller = |than: usize| {
@@ -241,10 +255,10 @@ impl Refusal {
             self.param == name || quoted
         };
         if is_length && (is_about("tools") || self.says("tools limit")) {
-            return smaller(sent.tools.len()).map(Lesson::MaxTools);
+            return smaller(sent.tools).map(Lesson::MaxTools);
         }
-        if is_length && is_about("stop") && has(sent, Param::Stop) {
-            return smaller(sent.stop.len()).map(Lesson::MaxStop);
+        if is_length && is_about("stop") && sent.stop > 0 {
+            return smaller(sent.stop).map(Lesson::MaxStop);
         }
         // What is wrong with a function is not wrong with the choice of it.
         if self.says("schema") {
@@ -267,16 +281,19 @@ impl Refusal {
         }
     }
 
-    fn about_efforts(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        if !has(sent, Param::Effort) || self.says("summar") || self.param.ends_with(".summary") {
+    fn about_efforts(&self, sent: &Sent<'_>) -> Option<Lesson> {
+        if !sent.params.contains(&Param::Effort)
+            || self.says("summar")
+            || self.param.ends_with(".summary")
+        {
             return None;
         }
         let about = self.names("reasoning_effort")
             || self.names("reasoning")
             || self.says("reasoning effort")
             || self.says("reasoning value");
-        let asked = sent.reasoning_effort.or(sent.reasoning.as_ref().and_then(|r| r.effort))?;
-        if about && self.says("tools") && sent.reasoning_effort != Some("none") {
+        let asked = sent.effort?;
+        if about && self.says("tools") && asked != "none" {
             return Some(Lesson::Efforts(vec!["none"]));
         }
         let tokens: Vec<&str> = self.said.split(|c: char| !c.is_alphanumeric()).collect();
@@ -295,7 +312,7 @@ impl Refusal {
         (thinks_not || (about && self.refuses())).then_some(Lesson::Drop(Param::Effort))
     }
 
-    fn about_messages(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_messages(&self, sent: &Sent<'_>) -> Option<Lesson> {
         // Of another organisation, account or region, or cut on its way.
         let marks =
             ["encrypted_content", "encrypted content", "invalid `signature`", "thought signature"];
@@ -303,16 +320,9 @@ impl Refusal {
             return Some(Lesson::ForgetReasoning.once());
         }
         if self.says("reasoning_content") {
-            let echoes = sent.messages.iter().any(|message| message.reasoning_content.is_some());
-            return Some(Lesson::ReasoningContent(!echoes));
+            return Some(Lesson::ReasoningContent(!sent.echoes_reasoning));
         }
-        let has_parts = |message: &Message<'_>| match &message.content {
-            Some(Content::Parts(parts)) => {
-                parts.iter().any(|part| !matches!(part, Part::Text { .. }))
-            }
-            _ => false,
-        };
-        if sent.messages.iter().any(has_parts) {
+        if sent.has_pictures {
             let words = ["image", "vision", "multimodal", "must be a string", "content type"];
             // One picture that cannot be read says nothing about the model.
             let is_one = [
@@ -341,13 +351,12 @@ impl Refusal {
         if is_order && self.says("user") && self.says("tool") {
             return Some(Lesson::NoUserAfterTool);
         }
-        let has_results = sent.messages.iter().any(|message| message.role == Role::Tool);
         let is_nine = self.says("length of 9") || self.says("{9}");
-        (has_results && is_nine).then_some(Lesson::NineAlphanumericIds)
+        (sent.has_results && is_nine).then_some(Lesson::NineAlphanumericIds)
     }
 
-    fn about_format(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
-        let format = sent.response_format.as_ref()?;
+    fn about_format(&self, sent: &Sent<'_>) -> Option<Lesson> {
+        let format = sent.format?;
         let about = ["response_format", "json_schema", "text.format", "structured output"];
         // A schema that is wrong stays wrong in another field.
         if !about.iter().any(|name| self.names(name) || self.says(name))
@@ -355,13 +364,13 @@ impl Refusal {
         {
             return None;
         }
-        Some(match format.kind {
+        Some(match format {
             FormatKind::JsonSchema => Lesson::JsonObject,
             FormatKind::JsonObject => Lesson::Drop(Param::ResponseFormat),
         })
     }
 
-    fn about_fields(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_fields(&self, sent: &Sent<'_>) -> Option<Lesson> {
         // A value out of its range is the client's to change.
         const RANGES: &[&str] =
             &["less than", "greater than", "between", "maximum", "minimum", "range", "<=", ">="];
@@ -371,7 +380,7 @@ impl Refusal {
         let is_named = |names: &[&str]| names.iter().any(|name| self.names(name));
         let named = PARAMS
             .iter()
-            .filter(|(param, _)| has(sent, *param))
+            .filter(|(param, _)| sent.params.contains(param))
             .find(|(_, names)| is_named(names))
             .filter(|_| self.refuses());
         // What one client has set teaches nothing about what others will.
@@ -380,11 +389,9 @@ impl Refusal {
         lesson.map(|lesson| if is_lasting { lesson } else { lesson.once() })
     }
 
-    fn about_schemas(&self, sent: &ChatRequest<'_>) -> Option<Lesson> {
+    fn about_schemas(&self, sent: &Sent<'_>) -> Option<Lesson> {
         let about = ["schema", "properties", "parameters", "keyword", "unknown name", "function"];
-        if sent.tools.is_empty() && sent.response_format.is_none()
-            || !self.says_any(about.as_slice())
-        {
+        if sent.tools == 0 && sent.format.is_none() || !self.says_any(about.as_slice()) {
             return None;
         }
         let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';

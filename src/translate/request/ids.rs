@@ -7,19 +7,15 @@
 
 use std::borrow::Cow;
 
+use super::turns::Call;
 use crate::provider::ToolId;
 use crate::translate::carry;
 use crate::translate::hash::hash;
 
-/// The id the upstream gets for the client's `id`, in its `use_number`th use in the conversation, of
-/// its `index`th call, of the function that the upstream knows as `name`.
-pub fn upstream_id<'a>(
-    id: &'a str,
-    use_number: usize,
-    rule: ToolId,
-    name: &str,
-    index: usize,
-) -> Cow<'a, str> {
+/// The id the upstream gets for the client's, of a call of the function that it knows as `name`.
+pub fn upstream_id<'a>(call: &Call<'a>, rule: ToolId, name: &str) -> Cow<'a, str> {
+    let Call { call, use_number, index, .. } = *call;
+    let id = &*call.id;
     let first = use_number == 0;
     match rule {
         ToolId::Opaque if first && is_plain(id) => Cow::Borrowed(id),

@@ -1,43 +1,46 @@
 //! A Messages request → a request of one provider.
 //!
-//! | Messages API | chat completions | where |
+//! | Messages API | the provider's | where |
 //! |---|---|---|
-//! | `system`, `role: "system"` | first message, `<system-reminder>` later | `conversation` |
-//! | `tool_use`, `tool_result` | `tool_calls`, `role: "tool"` | `conversation` |
+//! | `messages` | turns, in no dialect | `turns` |
+//! | blocks | texts, pictures, files | `content` |
 //! | `tools`, `tool_choice` | `tools`, `tool_choice` | `tools`, `schema` |
-//! | `max_tokens`, `stop_sequences`, effort, format | per provider | here |
-//! | all of it | the Responses API's form of it | `responses` |
+//! | `max_tokens`, `stop_sequences`, effort, format | per provider, in no dialect | here, `wanted` |
+//! | all of it | written for chat completions | `completions` |
+//! | all of it | written for the Responses API | `responses` |
 //! | all of it | the same, for a provider that speaks the Messages API | `native` |
 //! | what was lost on the way | | `report` |
+//!
+//! A dialect is written from [`Wanted`] and its turns, never from another dialect.
 
 mod client_tools;
-mod conversation;
+mod completions;
+mod content;
 mod ids;
 mod native;
 mod report;
 mod responses;
 mod schema;
 mod tools;
+mod turns;
+mod wanted;
 
 use std::borrow::Cow;
 
-pub(super) use self::conversation::forget_reasoning;
+use self::content::Shows;
 pub use self::native::native_request;
 pub use self::report::Report;
-pub use self::responses::for_responses;
 use self::schema::Budget;
+use self::turns::Conversation;
+pub use self::wanted::Wanted;
+use super::object::without_halves;
 use super::reading::ToolNames;
 use super::refusal::{EFFORTS, Learned};
 use super::stops::Stops;
-use crate::anthropic::{MessagesRequest, OutputFormat, Role};
+use crate::anthropic::{MessagesRequest, OutputFormat, Role, ToolUse};
 use crate::error::Error;
-use crate::openai::{
-    ChatRequest, Dialect, EnableThinking, FormatKind, JsonSchema, Reasoning, ResponseFormat,
-    StreamOptions, Switch,
-};
-use crate::provider::{
-    EffortField, FormatSupport, MaxTokensField, Provider, ThinkingField, ToolChoiceLimit, ToolId,
-};
+use crate::openai::{Dialect, FormatKind, JsonSchema, Request, ResponseFormat};
+use crate::provider::{FormatSupport, Provider, ThinkingField, ToolChoiceLimit, ToolId};
 
 /// Whom the request is for.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +57,10 @@ pub struct Target<'a> {
     pub learned: &'a Learned,
 }
 
-/// The request for the upstream, and what the answer has to be translated back with.
+/// What is asked of the upstream, and what the answer has to be translated back with.
 #[derive(Debug)]
 pub struct Translated<'a> {
-    pub chat: ChatRequest<'a>,
+    pub wanted: Wanted<'a>,
     pub names: ToolNames,
     /// The stop sequences that are not sent.
     pub stops: Stops,
@@ -80,11 +83,11 @@ pub fn translate<'a>(
         return Err(Error::request("max_tokens", "field required"));
     };
     let learned = target.learned;
-    let provider = &mut learned.row(target.provider);
-    if Provider::is_among(target.model, provider.tool_id_models) {
-        provider.tool_id = ToolId::OfFunction;
+    let mut row = learned.row(target.provider);
+    if Provider::is_among(target.model, row.tool_id_models) {
+        row.tool_id = ToolId::OfFunction;
     }
-    let provider = &*provider;
+    let provider = &row;
     let keywords = learned.schema_keywords();
     let schemas = request.tools.iter().flatten().filter_map(|tool| tool.input_schema);
     let schemas = schemas.chain(request.format().and_then(|format| format.schema));
@@ -94,8 +97,9 @@ pub fn translate<'a>(
         None => (None, None),
     };
     let images = target.images && !learned.is_text_only();
-    let messages = conversation::translate(request, provider, images, format_note);
-    if !messages.iter().any(|message| message.role != crate::openai::Role::System) {
+    let conversation = Conversation::new(request, format_note);
+    let shows = Shows::new(provider, images);
+    if !conversation.says_something() {
         return Err(Error::request("messages", "there is no message with content for the model"));
     }
     let forces = request.tool_choice.as_ref().is_some_and(|choice| choice.forces());
@@ -116,49 +120,46 @@ pub fn translate<'a>(
     // Where thinking has a switch of its own, that says it.
     let effort = effort.filter(|_| thinks != Some(false));
 
-    let mut chat = ChatRequest {
+    let mut wanted = Wanted {
         api: target.api,
         model: target.model,
-        messages,
-        tool_stream: (stream && provider.tool_stream && !offer.tools.is_empty()).then_some(true),
+        conversation,
+        shows,
+        tool_stream: stream && provider.tool_stream && !offer.tools.is_empty(),
         tools: offer.tools,
         tool_choice: offer.choice,
         parallel_tool_calls: offer.parallel,
+        max_tokens,
         temperature,
         top_p: request.top_p.filter(|_| !fixed_sampling),
         top_k: request.top_k.filter(|_| provider.top_k),
         stop: &stop[..stop.len().min(provider.max_stop)],
-        response_format,
+        effort,
+        thinks,
+        format: response_format,
         stream,
-        stream_options: (stream && provider.stream_usage)
-            .then_some(StreamOptions { include_usage: true }),
-        ..ChatRequest::default()
+        stream_usage: stream && provider.stream_usage,
+        summary: true,
+        carries: true,
+        row,
     };
-    match provider.max_tokens_field {
-        MaxTokensField::MaxTokens => chat.max_tokens = Some(max_tokens),
-        MaxTokensField::MaxCompletionTokens => chat.max_completion_tokens = Some(max_tokens),
-    }
-    match provider.effort {
-        EffortField::ReasoningEffort => chat.reasoning_effort = effort,
-        EffortField::Reasoning => chat.reasoning = effort.map(Reasoning::effort),
-    }
-    match provider.thinking {
-        ThinkingField::None => {}
-        ThinkingField::Type => chat.thinking = thinks.map(Switch::from),
-        ThinkingField::EnableThinking => chat.enable_thinking = thinks,
-        ThinkingField::ChatTemplate => {
-            chat.chat_template_kwargs =
-                thinks.map(|enable_thinking| EnableThinking { enable_thinking });
-        }
-        ThinkingField::Reasoning => chat.reasoning = thinks.map(Reasoning::enabled),
-    }
-    learned.prune(&mut chat);
-    let report = Report::new(request, &chat, images);
+    wanted.prune(learned);
+    let report = Report::new(request, &wanted, images);
     let asked = request.stop_sequences.as_deref().unwrap_or_default();
     // What is sent are the first of them.
-    let unsent = asked.iter().skip(chat.stop.len());
+    let unsent = asked.iter().skip(wanted.stop.len());
     let stops = Stops::new(unsent.map(|sequence| sequence.clone().into_owned()));
-    Ok(Translated { chat, names: offer.names, stops, report })
+    Ok(Translated { wanted, names: offer.names, stops, report })
+}
+
+impl<'a> Wanted<'a> {
+    /// The request as it is sent.
+    pub fn write(self) -> Request<'a> {
+        match self.api {
+            Dialect::ChatCompletions => Request::ChatCompletions(completions::write(self)),
+            Dialect::Responses => Request::Responses(responses::write(self)),
+        }
+    }
 }
 
 /// Whether the model is to think, if the client or the call that it forces says so, and the model can
@@ -255,5 +256,15 @@ fn response_format<'a>(
             let format = ResponseFormat { kind: FormatKind::JsonObject, json_schema: None };
             (Some(format), Some(Cow::Owned(note)))
         }
+    }
+}
+
+/// The arguments of a call as the JSON object in a string that the upstream wants.
+fn arguments<'a>(call: &'a ToolUse<'a>) -> Cow<'a, str> {
+    let input = call.input.map_or("{}", |input| input.get());
+    match input.trim_start().as_bytes().first() {
+        Some(b'{') => without_halves(input),
+        _ if input.trim() == "null" => Cow::Borrowed("{}"),
+        _ => Cow::Owned(format!("{{\"value\":{input}}}")),
     }
 }

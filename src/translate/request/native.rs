@@ -12,8 +12,9 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversation::{BILLING_HEADER, reminder};
+use super::content::reminder;
 use super::report::Report;
+use super::turns::BILLING_HEADER;
 use crate::error::Error;
 use crate::provider::Provider;
 

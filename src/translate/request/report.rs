@@ -1,8 +1,9 @@
 //! What of a request did not reach the model as it was asked for.
 
 use super::client_tools;
+use super::wanted::Wanted;
 use crate::anthropic::{Block, MessagesRequest, Tool, ToolChoiceKind};
-use crate::openai::{ChatRequest, ToolChoice};
+use crate::openai::ToolChoice;
 
 /// The request's fields by their names in the Messages API.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,18 +16,14 @@ pub struct Report {
 
 impl Report {
     /// Compares what was asked for with what is sent.
-    pub(super) fn new(
-        request: &MessagesRequest<'_>,
-        sent: &ChatRequest<'_>,
-        images: bool,
-    ) -> Report {
+    pub(super) fn new(request: &MessagesRequest<'_>, sent: &Wanted<'_>, images: bool) -> Report {
         let mut report = Report::default();
         report.unknown(request);
         report.tokens(request, sent);
         report.sampling(request, sent);
         report.tools(request, sent);
         report.thinking(request, sent);
-        if request.format().is_some() && sent.response_format.is_none() {
+        if request.format().is_some() && sent.format.is_none() {
             report.dropped.push("output_config.format");
         }
         if !images && crate::route::Asked::of(request, 0).images {
@@ -60,16 +57,13 @@ impl Report {
         }
     }
 
-    fn tokens(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
-        let tokens = sent.max_tokens.or(sent.max_completion_tokens);
-        if let (Some(asked), Some(tokens)) = (request.max_tokens, tokens)
-            && asked != tokens
-        {
-            self.adjusted.push(format!("max_tokens={tokens}"));
+    fn tokens(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
+        if request.max_tokens.is_some_and(|asked| asked != sent.max_tokens) {
+            self.adjusted.push(format!("max_tokens={}", sent.max_tokens));
         }
     }
 
-    fn sampling(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
+    fn sampling(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
         for (name, asked, sent) in [
             ("temperature", request.temperature.is_some(), sent.temperature.is_some()),
             ("top_p", request.top_p.is_some(), sent.top_p.is_some()),
@@ -81,7 +75,7 @@ impl Report {
         }
     }
 
-    fn tools(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
+    fn tools(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
         let tools = request.tools.as_deref().unwrap_or_default();
         let is_offered = |tool: &Tool| tool.input_schema.is_some() || client_tools::is_one(tool);
         if tools.iter().any(|tool| !is_offered(tool)) {
@@ -109,13 +103,10 @@ impl Report {
         }
     }
 
-    fn thinking(&mut self, request: &MessagesRequest<'_>, sent: &ChatRequest<'_>) {
+    fn thinking(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
         let effort = request.output_config.as_ref().and_then(|config| config.effort.as_deref());
         let Some(asked) = effort else { return };
-        match sent
-            .reasoning_effort
-            .or(sent.reasoning.as_ref().and_then(|reasoning| reasoning.effort))
-        {
+        match sent.effort {
             None => self.dropped.push("effort"),
             Some(word) if word != asked => self.adjusted.push(format!("effort={word}")),
             Some(_) => {}

@@ -1,17 +1,21 @@
-//! A chat completions request → the same request for the Responses API.
-//!
-//! Made from the finished one, so that there is one translator of conversations and one of tools.
+//! A conversation → the input of the Responses API.
 //!
 //! <https://platform.openai.com/docs/guides/migrate-to-responses>
 
 use std::borrow::Cow;
 
+use super::content::{Parts, texts};
+use super::turns::Turn;
+use super::wanted::Wanted;
+use super::{arguments, ids, tools};
+use crate::anthropic::Block;
 use crate::openai::{
-    ChatRequest, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, Message,
-    NamedTool, Part, ReasoningConfig, ResponseFormat, ResponsesChoice, ResponsesRequest, Role,
-    TextConfig, TextFormat, Tool, ToolCall, ToolChoice,
+    Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool, Output, Part,
+    ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice, ResponsesRequest, Role,
+    TextConfig, TextFormat, Tool, ToolChoice,
 };
 use crate::provider::Provider;
+use crate::translate::carry::{self, Carried};
 
 /// The least `max_output_tokens` that is taken. Claude Code asks for one token to try a key.
 const MIN_OUTPUT_TOKENS: u64 = 16;
@@ -19,122 +23,148 @@ const MIN_OUTPUT_TOKENS: u64 = 16;
 /// Asks for the reasoning in a form that can be sent back, since nothing is stored.
 const ENCRYPTED_REASONING: &[&str] = &["reasoning.encrypted_content"];
 
-/// Translates `chat`. Stop strings and `top_k` are left out: the Responses API has neither. Who
+/// Writes it for the Responses API. Stop strings and `top_k` are left out: it has neither. Who
 /// translates the answer looks for the stop strings.
 ///
-/// Models that the `row` knows no efforts of refuse reasoning, and to be asked for it.
-pub fn for_responses<'a>(
-    chat: ChatRequest<'a>,
-    row: &Provider,
-    model: &str,
-) -> ResponsesRequest<'a> {
-    let reasons = row.knows_effort(model);
-    let has_phases = Provider::is_among(model, row.phase_models);
-    let effort = chat.reasoning_effort.or(chat.reasoning.and_then(|reasoning| reasoning.effort));
-    let mut instructions = None;
-    let mut input = Vec::with_capacity(chat.messages.len());
-    for mut message in chat.messages {
-        message.reasoning.retain(|_| reasons);
-        match message.role {
-            Role::System => instructions = Some(text(message.content)),
-            Role::User => {
-                let content = user_parts(message.content);
-                input.push(InputItem::Message { role: Role::User, content, phase: None });
-            }
-            Role::Assistant => {
-                // What leads to calls was said on the way.
-                let phase =
-                    if message.tool_calls.is_empty() { "final_answer" } else { "commentary" };
-                answer(message, has_phases.then_some(phase), &mut input);
-            }
-            Role::Tool => input.push(InputItem::FunctionCallOutput {
-                call_id: message.tool_call_id.unwrap_or_default(),
-                output: text(message.content),
-            }),
-        }
-    }
-    let max_tokens = chat.max_completion_tokens.or(chat.max_tokens);
+/// Models that the row knows no efforts of refuse reasoning, and to be asked for it.
+pub fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
+    let reasons = wanted.row.knows_effort(wanted.model);
+    let effort = wanted.effort;
+    let summary = (effort != Some("none") && wanted.summary).then_some("auto");
+    let system = &wanted.conversation.system;
     ResponsesRequest {
-        model: chat.model,
-        instructions,
-        input,
-        tools: chat.tools.into_iter().map(tool).collect(),
-        tool_choice: chat.tool_choice.map(tool_choice),
-        parallel_tool_calls: chat.parallel_tool_calls,
-        max_output_tokens: max_tokens.map(|limit| limit.max(MIN_OUTPUT_TOKENS)),
-        temperature: chat.temperature,
-        top_p: chat.top_p,
-        reasoning: (reasons || effort.is_some()).then_some(ReasoningConfig {
-            effort,
-            summary: (effort != Some("none") && !chat.without_summary).then_some("auto"),
-        }),
+        instructions: (!system.is_empty()).then(|| Joined(system.clone())),
+        input: input(&wanted, reasons),
+        model: wanted.model,
+        tools: wanted.tools.into_iter().map(tool).collect(),
+        tool_choice: wanted.tool_choice.map(tool_choice),
+        parallel_tool_calls: wanted.parallel_tool_calls,
+        max_output_tokens: Some(wanted.max_tokens.max(MIN_OUTPUT_TOKENS)),
+        temperature: wanted.temperature,
+        top_p: wanted.top_p,
+        reasoning: (reasons || effort.is_some()).then_some(ReasoningConfig { effort, summary }),
         include: if reasons { ENCRYPTED_REASONING } else { &[] },
-        text: chat.response_format.map(|format| TextConfig { format: text_format(format) }),
+        text: wanted.format.map(|format| TextConfig { format: text_format(format) }),
         store: false,
-        stream: chat.stream,
+        stream: wanted.stream,
     }
 }
 
-/// The items of an answer: its reasoning stands right before what it led to. What it leads to
-/// nothing is left out, because the service refuses that.
-fn answer<'a>(message: Message<'a>, phase: Option<&'static str>, input: &mut Vec<InputItem<'a>>) {
-    let mut texts = text(message.content).0;
-    let mut calls = message.tool_calls;
-    let (all_texts, all_calls) = (texts.len(), calls.len());
-    for reasoning in message.reasoning {
-        let texts_before = (texts.len() + reasoning.texts).saturating_sub(all_texts);
-        let calls_before = (calls.len() + reasoning.calls).saturating_sub(all_calls);
-        let (texts_after, calls_after) =
-            (texts.split_off(texts_before), calls.split_off(calls_before));
-        said(texts, calls, phase, input);
-        (texts, calls) = (texts_after, calls_after);
-        if texts.is_empty() && calls.is_empty() {
+fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
+    let mut input = Vec::new();
+    for turn in &wanted.conversation.turns {
+        answer(wanted, turn, reasons, &mut input);
+        for call in &turn.calls {
+            let name = tools::upstream_name(&call.call.name, &wanted.row);
+            let mut result = Parts::new(wanted.shows);
+            result.results(&call.results);
+            input.push(InputItem::FunctionCallOutput {
+                call_id: ids::upstream_id(call, wanted.row.tool_id, &name),
+                output: match result.finish() {
+                    Some(Content::Parts(parts)) => {
+                        Output::Parts(parts.into_iter().map(part).collect())
+                    }
+                    Some(Content::Text(text)) => Output::Text(text),
+                    None => Output::Text(Joined::default()),
+                },
+            });
+        }
+        let mut user = Parts::new(wanted.shows);
+        turn.say(&mut user);
+        let content = match user.finish() {
+            None => continue,
+            Some(Content::Text(text)) => vec![InputPart::InputText { text }],
+            Some(Content::Parts(parts)) => parts.into_iter().map(part).collect(),
+        };
+        input.push(InputItem::Message { role: Role::User, content, phase: None });
+    }
+    input
+}
+
+/// The items of an answer, in its order: its reasoning stands right before what it led to. What it leads
+/// to nothing is left out, because the service refuses that.
+fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut Vec<InputItem<'a>>) {
+    // What leads to calls was said on the way.
+    let phase = if turn.calls.is_empty() { "final_answer" } else { "commentary" };
+    let has_phases = Provider::is_among(wanted.model, wanted.row.phase_models);
+    let mut items = Items { input, phase: has_phases.then_some(phase), said: vec![], led: vec![] };
+    let carried = |items: &mut Items<'a, '_>, signature| {
+        if let Some(Carried::ReasoningItem(item)) = carry::parse(signature)
+            && reasons
+            && wanted.carries
+        {
+            items.close();
+            items.led.push(item);
+        }
+    };
+    let mut calls = turn.calls.iter();
+    for block in &turn.answer {
+        match block {
+            Block::Text(text) if !text.is_empty() => items.say(vec![Cow::Borrowed(&**text)]),
+            Block::Thinking(thought) => carried(&mut items, &thought.signature),
+            Block::RedactedThinking { data } => carried(&mut items, data),
+            Block::ToolUse(_) => {
+                let call = calls.next().expect("a turn has the calls of its answer");
+                let name = tools::upstream_name(&call.call.name, &wanted.row);
+                items.close();
+                items.reason();
+                items.input.push(InputItem::FunctionCall {
+                    call_id: ids::upstream_id(call, wanted.row.tool_id, &name),
+                    name,
+                    arguments: arguments(call.call),
+                });
+            }
+            Block::Other(other) => {
+                let mut said = Vec::new();
+                texts(&other.content, &mut said);
+                items.say(said);
+            }
+            _ => {}
+        }
+    }
+    items.close();
+}
+
+/// The items of an answer in the making.
+struct Items<'a, 'i> {
+    input: &'i mut Vec<InputItem<'a>>,
+    phase: Option<&'static str>,
+    /// Texts that follow each other, which are one message.
+    said: Vec<Cow<'a, str>>,
+    /// Reasoning that has led to nothing yet.
+    led: Vec<ReasoningItem<'a>>,
+}
+
+impl<'a> Items<'a, '_> {
+    fn say(&mut self, texts: Vec<Cow<'a, str>>) {
+        if !texts.is_empty() {
+            self.reason();
+            self.said.extend(texts);
+        }
+    }
+
+    fn reason(&mut self) {
+        self.input.extend(self.led.drain(..).map(InputItem::Reasoning));
+    }
+
+    /// What comes next is no part of the message.
+    fn close(&mut self) {
+        if self.said.is_empty() {
             return;
         }
-        input.push(InputItem::Reasoning(reasoning.item));
-    }
-    said(texts, calls, phase, input);
-}
-
-fn said<'a>(
-    texts: Vec<Cow<'a, str>>,
-    calls: Vec<ToolCall<'a>>,
-    phase: Option<&'static str>,
-    input: &mut Vec<InputItem<'a>>,
-) {
-    if !texts.is_empty() {
-        let content = vec![InputPart::OutputText { text: Joined(texts) }];
-        input.push(InputItem::Message { role: Role::Assistant, content, phase });
-    }
-    input.extend(calls.into_iter().map(|call| InputItem::FunctionCall {
-        call_id: call.id,
-        name: call.function.name,
-        arguments: call.function.arguments,
-    }));
-}
-
-fn user_parts(content: Option<Content<'_>>) -> Vec<InputPart<'_>> {
-    match content {
-        None => Vec::new(),
-        Some(Content::Text(text)) => vec![InputPart::InputText { text }],
-        Some(Content::Parts(parts)) => parts
-            .into_iter()
-            .map(|part| match part {
-                Part::Text { text } => InputPart::InputText { text },
-                Part::ImageUrl { image_url } => InputPart::InputImage { image_url: image_url.url },
-                Part::File { file } => {
-                    InputPart::InputFile { filename: file.filename, file_data: file.file_data }
-                }
-            })
-            .collect(),
+        let text = Joined(std::mem::take(&mut self.said));
+        let content = vec![InputPart::OutputText { text }];
+        self.input.push(InputItem::Message { role: Role::Assistant, content, phase: self.phase });
     }
 }
 
-/// The text of a message that has nothing else: every one but the user's.
-fn text(content: Option<Content<'_>>) -> Joined<'_> {
-    match content {
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(_)) | None => Joined::default(),
+fn part(part: Part<'_>) -> InputPart<'_> {
+    match part {
+        Part::Text { text } => InputPart::InputText { text },
+        Part::ImageUrl { image_url } => InputPart::InputImage { image_url: image_url.url },
+        Part::File { file } => {
+            InputPart::InputFile { filename: file.filename, file_data: file.file_data }
+        }
     }
 }
 

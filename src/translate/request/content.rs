@@ -1,0 +1,224 @@
+//! Blocks → what a model is shown of them: texts, pictures and files.
+
+use std::borrow::Cow;
+
+use crate::anthropic::{Block, Content as InputContent, DocumentSource, ImageSource, ToolResult};
+use crate::openai::{Content, DataUrl, Joined, Part};
+use crate::provider::Provider;
+
+/// What stands for a result that is empty, or that the client did not send.
+const NO_OUTPUT: &str = "(no output)";
+const NO_RESULT: &str = "(no result was recorded for this call)";
+
+/// What the model can be shown beside text.
+#[derive(Debug, Clone, Copy)]
+pub struct Shows {
+    images: bool,
+    image_urls: bool,
+    files: bool,
+}
+
+impl Shows {
+    /// What `provider` takes; `images` tells whether the model is shown pictures.
+    pub fn new(provider: &Provider, images: bool) -> Shows {
+        Shows { images, image_urls: provider.image_urls, files: provider.files }
+    }
+
+    fn image(self, source: &ImageSource<'_>) -> bool {
+        self.images && (self.image_urls || matches!(source, ImageSource::Base64 { .. }))
+    }
+
+    fn document(self, source: &DocumentSource<'_>) -> bool {
+        self.files && matches!(source, DocumentSource::Base64 { .. })
+    }
+
+    /// Whether a block is more than text to the model.
+    pub fn picture(self, block: &Block<'_>) -> bool {
+        match block {
+            Block::Image(source) => self.image(source),
+            Block::Document(document) => self.document(&document.source),
+            Block::ToolResult(result) => result.content.0.iter().any(|block| self.picture(block)),
+            _ => false,
+        }
+    }
+}
+
+/// A message of the user, or the result of a call, in the making.
+pub struct Parts<'a> {
+    shows: Shows,
+    parts: Vec<Part<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    pub fn new(shows: Shows) -> Parts<'a> {
+        Parts { shows, parts: Vec::new() }
+    }
+
+    /// Adds a paragraph.
+    pub fn text(&mut self, text: Cow<'a, str>) {
+        if text.is_empty() {
+            return;
+        }
+        match self.parts.last_mut() {
+            Some(Part::Text { text: joined }) => joined.0.push(text),
+            _ => self.parts.push(Part::Text { text: text.into() }),
+        }
+    }
+
+    /// Adds what a block shows.
+    pub fn block(&mut self, block: &'a Block<'a>) {
+        match block {
+            Block::Image(source) if self.shows.image(source) => self.parts.push(image_part(source)),
+            Block::Document(document) if self.shows.document(&document.source) => {
+                let DocumentSource::Base64 { media_type, data } = &document.source else {
+                    unreachable!("document() wants it so");
+                };
+                if let Some(context) = &document.context {
+                    self.text(Cow::Borrowed(context));
+                }
+                let name = document.title.as_deref().unwrap_or("document.pdf");
+                let data = DataUrl::Base64 { media_type, data };
+                self.parts.push(Part::file(Cow::Borrowed(name), data));
+            }
+            block => {
+                let mut pieces = Vec::new();
+                block_text(block, &mut pieces);
+                for text in pieces {
+                    self.text(text);
+                }
+            }
+        }
+    }
+
+    /// The results of one call, as they are.
+    pub fn results(&mut self, results: &[&'a ToolResult<'a>]) {
+        for result in results {
+            if result.is_error {
+                self.text(Cow::Borrowed("Error:"));
+            }
+            result.content.0.iter().for_each(|block| self.block(block));
+        }
+        if self.parts.is_empty() {
+            self.text(nothing(results).into());
+        }
+    }
+
+    /// The text of the results of one call. Their pictures are taken into this message, which follows.
+    pub fn results_apart(&mut self, results: &[&'a ToolResult<'a>]) -> Joined<'a> {
+        let mut text = Vec::new();
+        for result in results {
+            self.result_apart(result, &mut text);
+        }
+        let text = Joined(text);
+        if text.is_empty() { Joined::from(nothing(results)) } else { text }
+    }
+
+    /// The text of a result, its pictures into this message.
+    pub fn result_apart(&mut self, result: &'a ToolResult<'a>, out: &mut Vec<Cow<'a, str>>) {
+        if result.is_error {
+            out.push(Cow::Borrowed("Error:"));
+        }
+        for block in &result.content.0 {
+            match block {
+                Block::Image(source) if self.shows.image(source) => {
+                    out.push(Cow::Borrowed("(the image is in the next message)"));
+                    self.block(block);
+                }
+                Block::Document(document) if self.shows.document(&document.source) => {
+                    out.push(Cow::Borrowed("(the document is in the next message)"));
+                    self.block(block);
+                }
+                block => block_text(block, out),
+            }
+        }
+    }
+
+    /// The content, unless there is none. One that has only text is a string.
+    pub fn finish(mut self) -> Option<Content<'a>> {
+        match &mut self.parts[..] {
+            [] => None,
+            [Part::Text { text }] => Some(Content::Text(std::mem::take(text))),
+            _ => Some(Content::Parts(self.parts)),
+        }
+    }
+}
+
+/// What stands in the place of results that say nothing.
+fn nothing(results: &[&ToolResult<'_>]) -> &'static str {
+    if results.is_empty() { NO_RESULT } else { NO_OUTPUT }
+}
+
+/// What a system message between the others becomes.
+pub(super) fn reminder(text: &impl std::fmt::Display) -> String {
+    format!("<system-reminder>\n{text}\n</system-reminder>")
+}
+
+fn image_part<'a>(source: &'a ImageSource<'a>) -> Part<'a> {
+    Part::image(match source {
+        ImageSource::Base64 { media_type, data } => DataUrl::Base64 { media_type, data },
+        ImageSource::Url(url) => DataUrl::Url(url),
+    })
+}
+
+/// The texts of `content`, without empty ones.
+pub(super) fn texts<'a>(content: &'a InputContent<'a>, out: &mut Vec<Cow<'a, str>>) {
+    for block in &content.0 {
+        block_text(block, out);
+    }
+}
+
+/// What a block says in words; what it can't say is named, so that nothing is lost in silence.
+pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
+    match block {
+        Block::Text(text) if text.is_empty() => {}
+        Block::Text(text) => out.push(Cow::Borrowed(&**text)),
+        Block::Image(source) => out.push(match &**source {
+            ImageSource::Url(url) => Cow::Owned(format!("[image at {url}: not shown]")),
+            ImageSource::Base64 { .. } => {
+                Cow::Borrowed("[image: not shown, this model reads text only]")
+            }
+        }),
+        Block::Document(document) => {
+            if let Some(title) = &document.title {
+                out.push(Cow::Owned(format!("[document: {title}]")));
+            }
+            out.extend(document.context.as_deref().map(Cow::Borrowed));
+            match &document.source {
+                DocumentSource::Text(text) => out.push(Cow::Borrowed(&**text)),
+                DocumentSource::Content(content) => texts(content, out),
+                DocumentSource::Url(url) => {
+                    out.push(Cow::Owned(format!("[document at {url}: not fetched]")));
+                }
+                DocumentSource::Base64 { media_type, data } => out.push(Cow::Owned(format!(
+                    "[document: {media_type}, {} bytes, not shown: this provider takes no files]",
+                    data.len() / 4 * 3
+                ))),
+            }
+        }
+        Block::ToolReference { tool_name } => {
+            out.push(Cow::Owned(format!("Tool {tool_name} is loaded and can be called now.")));
+        }
+        Block::Unknown { kind } => unknown(kind, out),
+        Block::Other(other) => {
+            let before = out.len();
+            texts(&other.content, out);
+            if out.len() == before {
+                unknown(&other.kind, out);
+            }
+        }
+        Block::ToolUse(call) => {
+            let input = call.input.map_or("{}", |input| input.get());
+            out.push(Cow::Owned(format!("[call of {}: {input}]", call.name)));
+        }
+        Block::ToolResult(result) => texts(&result.content, out),
+        Block::Thinking(_) | Block::RedactedThinking { .. } => {}
+    }
+}
+
+/// Names a block that cannot be told in words, and many of a kind once.
+fn unknown<'a>(kind: &str, out: &mut Vec<Cow<'a, str>>) {
+    let note = format!("[{kind}: not shown, this provider has no such block]");
+    if out.last().is_none_or(|last| *last != note) {
+        out.push(Cow::Owned(note));
+    }
+}
