@@ -6,8 +6,21 @@ use std::path::{Path, PathBuf};
 use ccproxy::provider::PROVIDERS;
 
 /// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
-const PURE: &[&str] =
-    &["translate", "tokens", "sse", "anthropic", "openai", "provider", "route", "redact", "error"];
+const PURE: &[&str] = &[
+    "anthropic",
+    "calendar",
+    "error",
+    "json",
+    "openai",
+    "provider",
+    "redact",
+    "route",
+    "sse",
+    "text",
+    "tokens",
+    "translate",
+    "typo",
+];
 
 /// What a pure module may not name.
 const IMPURE: &[&str] = &[
@@ -40,12 +53,26 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// A source file: its path below `src`, and its code without comments.
-struct Source {
-    path: PathBuf,
-    code: String,
+pub struct Source {
+    pub path: PathBuf,
+    pub code: String,
 }
 
 impl Source {
+    /// The path of its module: `["translate", "answer"]`; none for `lib.rs` and `main.rs`.
+    pub fn path(&self) -> Vec<String> {
+        let path = self.path.with_extension("");
+        let names = path.iter().map(|name| name.to_str().expect("a name").to_owned());
+        names.filter(|name| !["mod", "lib", "main"].contains(&name.as_str())).collect()
+    }
+
+    /// The same without what is compiled for tests alone.
+    pub fn without_tests(mut self) -> Source {
+        let end = self.code.find("#[cfg(test)]\nmod tests").unwrap_or(self.code.len());
+        self.code.truncate(end);
+        self
+    }
+
     /// The module directly below the crate that the file belongs to.
     fn module(&self) -> &str {
         let first = self.path.iter().next().and_then(|name| name.to_str()).expect("a name");
@@ -65,7 +92,7 @@ impl Source {
     }
 }
 
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut directories = vec![root.clone()];
     let mut sources = Vec::new();
@@ -92,11 +119,13 @@ fn without_comment(line: &str) -> String {
     format!("{code}\n")
 }
 
-/// The modules of the crate.
+/// The modules of the crate, private ones too.
 fn modules() -> Vec<String> {
     let lib = sources().into_iter().find(|source| source.path == Path::new("lib.rs"));
     let code = lib.expect("src/lib.rs").code;
-    let names = code.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let names = code.lines().filter_map(|line| {
+        line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')
+    });
     names.map(str::to_owned).collect()
 }
 

@@ -4,6 +4,7 @@ mod accounting;
 mod carry;
 mod causes;
 mod chaos;
+mod circles;
 mod cli;
 mod config;
 mod config_secrets;
