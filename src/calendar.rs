@@ -1,5 +1,7 @@
 //! Dates from seconds: the packages at hand have no calendar.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// A second, in UTC.

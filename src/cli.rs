@@ -9,6 +9,7 @@ use crate::{text, typo};
 
 /// What the program is asked to do.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Command {
     Serve,
     CheckConfig(Form),
@@ -20,6 +21,7 @@ pub enum Command {
 
 /// How the configuration is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Form {
     Text,
     Json,
@@ -27,6 +29,7 @@ pub enum Form {
 
 /// The command and the flags that are settings, by name without dashes.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Arguments {
     pub command: Command,
     pub flags: Vec<(&'static str, String)>,

@@ -18,6 +18,7 @@ pub trait Client {
 
 /// Why a call ended without an answer.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Failure {
     /// The client has gone: nobody is there to be told.
     ClientGone,

@@ -2,6 +2,7 @@
 
 /// A line that sets a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Assignment {
     /// Counted from 1.
     pub line: usize,

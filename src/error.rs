@@ -3,6 +3,8 @@
 //!
 //! Follows <https://platform.claude.com/docs/en/api/errors>. No IO, no clock.
 
+#![forbid(unsafe_code)]
+
 mod cause;
 
 use std::fmt;
@@ -14,6 +16,7 @@ pub use cause::Cause;
 
 /// Why a message was not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Error {
     /// The request cannot be served as it stands; the client must change it.
     Request { at: String, reason: String },
@@ -55,6 +58,7 @@ pub enum Error {
 
 /// What the client is told about trying again; the header values are the upstream's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Retry {
     pub after: Option<String>,
     pub after_ms: Option<String>,
@@ -302,6 +306,7 @@ struct Body<'a> {
 
 /// The `error` object: type, message, and a code where the SDKs look for one.
 #[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Detail {
     #[serde(rename = "type")]
     pub kind: &'static str,

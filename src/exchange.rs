@@ -31,6 +31,7 @@ pub trait Workers: Send + Sync {
 
 /// One request on its way through the API.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Exchange {
     pub request_id: String,
     pub call: Call,
@@ -77,6 +78,7 @@ impl Call {
 
 /// What is asked of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Call {
     Messages,
     CountTokens,
@@ -99,6 +101,7 @@ pub enum Errand {
 pub struct Errands(Mutex<HashMap<u64, Errand>>);
 
 impl Errands {
+    /// Leaves an errand for the worker that is told its id.
     pub fn hand_over(&self, id: u64, errand: Errand) {
         self.lock().insert(id, errand);
     }

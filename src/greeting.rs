@@ -16,6 +16,7 @@ pub fn claude_command(url: &str, has_client_keys: bool) -> String {
 
 /// A server that has begun to listen.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Greeting<'a> {
     pub host: Host,
     /// What it is bound to.

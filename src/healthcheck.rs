@@ -19,6 +19,7 @@ const ANSWER_LIMIT: usize = 16 << 10;
 
 /// What is asked, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Target {
     /// Tried one after the other, until one can be connected to.
     pub addresses: Vec<SocketAddr>,

@@ -3,6 +3,8 @@
 //! serde_json takes 127 levels, but each parser that begins anew counts from nothing, and a
 //! `RawValue` has no limit. So what is kept unparsed is measured here, without recursion.
 
+#![forbid(unsafe_code)]
+
 use std::borrow::Cow;
 
 use serde::Deserialize;

@@ -30,6 +30,9 @@
 //! 5. How the input is cut into reads never shows in the output.
 //! 6. No key appears in a log, an error or an answer: what an upstream says of an error passes [`redact`].
 
+// Every system call that std has no function for is in `os`, which alone may.
+#![deny(unsafe_code)]
+
 pub mod anthropic;
 pub mod api;
 mod calendar;
@@ -53,9 +56,9 @@ pub mod line;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
-mod net;
 pub mod network;
 pub mod openai;
+mod os;
 mod private;
 pub mod provider;
 pub mod record;

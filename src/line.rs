@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::net::{poll, poll_fd, send_now, shut_down, untaken};
+use crate::os::{poll, poll_fd, send_now, shut_down, untaken};
 
 /// How long a client may take nothing of an answer.
 pub const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +46,7 @@ pub enum Outcome {
 
 /// A connection that comes back.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Return {
     pub key: usize,
     pub outcome: Outcome,
@@ -61,6 +62,7 @@ pub trait Home: Send + Sync {
 
 /// What the door and the worker share of a connection.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Peer {
     pub socket: TcpStream,
     /// The client has sent more, which nobody has read.
@@ -79,6 +81,7 @@ struct Worker {
 
 /// Why an answer is not wanted any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Stop {
     ClientGone,
     /// The program ends.
@@ -86,6 +89,7 @@ pub enum Stop {
 }
 
 impl Peer {
+    /// The other side of a connection.
     pub fn new(socket: TcpStream) -> Peer {
         Peer { socket, has_unread: AtomicBool::new(false), worker: Mutex::default() }
     }
@@ -141,6 +145,7 @@ impl Peer {
 }
 
 /// The connection, for as long as it takes to answer one request.
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Line {
     peer: Arc<Peer>,
     pub manner: Manner,

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::calendar::Date;
 use crate::config::{LogFormat, Secret};
+use crate::os;
 
 /// Lines that wait for a slow reader before further ones are dropped.
 const QUEUE_LINES: usize = 1024;
@@ -340,12 +341,8 @@ struct TimeOfDay(SystemTime);
 impl std::fmt::Display for TimeOfDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or_default();
-        // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
-        let mut day: libc::tm = unsafe { std::mem::zeroed() };
-        // SAFETY: both point to values of this function; the reentrant form keeps nothing.
-        unsafe { libc::localtime_r(&seconds, &mut day) };
-        write!(f, "{:02}:{:02}:{:02}", day.tm_hour, day.tm_min, day.tm_sec)
+        let [hours, minutes, seconds] = os::time_of_day(since.as_secs());
+        write!(f, "{hours:02}:{minutes:02}:{seconds:02}")
     }
 }
 

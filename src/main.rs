@@ -221,7 +221,7 @@ fn serve(config: Config, mut watched: Watched, flags: &[(&'static str, String)])
         Err(problem) => return failed(problem),
     };
     if log::max_level() != level {
-        log::info!("from here on the log is at {level} ({})", config_level);
+        log::info!("from here on the log is at {level} ({config_level})");
         log::set_max_level(level);
     }
     let (mut is_reading, mut is_outdated) = (false, false);

@@ -3,6 +3,8 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>; names follow OpenTelemetry where it has
 //! one, and CCProxy's documents for the three that they name.
 
+#![expect(missing_docs, reason = "the metrics have their words in the answer")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::Cause;
+use crate::os;
 
 /// What is counted of one provider.
 #[derive(Debug)]
@@ -345,10 +348,7 @@ pub fn process(out: &mut Exposition) {
         .map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect())
         .unwrap_or_default();
     let field = |number: usize| fields.get(number - 3).copied().unwrap_or(0.0);
-    // SAFETY: plain queries of constants.
-    let (ticks, page) = unsafe {
-        (libc::sysconf(libc::_SC_CLK_TCK) as f64, libc::sysconf(libc::_SC_PAGESIZE) as f64)
-    };
+    let (ticks, page) = (os::constant(libc::_SC_CLK_TCK), os::constant(libc::_SC_PAGESIZE));
     let boot: f64 = std::fs::read_to_string("/proc/stat")
         .unwrap_or_default()
         .lines()
@@ -379,8 +379,6 @@ pub fn process(out: &mut Exposition) {
         "Open file descriptors.",
         descriptors.saturating_sub(1),
     );
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call takes a valid rlimit to write to.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    let limit = os::limit(libc::RLIMIT_NOFILE);
     out.single("process_max_fds", "gauge", "File descriptors there may be.", limit.rlim_cur);
 }

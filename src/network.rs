@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 /// What is listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Host {
     /// 127.0.0.1 and ::1.
     Localhost,
@@ -31,6 +32,7 @@ impl Network {
         (bits <= width).then_some(Network { address, bits })
     }
 
+    /// Whether the address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {

@@ -6,6 +6,8 @@
 //! secrets, their base64 and their hexadecimal form. Every piece of `PIECE` characters counts, so
 //! neither what is cut off nor what stands in the middle of a longer word passes.
 
+#![forbid(unsafe_code)]
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -46,6 +48,7 @@ struct Unit {
 }
 
 impl Redactor {
+    /// Takes these secrets out of what it is given.
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Redactor {
         let mut redactor = Redactor::default();
         for secret in secrets {

@@ -69,6 +69,7 @@ impl<F: FnMut(&mut [u8]) -> Result<usize, Failure>> Body for F {
 
 /// What the upstream's body is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum BodyForm {
     Events,
     /// One JSON document, also as the answer to a request for a stream.

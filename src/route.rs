@@ -4,10 +4,13 @@
 //! a provider that is configured; one of Claude's, which the rules and tiers are for; or a model that
 //! the first provider is asked for as it stands.
 
+#![forbid(unsafe_code)]
+
 use crate::anthropic::{Block, Content, MessagesRequest, Tool};
 
 /// A place in the list of providers, and the model to ask it for: `None` for its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Hop {
     pub provider: usize,
     pub model: Option<String>,
@@ -15,6 +18,7 @@ pub struct Hop {
 
 /// A provider as routes see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Known {
     pub name: String,
     /// Whether its models are shown pictures.
@@ -23,6 +27,7 @@ pub struct Known {
 
 /// Another name for a route, listed in `/v1/models`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Alias {
     pub id: String,
     pub display_name: Option<String>,
@@ -32,6 +37,7 @@ pub struct Alias {
 /// Everything that decides where a message goes. A list of hops is tried in order; an empty one is a
 /// rule that is not set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Routes {
     pub providers: Vec<Known>,
     /// Never empty.
@@ -52,6 +58,7 @@ pub struct Routes {
 
 /// What of a request the rules look at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Asked {
     pub input_tokens: u64,
     pub has_tools: bool,
@@ -62,6 +69,7 @@ pub struct Asked {
 
 /// Where a message goes: hops to try in order, and what decided that, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Route<'a> {
     pub hops: Vec<Choice<'a>>,
     pub by: &'static str,
@@ -69,6 +77,7 @@ pub struct Route<'a> {
 
 /// A hop of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Choice<'a> {
     pub provider: usize,
     pub model: Option<&'a str>,

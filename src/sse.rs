@@ -5,6 +5,8 @@
 //! services part frames by one newline, a line of data that is a JSON document is a frame of its own:
 //! no document goes on behind its end.
 
+#![forbid(unsafe_code)]
+
 use crate::json::Scan;
 
 /// One dispatched event; the fields that no service of chat completions uses are dropped.

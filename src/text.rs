@@ -1,5 +1,7 @@
 //! Texts for people, in lines of a width.
 
+#![forbid(unsafe_code)]
+
 /// The words of `text` in lines of at most `width` characters, where no word is longer.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

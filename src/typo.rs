@@ -1,5 +1,7 @@
 //! What somebody meant who wrote something that is not known.
 
+#![forbid(unsafe_code)]
+
 /// The candidate that is most like `name`, if one is like enough: the same but for `_`, `-` and capitals,
 /// or with one letter in four changed, missing, added or in its neighbour's place. A candidate that
 /// begins with the whole of `name` is meant too.

@@ -3,6 +3,9 @@
 //! <https://platform.claude.com/docs/en/api/messages>; what real clients send beyond it was learned
 //! from recorded requests.
 
+#![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "the names are the API reference's own")]
+
 mod event;
 mod place;
 mod plain;

@@ -30,7 +30,7 @@ impl Plain {
     pub fn value(&mut self, key: &str, value: &Value) {
         match value {
             Value::String(kind) if key == "type" && self.kind.is_empty() => {
-                self.kind = kind.clone()
+                self.kind = kind.clone();
             }
             _ if key == "type" || UNREADABLE.contains(&key) => {}
             Value::String(text) => self.text(key, text),

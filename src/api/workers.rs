@@ -14,6 +14,7 @@ use super::guarded;
 use crate::exchange::{Errand, Errands, Exchange, TAKEN, Workers};
 use crate::line::Line;
 use crate::logging::quietly;
+use crate::os;
 use crate::private;
 
 /// Enough for TLS, JSON of 128 levels, and their frames.
@@ -88,8 +89,7 @@ impl Pool {
 
     /// What a worker does all its life.
     fn work(&self) {
-        // SAFETY: plain system calls that change this thread's priority only.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICE) };
+        os::be_nice(NICE);
         while let Some(front) = self.current() {
             match front.server().recv_timeout(IDLE) {
                 Ok(Some(request)) => self.run(request),

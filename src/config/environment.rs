@@ -45,6 +45,7 @@ struct Variable {
 }
 
 impl Environment {
+    /// The variables of the process, and those of `.env` where it has none.
     pub fn new(
         process: impl IntoIterator<Item = (String, String)>,
         dotenv: Vec<Assignment>,

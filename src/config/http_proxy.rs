@@ -10,6 +10,7 @@ use crate::network::Network;
 
 /// A proxy, and the variable that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct HttpProxy {
     pub url: Secret,
     pub variable: &'static str,

@@ -49,6 +49,7 @@ pub const ON_A_MACHINE: &str = "localhost";
 
 /// Everything the server needs to know, checked.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Config {
     /// One at least. Routes refer to them by their places.
     pub providers: Vec<ProviderConfig>,
@@ -93,6 +94,7 @@ pub struct Config {
 
 /// How long the phases of an upstream call may take. There is no limit for the whole.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Timeouts {
     pub connect: Duration,
     /// From the end of the request to the first byte of the answer's body.
@@ -103,6 +105,7 @@ pub struct Timeouts {
 
 /// Whether the provider is asked for without a message, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum ProviderProbe {
     Off,
     /// A connection, with TLS where there is some; nothing is sent on it.
@@ -111,7 +114,9 @@ pub enum ProviderProbe {
     Models,
 }
 
+/// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum LogFormat {
     Text,
     Json,
@@ -231,6 +236,7 @@ impl Config {
 
 /// What the self-probe needs: it asks the server whose configuration this is, without a provider.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Healthcheck {
     pub host: Host,
     pub port: u16,

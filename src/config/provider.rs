@@ -13,6 +13,7 @@ use crate::provider::{Key, PROVIDERS, Provider};
 
 /// A provider that is configured.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct ProviderConfig {
     /// What routes, logs and metrics call it.
     pub name: String,
@@ -56,6 +57,7 @@ const OWN_HEADERS: &[&str] = &[
 
 /// Whether the provider's own Messages API is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Native {
     /// Where the row says so, and as long as it does not refuse.
     Auto,

@@ -61,7 +61,7 @@ impl Reader<'_, '_> {
         for name in names.all() {
             match routes.hop(name) {
                 Some(hop) => {
-                    hops.push(Hop { provider: hop.provider, model: hop.model.map(str::to_owned) })
+                    hops.push(Hop { provider: hop.provider, model: hop.model.map(str::to_owned) });
                 }
                 // What could not be read of the file is not there, and has been told.
                 None if self.file.is_some_and(|(_, file)| !file.problems.is_empty()) => {}

@@ -2,6 +2,7 @@
 
 /// A setting: how it is named on the command line and in the environment, and what it means.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Setting {
     /// Where `--help` shows it.
     pub group: Group,
@@ -15,6 +16,7 @@ pub struct Setting {
 
 /// What settings have in common, in the order of `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Group {
     /// What a newcomer needs.
     First,
@@ -26,6 +28,7 @@ pub enum Group {
 }
 
 impl Group {
+    /// Every group, in the order of the help.
     pub const ALL: [Group; 6] =
         [Group::First, Group::Provider, Group::Clients, Group::Log, Group::Limits, Group::Health];
 

@@ -15,6 +15,7 @@ use crate::route::Hop;
 
 /// A setting as it holds.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Shown {
     pub provider: Option<String>,
     /// What people call it.

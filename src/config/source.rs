@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Where a value is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Source {
     Default,
     /// With its dashes.

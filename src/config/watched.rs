@@ -25,7 +25,7 @@ impl Watched {
                 match variable.strip_prefix("<P>_") {
                     None => names.push((*variable).to_owned()),
                     Some(suffix) => {
-                        names.extend(config.providers.iter().map(|p| p.variable(suffix)))
+                        names.extend(config.providers.iter().map(|p| p.variable(suffix)));
                     }
                 }
             }

@@ -17,9 +17,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crate::net::{poll, poll_fd};
+use crate::os::{poll, poll_fd};
 use files::ResolvConf;
 use packet::{Answer, Kind};
+
+use crate::os::{poll, poll_fd};
 
 /// When the next server is asked beside those that have not answered.
 const STAGGER: Duration = Duration::from_millis(300);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::connection::{Connection, Request, Rules, Step, Wants};
 use crate::line::Peer;
-use crate::net::{receive_now, send_now};
+use crate::os::{receive_now, send_now};
 
 /// What is read at once of anything but a body: most requests, with a small body.
 const HEAD_BYTES: usize = 8 << 10;

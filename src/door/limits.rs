@@ -4,6 +4,7 @@
 use std::fs;
 
 use crate::memory;
+use crate::os;
 
 /// Descriptors that are in use besides connections: listeners, stdio, log, the private connections and
 /// tiny_http's duplicates of them, name lookups.
@@ -27,6 +28,7 @@ const MAX_MEMORY: usize = 4 << 30;
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Limits {
     pub max_connections: usize,
     pub max_in_flight: usize,
@@ -40,6 +42,7 @@ pub struct Limits {
 
 /// What the process may use.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Resources {
     pub descriptors: usize,
     pub threads: usize,
@@ -88,13 +91,12 @@ impl Resources {
     /// Reads rlimits and control groups. The soft limit of descriptors is raised to the hard one
     /// (65,536 at most): the usual 1,024 is for programs that use select(2).
     pub fn of_this_process() -> Resources {
-        let mut descriptors = rlimit(libc::RLIMIT_NOFILE);
+        let mut descriptors = os::limit(libc::RLIMIT_NOFILE);
         let wanted = descriptors.rlim_max.min(65_536).max(descriptors.rlim_cur.min(65_536));
         descriptors.rlim_cur = wanted;
-        // SAFETY: the call takes a valid rlimit. If it fails the old limit is what counts.
-        let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &descriptors) } == 0;
-        let descriptors = if raised { wanted } else { rlimit(libc::RLIMIT_NOFILE).rlim_cur };
-        let by_user = rlimit(libc::RLIMIT_NPROC).rlim_cur;
+        let raised = os::set_limit(libc::RLIMIT_NOFILE, &descriptors);
+        let descriptors = if raised { wanted } else { os::limit(libc::RLIMIT_NOFILE).rlim_cur };
+        let by_user = os::limit(libc::RLIMIT_NPROC).rlim_cur;
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let read = |path: &str| fs::read_to_string(path).ok();
         let by_group = least(&groups, &PROCESSES, read).unwrap_or(u64::MAX);
@@ -119,24 +121,12 @@ impl Resources {
 fn by_rlimits() -> Option<u64> {
     /// For the threads that serve nobody in particular, and what they allocate.
     const OWN_BYTES: u64 = 14 << 20;
-    let limit = rlimit(libc::RLIMIT_AS).rlim_cur.min(rlimit(libc::RLIMIT_DATA).rlim_cur);
+    let limit = os::limit(libc::RLIMIT_AS).rlim_cur.min(os::limit(libc::RLIMIT_DATA).rlim_cur);
     // In pages, which are of 4 KiB at least.
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split(' ').next().unwrap_or_default().parse().unwrap_or(2048);
     let own = pages * 4096 + OWN_BYTES;
     (limit < libc::RLIM_INFINITY).then(|| limit.saturating_sub(own) / 4 * 3)
-}
-
-#[cfg(target_env = "gnu")]
-type ResourceName = libc::__rlimit_resource_t;
-#[cfg(not(target_env = "gnu"))]
-type ResourceName = libc::c_int;
-
-fn rlimit(resource: ResourceName) -> libc::rlimit {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call takes a valid rlimit to write to.
-    unsafe { libc::getrlimit(resource, &mut limit) };
-    limit
 }
 
 /// A controller of control groups, and the files in which each version keeps its limit.

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::exchange::{Errand, Errands, TAKEN, Workers};
-use crate::net::{poll, poll_fd, receive_now, send_now};
+use crate::os::{poll, poll_fd, receive_now, send_now};
 use std::os::fd::AsRawFd;
 
 /// How long a request may wait to be taken. Workers give way to all else on the machine.

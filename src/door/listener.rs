@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -98,23 +96,4 @@ fn try_bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// How many connections wait to be accepted, and how many may: Linux tells both of a listening socket in
-/// fields that mean something else for a connection.
-pub fn queue(listener: &Arc<TcpListener>) -> Option<(u32, u32)> {
-    // SAFETY: all zeroes is a valid tcp_info.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the buffer is as long as `length` says.
-    let result = unsafe {
-        libc::getsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &mut length,
-        )
-    };
-    (result == 0).then_some((info.tcpi_unacked, info.tcpi_sacked))
 }

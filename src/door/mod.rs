@@ -54,6 +54,7 @@ use crate::exchange::{Errands, Workers};
 use crate::health::{Health, Load};
 use crate::line::{Home, Return};
 use crate::memory::Budget;
+use crate::os::listen_queue;
 use crate::unique::unique;
 
 /// Enough for a head of 100 headers, an error's JSON, and the metrics.
@@ -252,7 +253,7 @@ impl Shared {
             body_bytes: self.limits.memory_budget - self.budget.left(),
             max_body_bytes: self.limits.memory_budget,
             memory_limit_bytes: self.limits.memory_limit,
-            listen_queue: self.listeners.iter().find_map(listener::queue),
+            listen_queue: self.listeners.iter().find_map(|listener| listen_queue(listener)),
         }
     }
 

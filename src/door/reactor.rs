@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::exchange::{Errand, Exchange};
 use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
 use crate::memory::Loan;
-use crate::net::send_now;
+use crate::os::send_now;
 use crate::record::Refusal;
 use crate::unique::unique;
 

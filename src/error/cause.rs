@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why a message was not answered, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Cause {
     // The client's.
     /// The request cannot be served as it stands.

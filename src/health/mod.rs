@@ -38,6 +38,7 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The paths that are answered from memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum HealthPath {
     Root,
     Health,
@@ -52,6 +53,7 @@ pub enum HealthPath {
 
 /// How a health path was asked.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Asked<'a> {
     pub accept: &'a str,
     /// Prometheus says how long it waits.
@@ -65,6 +67,7 @@ pub struct Asked<'a> {
 
 /// An answer of a health path.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Answer<'a> {
     pub status: u16,
     pub content_type: &'static str,
@@ -73,6 +76,7 @@ pub struct Answer<'a> {
 
 /// Numbers of the door, for `/status` and `/metrics`.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Load {
     pub in_flight: usize,
     pub max_in_flight: usize,
@@ -89,6 +93,7 @@ pub struct Load {
 
 /// The facts, and the answers that can be prepared as bytes.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Health {
     began: Instant,
     draining: AtomicBool,
@@ -105,6 +110,7 @@ pub struct Health {
 
 /// A provider: what of its configuration may be shown to anybody, and what is known of it.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct ProviderHealth {
     name: String,
     model: String,
@@ -229,6 +235,7 @@ impl Health {
         }
     }
 
+    /// Whether the server is on its way out.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

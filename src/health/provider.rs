@@ -168,6 +168,7 @@ impl Permit<'_> {
         self.outcome = Outcome::Answered;
     }
 
+    /// Says what became of the call.
     pub fn ended(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -455,10 +456,12 @@ impl ProviderState {
         self.consecutive_failures.load(Ordering::Relaxed) >= DEGRADED_AFTER
     }
 
+    /// Whether the provider is left alone after failures.
     pub fn is_circuit_open(&self) -> bool {
         self.is_open.load(Ordering::Relaxed)
     }
 
+    /// How many calls have failed since one was answered.
     pub fn consecutive_failures(&self) -> u32 {
         self.consecutive_failures.load(Ordering::Relaxed)
     }

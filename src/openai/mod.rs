@@ -2,6 +2,9 @@
 //!
 //! <https://platform.openai.com/docs/api-reference/chat>, and what its many implementations send.
 
+#![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "the names are the API reference's own")]
+
 mod request;
 mod response;
 mod responses;

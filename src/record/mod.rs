@@ -4,6 +4,8 @@
 //! What clients and providers name is cut before it is kept, and escaped when it is written, so no
 //! line can be forged; the log's writer leaves out the keys of the configuration.
 
+#![expect(missing_docs, reason = "the fields are named as the log shows them")]
+
 mod refusals;
 
 use std::fmt;

@@ -1,5 +1,7 @@
 //! How many tokens a request is, without a tokenizer.
 
+#![forbid(unsafe_code)]
+
 mod image;
 mod text;
 mod weights;

@@ -19,6 +19,7 @@ pub struct TextCount {
 }
 
 impl TextCount {
+    /// Counts a piece of the text.
     pub fn add(&mut self, text: &str) {
         self.parts += Scan { bytes: text.as_bytes(), text, at: 0, lead: Lead::None }.parts();
     }

@@ -12,6 +12,8 @@
 //! `request` and `answer` name their own tables. `refusal` makes an error, and the lesson that changes
 //! the next request.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod carry;
 mod hash;

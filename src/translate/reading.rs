@@ -10,6 +10,7 @@ use crate::redact::Redactor;
 
 /// What an answer is translated back with.
 #[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Reading {
     pub dialect: Dialect,
     pub names: ToolNames,
@@ -68,6 +69,7 @@ impl TextTools {
         TextTools(tools.map(|(name, schema)| (name.to_owned(), schema.to_owned())).collect())
     }
 
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -81,6 +81,7 @@ pub type Embedded = fn() -> io::Result<UnixStream>;
 
 /// What is asked of a provider.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Ask<'a> {
     pub endpoint: Endpoint,
     /// Which of its keys is sent, if it has any.
@@ -94,6 +95,7 @@ pub struct Ask<'a> {
 
 /// Where a provider is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Endpoint {
     ChatCompletions,
     Responses,
@@ -124,6 +126,7 @@ impl Endpoint {
 }
 
 /// The head of an answer, and its body still to be read.
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Answer {
     pub status: u16,
     pub content_type: String,

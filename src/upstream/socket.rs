@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::net::{receive, receive_now, send_now};
+use crate::os::{receive, receive_now, send_now};
 
 /// The two kinds of sockets.
 #[derive(Debug)]

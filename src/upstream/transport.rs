@@ -18,7 +18,7 @@ use super::long_head::LongHead;
 use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, read, until_ready, with_call};
 use super::{Embedded, NOWHERE};
-use crate::net::poll_fd;
+use crate::os::{self, poll_fd};
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -210,18 +210,8 @@ impl Transport for SocketTransport {
         if self.socket.is_over() {
             return false;
         }
-        let mut byte = 0u8;
-        // SAFETY: the buffer is one byte, and the descriptor is open while `self` lives.
-        let n = unsafe {
-            libc::recv(
-                self.socket.fd(),
-                (&raw mut byte).cast(),
-                1,
-                libc::MSG_PEEK | libc::MSG_DONTWAIT,
-            )
-        };
         // Bytes nobody asked for are no better than an end.
-        n < 0 && io::Error::last_os_error().kind() == ErrorKind::WouldBlock
+        os::is_silent(self.socket.fd())
     }
 }
 

@@ -18,7 +18,7 @@ use super::socket::Socket;
 use crate::client::Client;
 use crate::config::Timeouts;
 use crate::line::{self, Peer};
-use crate::net::{poll, poll_fd};
+use crate::os::{poll, poll_fd};
 
 /// How long a connection may be made without a sign of life to the client: until its request is on its
 /// way, a failure is worth an HTTP status, which the SDKs try again.

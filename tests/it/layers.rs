@@ -129,6 +129,21 @@ fn modules() -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
+/// One file speaks to the system where std does not, and the compiler holds the pure modules to it.
+#[test]
+fn unsafe_code_is_in_one_file() {
+    for source in sources() {
+        let is_root = source.path().len() == 1;
+        if is_root && PURE.contains(&source.module()) {
+            let forbids = source.code.contains("#![forbid(unsafe_code)]");
+            assert!(forbids, "src/{} does not forbid unsafe code", source.path.display());
+        }
+        if source.path() != ["os"] {
+            source.must_not_name("unsafe");
+        }
+    }
+}
+
 #[test]
 fn pure_modules_import_only_pure_modules() {
     let modules = modules();

@@ -58,6 +58,7 @@ use crate::tokens::TextCount;
 
 /// Takes events as they are made.
 pub trait Sink {
+    /// Takes the next event.
     fn event(&mut self, event: &Event<'_>);
 }
 

@@ -146,6 +146,7 @@ impl Native {
         self.has_started = true;
     }
 
+    /// The tokens as far as the provider has told them.
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -155,6 +156,7 @@ impl Native {
         self.stop_reason.as_deref()
     }
 
+    /// Whether the last event has gone out.
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended
     }
@@ -419,6 +421,7 @@ fn error(error: Option<&RawValue>) -> Error {
 
 /// A whole message of the provider's.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct WholeMessage {
     /// With the model's name that the client asked for.
     pub body: Vec<u8>,

@@ -6,6 +6,7 @@ use crate::redact::without_keys;
 
 /// What the words need to know of a provider and a request.
 #[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Explain {
     /// The provider's name.
     pub provider: String,

@@ -11,6 +11,7 @@ use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceL
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Lesson {
     /// A field is refused.
     Drop(Param),
@@ -65,6 +66,7 @@ impl Lesson {
 
 /// A field that a request may go without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Param {
     Temperature,
     TopP,
@@ -101,6 +103,7 @@ impl Param {
 
 /// What of a request a refusal may be about.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Sent<'a> {
     pub api: Dialect,
     pub max_tokens: u64,

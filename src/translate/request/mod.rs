@@ -44,6 +44,7 @@ use crate::provider::{FormatSupport, Provider, ThinkingField, ToolChoiceLimit, T
 
 /// Whom the request is for.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Target<'a> {
     pub provider: &'a Provider,
     /// The model's name upstream.
@@ -59,6 +60,7 @@ pub struct Target<'a> {
 
 /// What is asked of the upstream, and what the answer has to be translated back with.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Translated<'a> {
     pub wanted: Wanted<'a>,
     pub names: ToolNames,

@@ -11,6 +11,7 @@ use crate::translate::refusal::{Learned, Lesson, Param, Sent};
 
 /// A request for one model of one provider. What the provider does not take is not in it.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Wanted<'a> {
     /// The provider's row, as it turned out to be for the model.
     pub row: Provider,

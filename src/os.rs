@@ -1,7 +1,10 @@
-//! Single steps on a socket that never wait, and the one wait for several: what std does not offer.
+//! What std does not offer of the system: steps on a socket that never wait, the one wait for several,
+//! and what a process may ask of itself. Nothing else of the crate is unsafe.
+
+#![expect(unsafe_code, reason = "every system call that std has no function for is here")]
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
@@ -56,6 +59,35 @@ pub fn untaken(socket: &TcpStream) -> usize {
     if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
+/// Whether nothing has come on `socket`, not even its end.
+pub fn is_silent(socket: RawFd) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the buffer is one byte; a descriptor that is not open is an error.
+    let n = unsafe {
+        libc::recv(socket, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+    };
+    n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
+/// How many connections wait to be accepted, and how many may: Linux tells both of a listening socket in
+/// fields that mean something else for a connection.
+pub fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
+    // SAFETY: all zeroes is a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the buffer is as long as `length` says.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &mut length,
+        )
+    };
+    (result == 0).then_some((info.tcpi_unacked, info.tcpi_sacked))
+}
+
 /// poll(2) until `until`; true if a descriptor is ready.
 pub fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
     let timeout = until.map_or(-1, |until| {
@@ -89,4 +121,47 @@ fn again(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
             },
         }
     }
+}
+
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+/// The limits of the process for a resource.
+pub fn limit(resource: Resource) -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call takes a valid rlimit to write to.
+    unsafe { libc::getrlimit(resource, &mut limit) };
+    limit
+}
+
+/// Sets them; `false` if they stay as they were.
+pub fn set_limit(resource: Resource, limit: &libc::rlimit) -> bool {
+    // SAFETY: the call takes a valid rlimit.
+    unsafe { libc::setrlimit(resource, limit) == 0 }
+}
+
+/// A constant of the system.
+pub fn constant(name: libc::c_int) -> f64 {
+    // SAFETY: a plain query.
+    unsafe { libc::sysconf(name) as f64 }
+}
+
+/// Sets how willing this thread is to let others go first.
+pub fn be_nice(nice: libc::c_int) {
+    // SAFETY: a plain query, and a call that changes this thread's priority only.
+    let this = unsafe { libc::gettid() };
+    // SAFETY: as above.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, this as libc::id_t, nice) };
+}
+
+/// Hours, minutes and seconds where the process is, `seconds` after 1970.
+pub fn time_of_day(seconds: u64) -> [libc::c_int; 3] {
+    let seconds = libc::time_t::try_from(seconds).unwrap_or_default();
+    // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
+    let mut day: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to values of this function; the reentrant form keeps nothing.
+    unsafe { libc::localtime_r(&seconds, &mut day) };
+    [day.tm_hour, day.tm_min, day.tm_sec]
 }
