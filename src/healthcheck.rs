@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 
 use crate::network::Host;
 
-/// Under the 10 s after which Docker kills the probe and stores no reason.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// The most that is read of an answer.
 const ANSWER_LIMIT: usize = 16 << 10;
 

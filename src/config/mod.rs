@@ -26,7 +26,6 @@ mod watched;
 use std::fmt;
 use std::time::Duration;
 
-use crate::healthcheck;
 use crate::network::{Host, Network};
 use crate::route::Routes;
 pub use environment::Environment;
@@ -184,7 +183,7 @@ impl Config {
         let host = reader.host(default_host);
         let port = reader.port();
         // Those of the probe are the probe's to read; here they are only checked.
-        reader.seconds(&HEALTHCHECK_TIMEOUT, healthcheck::DEFAULT_TIMEOUT.as_secs());
+        reader.seconds(&HEALTHCHECK_TIMEOUT);
         reader.get(&HEALTHCHECK_URL);
         reader.get(&CONFIG);
         let mut config = Config {
@@ -201,14 +200,14 @@ impl Config {
             max_in_flight: reader.optional(&MAX_IN_FLIGHT, 100_000).map(|n| n as usize),
             rate_limit: reader.optional(&RATE_LIMIT, 1_000_000),
             trusted_proxies: reader.networks(&TRUSTED_PROXIES),
-            body_limit_bytes: reader.bytes(&BODY_LIMIT, 32 << 20, 1024, 1 << 30),
-            connect_timeout: reader.seconds(&CONNECT_TIMEOUT, 5),
-            idle_timeout: reader.seconds(&IDLE_TIMEOUT, 120),
-            keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT, 75),
+            body_limit_bytes: reader.bytes(&BODY_LIMIT, 1024, 1 << 30),
+            connect_timeout: reader.seconds(&CONNECT_TIMEOUT),
+            idle_timeout: reader.seconds(&IDLE_TIMEOUT),
+            keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT),
             in_container: default_host == IN_CONTAINER,
-            breaker_pause: reader.seconds(&BREAKER_PAUSE, 1),
+            breaker_pause: reader.seconds(&BREAKER_PAUSE),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
-            shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT, 8),
+            shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT),
             provider_probe: reader.provider_probe(),
             authorities: reader.authorities(),
             dotenv: env.announcement(),
@@ -258,7 +257,7 @@ impl Healthcheck {
             host: reader.host("localhost"),
             port: reader.port(),
             wanted: reader.get(&HEALTHCHECK_URL).map(|(_, wanted)| wanted),
-            timeout: reader.seconds(&HEALTHCHECK_TIMEOUT, healthcheck::DEFAULT_TIMEOUT.as_secs()),
+            timeout: reader.seconds(&HEALTHCHECK_TIMEOUT),
         };
         let problems = [env.faults(), reader.problems].concat();
         if problems.is_empty() { Ok(healthcheck) } else { Err(Problems(problems)) }

@@ -153,7 +153,7 @@ impl<'f> Reader<'_, 'f> {
             api: self.api(row),
             native,
             native_url,
-            first_byte_timeout: self.seconds(&TIMEOUT, 300),
+            first_byte_timeout: self.seconds(&TIMEOUT),
             client_certificate: self.client_certificate(),
             headers: self.headers(&entry),
             http_proxy: self.http_proxy(&base_url).inspect(|proxy| {
@@ -274,20 +274,13 @@ impl<'f> Reader<'_, 'f> {
     }
 
     fn native(&mut self, speaks_chat: bool) -> Native {
-        let Some((name, value)) = self.get(&NATIVE) else { return Native::Auto };
-        match &*value.to_ascii_lowercase() {
-            "auto" => Native::Auto,
-            "on" => Native::On,
-            "off" if speaks_chat => Native::Off,
-            "off" => {
-                self.problem(format!("{name}: its Messages API is all that this provider has"));
-                Native::Auto
-            }
-            _ => {
-                self.problem(format!("{name}: {value:?} is not a choice; use auto, on or off"));
-                Native::Auto
-            }
+        let choices = [("auto", Native::Auto), ("on", Native::On), ("off", Native::Off)];
+        let native = self.choice(&NATIVE, "a choice", &choices).unwrap_or(Native::Auto);
+        if native == Native::Off && !speaks_chat {
+            let name = self.get(&NATIVE).map_or_else(String::new, |(name, _)| name);
+            self.problem(format!("{name}: its Messages API is all that this provider has"));
         }
+        native
     }
 
     /// Where the provider's Messages API is. With another base URL the row's is another host's, unless

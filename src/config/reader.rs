@@ -12,6 +12,9 @@ use super::source::{Given, Source};
 use super::{LogFormat, ProviderProbe, Secret, hosts, value};
 use crate::network::{self, Host, Network};
 
+/// What is said of a default that could not be read; a test reads all of them.
+const DEFAULT: &str = "the default of a setting is a value of it";
+
 pub(super) struct Reader<'a, 'f> {
     flags: &'a [(&'static str, String)],
     pub env: &'a Environment,
@@ -165,7 +168,8 @@ impl<'a, 'f> Reader<'a, 'f> {
                 ));
             }
         }
-        let port = self.number(&PORT, 3456, 0, u64::from(u16::MAX), "a port number");
+        let default = value::whole(PORT.default).expect(DEFAULT);
+        let port = self.number(&PORT, default, 0, u64::from(u16::MAX), "a port number");
         u16::try_from(port).expect("number() keeps the range")
     }
 
@@ -190,9 +194,11 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A number of bytes, with or without a unit.
-    pub fn bytes(&mut self, setting: &Setting, default: usize, min: usize, max: usize) -> usize {
+    pub fn bytes(&mut self, setting: &Setting, min: usize, max: usize) -> usize {
+        let read = |text: &str| value::bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
+        let default = read(setting.default).expect(DEFAULT);
         let Some((name, value)) = self.get(setting) else { return default };
-        match value::bytes(&value).and_then(|bytes| usize::try_from(bytes).ok()) {
+        match read(&value) {
             Some(bytes) if (min..=max).contains(&bytes) => bytes,
             _ => {
                 self.problem(format!(
@@ -225,15 +231,16 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     /// A time that may be zero, which is its default.
     pub fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
-        self.time(setting, Duration::ZERO, true)
+        self.time(setting, true)
     }
 
-    pub fn seconds(&mut self, setting: &Setting, default: u64) -> Duration {
-        self.time(setting, Duration::from_secs(default), false)
+    pub fn seconds(&mut self, setting: &Setting) -> Duration {
+        self.time(setting, false)
     }
 
-    fn time(&mut self, setting: &Setting, default: Duration, may_be_none: bool) -> Duration {
+    fn time(&mut self, setting: &Setting, may_be_none: bool) -> Duration {
         const LONGEST: Duration = Duration::from_secs(86_400);
+        let default = value::duration(setting.default).expect(DEFAULT);
         let Some((name, value)) = self.get(setting) else { return default };
         match value::duration(&value) {
             Some(time) if time <= LONGEST && (may_be_none || !time.is_zero()) => time,
@@ -309,41 +316,46 @@ impl<'a, 'f> Reader<'a, 'f> {
         valid
     }
 
-    pub fn log_level(&mut self) -> log::LevelFilter {
-        let Some((name, value)) = self.get(&LOG_LEVEL) else { return log::LevelFilter::Info };
-        let level = value.parse().ok().filter(|level| *level != log::LevelFilter::Trace);
-        level.unwrap_or_else(|| {
-            self.problem(format!(
-                "{name}: {value:?} is not a level; use off, error, warn, info or debug"
-            ));
-            log::LevelFilter::Info
+    /// The one of `choices` that the value names, whatever its capitals; the default where it is none.
+    pub fn choice<T: Copy>(
+        &mut self,
+        setting: &Setting,
+        what: &str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let named = |value: &str| {
+            let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value));
+            found.map(|(_, choice)| *choice)
+        };
+        let default = named(setting.default);
+        let Some((name, value)) = self.get(setting) else { return default };
+        named(&value).or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            let (last, before) = names.split_last().expect("there is a choice");
+            let before = before.join(", ");
+            self.problem(format!("{name}: {value:?} is not {what}; use {before} or {last}"));
+            default
         })
     }
 
+    pub fn log_level(&mut self) -> log::LevelFilter {
+        use log::LevelFilter::{Debug, Error, Info, Off, Warn};
+        let levels =
+            [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug)];
+        self.choice(&LOG_LEVEL, "a level", &levels).expect(DEFAULT)
+    }
+
     pub fn provider_probe(&mut self) -> ProviderProbe {
-        let Some((name, value)) = self.get(&PROVIDER_PROBE) else { return ProviderProbe::Off };
-        match &*value.to_ascii_lowercase() {
-            "off" => ProviderProbe::Off,
-            "connect" => ProviderProbe::Connect,
-            "models" => ProviderProbe::Models,
-            _ => {
-                self.problem(format!(
-                    "{name}: {value:?} is not a probe; use off, connect or models"
-                ));
-                ProviderProbe::Off
-            }
-        }
+        let probes = [
+            ("off", ProviderProbe::Off),
+            ("connect", ProviderProbe::Connect),
+            ("models", ProviderProbe::Models),
+        ];
+        self.choice(&PROVIDER_PROBE, "a probe", &probes).expect(DEFAULT)
     }
 
     pub fn log_format(&mut self) -> Option<LogFormat> {
-        let (name, value) = self.get(&LOG_FORMAT)?;
-        match &*value.to_ascii_lowercase() {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => {
-                self.problem(format!("{name}: {value:?} is not a format; use text or json"));
-                None
-            }
-        }
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        self.choice(&LOG_FORMAT, "a format", &formats)
     }
 }

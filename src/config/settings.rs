@@ -370,6 +370,7 @@ pub(super) const HEALTHCHECK_TIMEOUT: Setting = Setting {
     group: Group::Health,
     flag: "healthcheck-timeout",
     variables: &["CCPROXY_HEALTHCHECK_TIMEOUT"],
+    // Under the 10 s after which Docker kills the probe and stores no reason.
     default: "3",
     doc: "seconds that --healthcheck may take in all",
 };
