@@ -43,10 +43,12 @@ pub struct Share {
 }
 
 impl Budget {
+    /// A budget of so many bytes, all of them free.
     pub fn new(bytes: usize) -> Budget {
         Budget { total: bytes, left: AtomicUsize::new(bytes) }
     }
 
+    /// A share of it, which holds nothing yet.
     pub fn share(self: &Arc<Budget>) -> Share {
         Share { budget: Arc::clone(self), bytes: AtomicUsize::new(0) }
     }
@@ -121,6 +123,7 @@ pub fn longest(bytes: usize) -> usize {
     bytes.saturating_sub(IN_FLIGHT) / COPIES
 }
 
+/// What a client is told whose message there is no memory for.
 pub fn none_left() -> Error {
     let reason = "there is no memory left for another message of that size".to_owned();
     Error::Refused { status: 529, reason }
