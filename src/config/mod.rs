@@ -17,8 +17,8 @@ mod routes;
 mod secret;
 mod settings;
 mod shown;
-mod trust;
 mod source;
+mod trust;
 mod unknown;
 mod value;
 mod watched;
@@ -37,9 +37,9 @@ pub use secret::Secret;
 use settings::*;
 pub use settings::{Group, SETTINGS, Setting};
 
-pub use trust::{Authorities, ClientCertificate, Named};
 pub use shown::Shown;
 pub use source::Source;
+pub use trust::{Authorities, ClientCertificate, Named};
 pub use watched::Watched;
 
 /// Where to listen by default, in a container and elsewhere.

@@ -6,6 +6,7 @@ use super::settings::*;
 
 /// A file or a directory, and what messages call the setting that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Named {
     pub variable: String,
     pub path: String,
@@ -13,6 +14,7 @@ pub struct Named {
 
 /// The certificate authorities to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Authorities {
     /// Beside those of the files, that of Mozilla's list that is built in.
     pub has_built_in: bool,
@@ -22,6 +24,7 @@ pub struct Authorities {
 
 /// What a provider wants to see that knows its clients by a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct ClientCertificate {
     /// Its chain, its own first.
     pub certificate: Named,

@@ -1,5 +1,7 @@
 //! An event of a stream, or a whole response. As lenient as a chunk.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
@@ -78,10 +80,17 @@ pub struct OutputPart<'a> {
     #[serde(borrow, default)]
     pub text: Text<'a>,
     #[serde(borrow, default)]
-    pub refusal: Text<'a>,
-    /// What a search has found for the text.
+    pub refusal: Option<Box<Text<'a>>>,
+    /// What a search has found for the text. It is as rare as a refusal, so both take little room.
     #[serde(borrow, default)]
-    pub annotations: Option<&'a RawValue>,
+    pub annotations: Option<Box<&'a RawValue>>,
+}
+
+impl<'a> OutputPart<'a> {
+    /// The words of a refusal, if it is one.
+    pub fn refusal(&self) -> Option<&Cow<'a, str>> {
+        self.refusal.as_ref()?.some()
+    }
 }
 
 /// The parts that say something.
@@ -92,7 +101,7 @@ impl<'de> Collect<'de> for Parts<'de> {
     type Item = OutputPart<'de>;
 
     fn take(&mut self, part: Option<OutputPart<'de>>) -> bool {
-        let says = |part: &OutputPart| part.text.some().or(part.refusal.some()).is_some();
+        let says = |part: &OutputPart| part.text.some().or(part.refusal()).is_some();
         self.0.extend(part.filter(says));
         true
     }

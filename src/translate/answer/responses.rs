@@ -16,9 +16,7 @@ use super::usage;
 use super::{Sink, Translator};
 use crate::anthropic::StopReason;
 use crate::error::Error;
-use crate::openai::{
-    OutputItem, OutputPart, ReasoningItem, Response, ResponsesEvent, SummaryPart, Text,
-};
+use crate::openai::{OutputItem, ReasoningItem, Response, ResponsesEvent, SummaryPart};
 use crate::translate::refusal::{error_in_body, stream_error, stream_failure};
 use crate::translate::stops::HeldText;
 
@@ -198,13 +196,13 @@ impl Translator {
         match item.kind.some().map(|kind| &**kind) {
             Some("message") => {
                 for (i, part_said) in item.content.0.iter().enumerate() {
-                    let OutputPart { text, refusal, annotations } = part_said;
-                    annotations.iter().for_each(|found| self.sources.take(found));
+                    let refusal = part_said.refusal();
+                    part_said.annotations.iter().for_each(|found| self.sources.take(found));
                     if !is_new {
                         continue;
                     }
-                    self.refused |= refusal.some().is_some();
-                    for text in [text, refusal].into_iter().filter_map(Text::some) {
+                    self.refused |= refusal.is_some();
+                    for text in part_said.text.some().into_iter().chain(refusal) {
                         self.say_piece(part(Voice::Text, i), text);
                     }
                 }
