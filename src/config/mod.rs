@@ -42,8 +42,9 @@ pub use source::Source;
 pub use trust::{Authorities, ClientCertificate, Named};
 pub use watched::Watched;
 
-/// Where to listen by default, in a container and elsewhere.
+/// Where to listen by default in a container.
 pub const IN_CONTAINER: &str = "::";
+/// Where to listen by default elsewhere.
 pub const ON_A_MACHINE: &str = "localhost";
 
 /// Everything the server needs to know, checked.

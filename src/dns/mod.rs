@@ -21,8 +21,6 @@ use crate::os::{poll, poll_fd};
 use files::ResolvConf;
 use packet::{Answer, Kind};
 
-use crate::os::{poll, poll_fd};
-
 /// When the next server is asked beside those that have not answered.
 const STAGGER: Duration = Duration::from_millis(300);
 
