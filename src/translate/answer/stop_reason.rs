@@ -93,6 +93,31 @@ const WORDS: &[(&str, Finish)] = &[
     ("missingthoughtsignature", Finish::Failed),
 ];
 
+/// Parts of words that nobody has seen yet, the most telling first.
+const STEMS: &[(&str, Finish)] = &[
+    ("filter", FILTER),
+    ("safety", FILTER),
+    ("moderat", FILTER),
+    ("guardrail", FILTER),
+    ("prohibit", FILTER),
+    ("sensitive", FILTER),
+    ("refus", FILTER),
+    ("contextwindow", WINDOW),
+    ("contextlength", WINDOW),
+    ("maxtoken", CUT),
+    ("maxoutput", CUT),
+    ("tokenlimit", CUT),
+    ("truncat", CUT),
+    ("error", Finish::Failed),
+    ("fail", Finish::Failed),
+    ("cancel", Finish::Failed),
+    ("abort", Finish::Failed),
+    ("timeout", Finish::Failed),
+    ("malformed", Finish::Failed),
+    ("exception", Finish::Failed),
+    ("overload", Finish::Failed),
+];
+
 /// Words that services write where others write nothing.
 const NOT_YET: &[&str] = &["null", "none", "notfinished", "finishreasonunspecified"];
 
@@ -116,6 +141,10 @@ pub fn finish(finish_reason: &str) -> Finish {
     };
     known(finish_reason)
         .or_else(|| finish_reason.rsplit([':', '.', '/', ' ']).find_map(known))
+        .or_else(|| {
+            let word = letters(finish_reason);
+            STEMS.iter().find(|(stem, _)| word.contains(stem)).map(|(_, finish)| *finish)
+        })
         .unwrap_or(Finish::Unknown)
 }
 
@@ -163,6 +192,13 @@ mod tests {
             ("UNEXPECTED_TOOL_CALL", Finish::Failed),
             ("cancelled", Finish::Failed),
             ("timeout", Finish::Failed),
+            ("max_tokens_reached", CUT),
+            ("output_truncated", CUT),
+            ("request_cancelled", Finish::Failed),
+            ("tool_calls_error", Finish::Failed),
+            ("upstream_overloaded", Finish::Failed),
+            ("blocked_by_moderation", FILTER),
+            ("context_window_was_exceeded", WINDOW),
             ("OTHER", Finish::Unknown),
             ("so_be_it", Finish::Unknown),
         ] {

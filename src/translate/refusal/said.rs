@@ -21,10 +21,17 @@ const INNER: &[&str] = &[
     "error",
     "errors",
     "innererror",
+    "innerError",
     "inner_error",
     "provider_error",
+    "providerError",
     "upstream_error",
+    "upstreamError",
+    "upstream",
     "original_error",
+    "originalError",
+    "fault",
+    "exception",
     "cause",
     "raw",
     "body",
@@ -34,12 +41,16 @@ const INNER: &[&str] = &[
 /// Fields of words.
 const WORDS: &[&str] = &[
     "message",
+    "Message",
     "msg",
+    "faultstring",
     "detail",
     "details",
     "base_resp",
     "status_msg",
     "error_description",
+    "errorDescription",
+    "description",
     "error_message",
     "error_msg",
     "errormessage",
@@ -138,7 +149,9 @@ impl Said {
         let raw = raw.and_then(|raw| self.dig(raw, wrappings));
         self.is_wrapped |= raw.is_some();
         let inner = raw.or_else(|| {
-            let is_worded = object.get("message").is_some_and(|m| m.is_string() || m.is_array());
+            // OAuth's `error` is a word, and `error_description` says it.
+            let says = |key: &str| object.get(key).is_some_and(|m| m.is_string() || m.is_array());
+            let is_worded = says("message") || says("error_description");
             let found = INNER.iter().find_map(|key| {
                 // `{"error":"Bad Request","message":…}` has its words elsewhere.
                 let value = object.get(*key).filter(|value| !(is_worded && value.is_string()))?;
@@ -230,6 +243,13 @@ mod tests {
             (r#"{"error":"Bad Request","message":"too warm"}"#.into(), "too warm"),
             (r#"{"detail":"{\"message\":\"too warm\"}"}"#.into(), "too warm"),
             (r#"{"errors":[{"message":"too warm"}]}"#.into(), "too warm"),
+            (r#"{"fault":{"faultstring":"too warm","detail":{"errorcode":"x.Y"}}}"#.into(), "too warm"),
+            (r#"{"Message":"too warm"}"#.into(), "too warm"),
+            (r#"{"error":"invalid_request","error_description":"too warm"}"#.into(), "too warm"),
+            (
+                r#"{"error":{"message":"upstream error","upstream":{"body":"{\"message\":\"too warm\"}"}}}"#.into(),
+                "too warm",
+            ),
             (r#"{"code":"InvalidParameter","message":"too warm","request_id":"x"}"#.into(), "too warm"),
             (r#"{"message":"use {} for none"}"#.into(), "use {} for none"),
         ] {
