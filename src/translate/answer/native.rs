@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::recast;
+use super::stop_reason::{Finish, finish};
 use crate::anthropic::{Event, SafeguardResult, Usage};
 use crate::error::Error;
 use crate::json::complaint;
@@ -68,6 +69,41 @@ struct SeenEnd<'a> {
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
     safeguard_results: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct SeenStop<'a> {
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+}
+
+/// The reasons that clients know.
+const STOP_REASONS: &[&str] = &[
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+];
+
+/// What a reason of another API is in this one. `None` for those that are known, or new.
+///
+/// # Errors
+/// It tells of a failure: what came is no finished turn.
+fn known_stop(reason: &str) -> Result<Option<&'static str>, Error> {
+    if reason.is_empty() || STOP_REASONS.contains(&reason) {
+        return Ok(None);
+    }
+    match finish(reason) {
+        Finish::Stop(stop) => Ok(Some(stop.as_str())),
+        Finish::Unknown => Ok(None),
+        Finish::Failed => {
+            let reason = format!("the upstream ended its answer with stop_reason {reason:?}");
+            Err(Error::upstream(500, reason, Default::default()))
+        }
+    }
 }
 
 /// A message, whole or as it begins.
@@ -305,6 +341,14 @@ impl Native {
             }
             "ping" => self.pass(frame, false, out),
             "message_delta" => {
+                let mut edits = Edits::new(decoded.data);
+                if edits.stop(seen.delta)? {
+                    let known = edits.frame(frame);
+                    // Data in several lines stays as it is.
+                    if known != frame {
+                        return self.frame(&known, out);
+                    }
+                }
                 SeenUsage::of(seen.usage).add_to(&mut self.usage);
                 let delta = seen.delta.map_or("", RawValue::get);
                 let end = serde_json::from_str::<SeenEnd>(delta).unwrap_or_default();
@@ -478,10 +522,14 @@ pub fn whole(body: Vec<u8>, model: &str) -> Result<WholeMessage, Error> {
     let mut usage = Usage::default();
     SeenUsage::of(seen.usage).add_to(&mut usage);
     let mut edits = Edits::new(&body);
+    edits.stop(serde_json::from_slice(&body).ok())?;
     edits.model(seen.model, model);
     edits.usage(seen.usage, serde_json::from_slice(&body).ok(), NO_USAGE);
     let changed = edits.frame(&body);
-    let stop_reason = seen.stop_reason.map(Cow::into_owned);
+    let stop_reason = seen.stop_reason.map(|reason| match known_stop(&reason) {
+        Ok(Some(known)) => known.to_owned(),
+        _ => reason.into_owned(),
+    });
     Ok(WholeMessage { body: changed, usage, stop_reason })
 }
 
@@ -510,6 +558,23 @@ impl<'a> Edits<'a> {
         if let Some(model) = model {
             self.replace(model, serde_json::to_string(name).expect("a string always serializes"));
         }
+    }
+
+    /// A reason in a word of another API, which stands in `holder`, becomes that of this one. Returns
+    /// whether it was one.
+    ///
+    /// # Errors
+    /// It tells of a failure.
+    fn stop(&mut self, holder: Option<&RawValue>) -> Result<bool, Error> {
+        let seen = holder.map(|holder| serde_json::from_str::<SeenStop>(holder.get()));
+        let Some(raw) = seen.and_then(Result::ok).and_then(|seen| seen.stop_reason) else {
+            return Ok(false);
+        };
+        let reason = serde_json::from_str::<Cow<str>>(raw.get()).unwrap_or_default();
+        let Some(known) = known_stop(&reason)? else { return Ok(false) };
+        let is_found = range(self.json, raw).is_some();
+        self.replace(raw, format!("\"{known}\""));
+        Ok(is_found)
     }
 
     /// Counts that no client can add up are 0: some providers begin with -1. Where there are none,
@@ -801,6 +866,37 @@ mod tests {
         );
         let message = String::from_utf8(message.body).expect("UTF-8");
         assert!(message.contains("\"text\":\"hi\"") && message.contains("claude-y"), "{message}");
+    }
+
+    #[test]
+    fn reasons_of_another_api_are_read() {
+        for (reason, wanted) in [
+            ("sensitive", Some("refusal")),
+            ("MAX_TOKENS", Some("max_tokens")),
+            ("stop", Some("end_turn")),
+            ("pause_turn", Some("pause_turn")),
+            ("a_new_one", Some("a_new_one")),
+            ("network_error", None),
+        ] {
+            let ends = |reason: &str| format!("\"stop_reason\":\"{reason}\"");
+            let (out, result, native) =
+                relay(STREAM.replace(&ends("end_turn"), &ends(reason)).as_bytes(), 0);
+            assert_eq!(result.is_ok(), wanted.is_some(), "{reason}: {out}");
+            assert_eq!(native.stop_reason(), wanted, "{reason}");
+            assert_eq!(out.contains("message_stop"), wanted.is_some(), "{reason}: {out}");
+            let lines = STREAM.replace(&ends("end_turn"), &format!("\ndata:{}", ends(reason)));
+            assert_eq!(relay(lines.as_bytes(), 0).1.is_ok(), wanted.is_some(), "{reason}");
+            let body = format!("{{\"type\":\"message\",\"content\":[],{}}}", ends(reason));
+            let message = whole(body.into_bytes(), "m").ok();
+            assert_eq!(message.as_ref().and_then(|m| m.stop_reason.as_deref()), wanted, "{reason}");
+            if let (Some(message), Some(wanted)) = (message, wanted) {
+                let body = String::from_utf8(message.body).expect("UTF-8");
+                assert!(
+                    body.contains(&ends(wanted)) && out.contains(&ends(wanted)),
+                    "{body} {out}"
+                );
+            }
+        }
     }
 
     #[test]
