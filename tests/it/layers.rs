@@ -213,3 +213,20 @@ fn no_code_compares_the_name_of_a_provider() {
         }
     }
 }
+
+/// rustfmt leaves comments alone. A line that is one word, as an address is, and a row of a table cannot
+/// be broken.
+#[test]
+fn comments_keep_within_100_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for source in sources() {
+        let text = fs::read_to_string(root.join(&source.path)).expect("a source file");
+        for (i, line) in text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let words = comment.trim_start_matches(['/', '!']).trim();
+            let can_be_broken = words.contains(' ') && !words.starts_with('|');
+            let is_long = line.chars().count() > 100 && can_be_broken;
+            assert!(!is_long, "src/{}:{}: {line}", source.path.display(), i + 1);
+        }
+    }
+}

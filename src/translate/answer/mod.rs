@@ -6,6 +6,42 @@
 //!     └───────fail────┴───────fail────▶ Ended      error
 //! ```
 //!
+//! ```
+//! use ccproxy::error::Error;
+//! use ccproxy::openai::Dialect;
+//! use ccproxy::translate::{Stops, ToolNames, Translator};
+//!
+//! let answer = || {
+//!     let (id, model) = ("msg_1".to_owned(), "m".to_owned());
+//!     let names = ToolNames::default();
+//!     Translator::new(Dialect::ChatCompletions, id, model, names, vec![], Stops::default(), 1)
+//! };
+//! let says = |out: &[u8], event: &str| String::from_utf8_lossy(out).contains(event);
+//!
+//! // Idle, and Started by the first words. A finish reason completes the answer, counts may follow it.
+//! let (mut well, mut out) = (answer(), Vec::new());
+//! assert!(!well.has_started());
+//! well.chunk(br#"{"choices":[{"delta":{"content":"Hello"}}]}"#, &mut out).unwrap();
+//! assert!(well.has_started() && well.has_content() && !well.is_complete());
+//! well.chunk(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, &mut out).unwrap();
+//! assert!(well.is_complete() && !well.is_ended() && !says(&out, "message_stop"));
+//! well.finish(&mut out).unwrap();
+//! assert!(well.is_ended() && says(&out, "message_stop") && !says(&out, "event: error"));
+//!
+//! // An answer that is not complete does not end well: it stays Started until it is failed.
+//! let (mut cut, mut out) = (answer(), Vec::new());
+//! cut.chunk(br#"{"choices":[{"delta":{"content":"Hel"}}]}"#, &mut out).unwrap();
+//! let error: Error = cut.finish(&mut out).unwrap_err();
+//! assert!(!cut.is_ended());
+//! cut.fail(&error, &mut out);
+//! assert!(cut.is_ended() && says(&out, "event: error") && !says(&out, "message_stop"));
+//!
+//! // Nothing follows the end.
+//! let length = out.len();
+//! cut.chunk(br#"{"choices":[{"delta":{"content":"lo"}}]}"#, &mut out).unwrap();
+//! assert_eq!(out.len(), length);
+//! ```
+//!
 //! A stop sequence that the provider does not take ends the message where it begins, while the
 //! upstream may go on.
 //!

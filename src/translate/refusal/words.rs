@@ -75,12 +75,12 @@ const KEYWORDS: &[&str] = &[
 /// Whether a refusal can teach anything of a request: it names a field, a number or a word of one. Those
 /// of a key, a rate or a failure do not, nor does that of a conversation that is too long.
 pub fn may_teach(status: u16, body: &[u8]) -> bool {
-    matches!(status, 400 | 402 | 404 | 413 | 422) && Refusal::new(body).is_some()
+    matches!(status, 400 | 402 | 404 | 413 | 422) && Told::new(body).is_some()
 }
 
 /// What the refusal `status` with `body` of the request `sent` teaches beyond what has been `learned`.
 pub fn lesson(learned: &Learned, status: u16, body: &[u8], sent: &Sent<'_>) -> Option<Lesson> {
-    let refusal = Refusal::new(body)?;
+    let refusal = Told::new(body)?;
     let lesson = match status {
         400 | 404 | 422 => refusal.lesson(status, sent),
         402 | 413 => refusal.about_means(sent),
@@ -90,16 +90,16 @@ pub fn lesson(learned: &Learned, status: u16, body: &[u8], sent: &Sent<'_>) -> O
 }
 
 /// An upstream's refusal in its own words.
-struct Refusal {
+struct Told {
     /// In lower case.
     said: String,
     /// The field it is about, if it says so apart from its words.
     param: String,
 }
 
-impl Refusal {
+impl Told {
     /// `None` if nothing can be learned from it: the conversation is too long for the model.
-    fn new(body: &[u8]) -> Option<Refusal> {
+    fn new(body: &[u8]) -> Option<Told> {
         let text = String::from_utf8_lossy(body);
         let told = Said::read(&text);
         let said = told.text.clone().unwrap_or_else(|| text.into_owned());
@@ -107,7 +107,7 @@ impl Refusal {
             return None;
         }
         let param = told.param.unwrap_or_default().to_lowercase();
-        Some(Refusal { said: said.to_lowercase(), param })
+        Some(Told { said: said.to_lowercase(), param })
     }
 
     fn says(&self, words: &str) -> bool {
