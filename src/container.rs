@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Variables that mark a container: of Kubernetes, Fly.io, Cloud Run, Nomad, and of whoever keeps to
-/// <https://systemd.io/CONTAINER_INTERFACE/>, as Podman and LXC do.
+/// Variables that mark a container: of Kubernetes, Fly.io, Cloud Run, Nomad, and of whoever keeps
+/// to <https://systemd.io/CONTAINER_INTERFACE/>, as Podman and LXC do.
 const VARIABLES: &[&str] =
     &["KUBERNETES_SERVICE_HOST", "FLY_APP_NAME", "K_SERVICE", "NOMAD_ALLOC_ID", "container"];
 
@@ -14,8 +14,8 @@ const FILES: &[&str] = &["/.dockerenv", "/run/.containerenv"];
 
 /// Whether this process is what the container is for; `is_set` tells whether a variable is.
 ///
-/// It is the first process of it, or the child of an init such as Docker's `--init` and Fly.io's. The
-/// marks alone are also where people work in a container.
+/// It is the first process of it, or the child of an init such as Docker's `--init` and Fly.io's.
+/// The marks alone are also where people work in a container.
 pub fn is_own(is_set: impl Fn(&str) -> bool) -> bool {
     let is_marked = || {
         FILES.iter().any(|mark| Path::new(mark).exists())
@@ -24,8 +24,8 @@ pub fn is_own(is_set: impl Fn(&str) -> bool) -> bool {
     std::process::id() == 1 || (std::os::unix::process::parent_id() == 1 && is_marked())
 }
 
-/// The arguments of the server in this container, without its name: the first process, or the only one
-/// beside an init that is this program too.
+/// The arguments of the server in this container, without its name: the first process, or the only
+/// one beside an init that is this program too.
 pub fn arguments_of_server() -> Option<Vec<String>> {
     server_in(Path::new("/proc"), std::process::id())
 }
@@ -59,8 +59,8 @@ fn server_in(proc: &Path, own: u32) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
-    /// A directory as `/proc` has it: processes by number, program and arguments, and the children of
-    /// the first.
+    /// A directory as `/proc` has it: processes by number, program and arguments, and the children
+    /// of the first.
     fn check(name: &str, processes: &[(u32, &str, &str)], children: &str, wanted: Option<&[&str]>) {
         let root = std::env::temp_dir().join(format!("ccproxy-{name}-{}", std::process::id()));
         for (pid, program, arguments) in processes {

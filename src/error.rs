@@ -126,7 +126,8 @@ impl Error {
         Error::Request { at: at.into(), reason: reason.into() }
     }
 
-    /// An answer of the upstream's that makes no sense: what is wrong with it, as "it held no message".
+    /// An answer of the upstream's that makes no sense: what is wrong with it, as "it held no
+    /// message".
     pub fn protocol(reason: impl fmt::Display) -> Error {
         Error::Protocol {
             cause: Cause::Protocol,
@@ -233,8 +234,9 @@ impl Error {
         }
     }
 
-    /// Whether it will be the same until somebody mends it. What a provider says of trying one request
-    /// again is not asked: it holds for that request, and not for all while the breaker is open.
+    /// Whether it will be the same until somebody mends it. What a provider says of trying one
+    /// request again is not asked: it holds for that request, and not for all while the breaker is
+    /// open.
     fn is_lasting(&self) -> bool {
         match self {
             Error::Upstream { cause, .. } | Error::Protocol { cause, .. } => matches!(

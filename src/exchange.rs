@@ -1,5 +1,6 @@
-//! What the door hands to the API beside the private request, which is as small as can be: the body,
-//! which is not copied through a socket, and the client's connection, on which the API answers.
+//! What the door hands to the API beside the private request, which is as small as can be: the
+//! body, which is not copied through a socket, and the client's connection, on which the API
+//! answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,19 +11,21 @@ use crate::line::Line;
 use crate::memory::Share;
 use crate::record::Caller;
 
-/// The answer to every private request: it has been taken. The client's own answer does not come this way.
+/// The answer to every private request: it has been taken. The client's own answer does not come
+/// this way.
 pub const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// The API, as the door sees it.
 pub trait Workers: Send + Sync {
-    /// Reserves a worker for one private request, started for it if none is free. False is that none could
-    /// be.
+    /// Reserves a worker for one private request, started for it if none is free. False is that
+    /// none could be.
     fn reserve(&self) -> bool;
     /// Whether a worker waits for nothing in particular.
     fn has_free(&self) -> bool;
     /// Gives back a worker that was reserved, for a request that nobody took.
     fn release(&self);
-    /// Sets up the private server anew. Returns the connections that lead to it; there can be no others.
+    /// Sets up the private server anew. Returns the connections that lead to it; there can be no
+    /// others.
     ///
     /// # Errors
     /// What could not be had.

@@ -1,5 +1,5 @@
-//! What the server says at its start: where people reach it, how a client is pointed at it, and what
-//! about that is dangerous or useless.
+//! What the server says at its start: where people reach it, how a client is pointed at it, and
+//! what about that is dangerous or useless.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use crate::network::Host;
 
 /// The command that points Claude Code at the server at `url`.
 ///
-/// `ANTHROPIC_AUTH_TOKEN` and not `ANTHROPIC_API_KEY`: with a key Claude Code asks at its first start
-/// whether to use it, with "No" as the answer that Enter gives, and then wants to log in.
+/// `ANTHROPIC_AUTH_TOKEN` and not `ANTHROPIC_API_KEY`: with a key Claude Code asks at its first
+/// start whether to use it, with "No" as the answer that Enter gives, and then wants to log in.
 pub fn claude_command(url: &str, has_client_keys: bool) -> String {
     let token = if has_client_keys { "<one of CCPROXY_API_KEY>" } else { "any" };
     format!("ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={token} claude")
@@ -26,8 +26,8 @@ pub struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    /// The URL that a client on the same machine can use. `::` and `0.0.0.0` are no address of anything,
-    /// and the addresses inside a container mean nothing outside.
+    /// The URL that a client on the same machine can use. `::` and `0.0.0.0` are no address of
+    /// anything, and the addresses inside a container mean nothing outside.
     pub fn url(&self) -> String {
         let port = self.addresses.first().map_or(0, SocketAddr::port);
         match (self.host, self.addresses) {

@@ -1,9 +1,9 @@
 //! The self-probe: asks the running server for its health, for images that have no other program to
 //! ask with.
 //!
-//! It reads the server's own configuration, needs no key, no name lookup, no certificate, no writable
-//! disk, and pays no heed to proxies. Docker knows the exit codes 0 and 1 and reserves 2, which only a
-//! wrong command line gets; people read the line.
+//! It reads the server's own configuration, needs no key, no name lookup, no certificate, no
+//! writable disk, and pays no heed to proxies. Docker knows the exit codes 0 and 1 and reserves 2,
+//! which only a wrong command line gets; people read the line.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -24,8 +24,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target for a server that listens on `host` and `port`; `wanted` is the value of the option:
-    /// `live`, `ready`, a path, a URL, or nothing.
+    /// The target for a server that listens on `host` and `port`; `wanted` is the value of the
+    /// option: `live`, `ready`, a path, a URL, or nothing.
     ///
     /// # Errors
     /// A sentence about a value that is none of these.

@@ -15,12 +15,12 @@ use serde_json::value::RawValue;
 /// The deepest nesting that is taken, which is serde_json's own limit.
 pub const MAX_DEPTH: usize = 127;
 
-/// The same of a schema, which is never built as a tree and is passed on as it stands below the levels
-/// that are rewritten.
+/// The same of a schema, which is never built as a tree and is passed on as it stands below the
+/// levels that are rewritten.
 const MAX_SCHEMA_DEPTH: usize = 1000;
 
-/// The most values of a tree that is built for its words, and how deep it nests: of an error, or of a
-/// piece of reasoning. Each value costs many times its bytes, and each level some stack.
+/// The most values of a tree that is built for its words, and how deep it nests: of an error, or of
+/// a piece of reasoning. Each value costs many times its bytes, and each level some stack.
 const MAX_TREE_VALUES: usize = 4000;
 const MAX_TREE_DEPTH: usize = 32;
 
@@ -80,8 +80,8 @@ pub const HIGH_LAST: u16 = 0xDBFF;
 pub const LOW_FIRST: u16 = 0xDC00;
 pub const LOW_LAST: u16 = 0xDFFF;
 
-/// Where the characters begin that stand for halves in a text that was [`mended`]: at the end of the
-/// last private plane, which nobody writes.
+/// Where the characters begin that stand for halves in a text that was [`mended`]: at the end of
+/// the last private plane, which nobody writes.
 const HALVES: u32 = 0x10_F000;
 
 /// The keys of a provider's answer whose texts come in pieces, so that a character may be cut.
@@ -97,8 +97,8 @@ const TEXTS: &[&str] = &[
 ];
 
 /// `json` with what serde refuses in strings made to fit, if there is any: control characters are
-/// escaped, and a half of a surrogate pair without the other becomes U+FFFD, or where the other half
-/// may come later, a character that [`half`] knows.
+/// escaped, and a half of a surrogate pair without the other becomes U+FFFD, or where the other
+/// half may come later, a character that [`half`] knows.
 pub fn mended(json: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(json.len() + 16);
     let mut has_mended = false;
@@ -191,8 +191,8 @@ fn measure(json: &str) -> (usize, usize) {
     measured
 }
 
-/// Calls `each` with the place of every bracket that opens and every comma, the depth there, and how
-/// many values there are at most, until it says that this is enough.
+/// Calls `each` with the place of every bracket that opens and every comma, the depth there, and
+/// how many values there are at most, until it says that this is enough.
 fn walk(json: &str, mut each: impl FnMut(usize, usize, usize) -> bool) {
     let (mut depth, mut values) = (0_usize, 1);
     let (mut in_string, mut is_escaped) = (false, false);

@@ -99,8 +99,9 @@ impl Peer {
         *self.worker() = Worker::default();
     }
 
-    /// Ends the worker's wait for a socket, now and from now on, by shutting that down: nothing else is
-    /// looked at by who waits. Never waits itself; returns false if it is to be tried again at once.
+    /// Ends the worker's wait for a socket, now and from now on, by shutting that down: nothing
+    /// else is looked at by who waits. Never waits itself; returns false if it is to be tried again
+    /// at once.
     pub fn stop(&self, why: Stop) -> bool {
         let mut worker = match self.worker.try_lock() {
             Ok(worker) => worker,
@@ -167,8 +168,8 @@ impl fmt::Debug for Line {
 }
 
 impl Line {
-    /// Lends the connection `key`. `room` and `counted` are given back by being dropped: at the beginning of
-    /// the answer's end, and at the very end.
+    /// Lends the connection `key`. `room` and `counted` are given back by being dropped: at the
+    /// beginning of the answer's end, and at the very end.
     pub fn new(
         peer: Arc<Peer>,
         manner: Manner,
@@ -205,9 +206,9 @@ impl Line {
         Ok(())
     }
 
-    /// Writes the last of the answer. The message's room is given back when nearly all of it is written,
-    /// and before the client can have seen the end: its next message, on whatever connection, finds
-    /// room.
+    /// Writes the last of the answer. The message's room is given back when nearly all of it is
+    /// written, and before the client can have seen the end: its next message, on whatever
+    /// connection, finds room.
     ///
     /// # Errors
     /// As [`Line::send`].
@@ -251,8 +252,8 @@ impl Drop for Line {
         self.room = None;
         let Some(home) = &self.home else { return };
         home.give_back(Return { key: self.key, outcome: self.outcome });
-        // In this order: the door looks for what has come back after it has noted that there is more to
-        // be read, so that one of the two sees it.
+        // In this order: the door looks for what has come back after it has noted that there is
+        // more to be read, so that one of the two sees it.
         if self.outcome != Outcome::Whole || self.peer.has_unread.load(Ordering::SeqCst) {
             home.hurry();
         }

@@ -187,8 +187,8 @@ pub fn json_line(msg: &str) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// Tells where a bug is, in the log's format. What a panic says may quote what was being read, so it is
-/// told only where it is a text of the source.
+/// Tells where a bug is, in the log's format. What a panic says may quote what was being read, so
+/// it is told only where it is a text of the source.
 fn panicked(info: &PanicHookInfo<'_>) {
     if QUIET.get() {
         return;

@@ -31,8 +31,8 @@ const EXIT_HOPELESS: i32 = 70;
 /// As after SIGTERM without a handler.
 const EXIT_SECOND_SIGNAL: i32 = 128 + SIGTERM;
 
-/// Before `main`, and before the standard library, which aborts the process where a standard descriptor
-/// is closed and no /dev/null can take its place: an image with nothing in it has none.
+/// Before `main`, and before the standard library, which aborts the process where a standard
+/// descriptor is closed and no /dev/null can take its place: an image with nothing in it has none.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -41,8 +41,8 @@ static BEFORE_MAIN: extern "C" fn() = occupy_standard_descriptors;
 #[cfg(target_os = "linux")]
 extern "C" fn occupy_standard_descriptors() {
     for descriptor in 0..3 {
-        // SAFETY: plain system calls. What is opened gets the lowest number that is free, which is this
-        // one. From an epoll nothing can be read, and nothing can be written to it.
+        // SAFETY: plain system calls. What is opened gets the lowest number that is free, which is
+        // this one. From an epoll nothing can be read, and nothing can be written to it.
         unsafe {
             let is_closed = libc::fcntl(descriptor, libc::F_GETFD) == -1;
             if is_closed && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) == -1 {
@@ -366,9 +366,9 @@ fn open(
     Ok(door)
 }
 
-/// Takes over what may change while serving: the client keys and the log level. A configuration that
-/// is not valid changes nothing, and one that would let in everybody has to say so. `watched` is what
-/// the settings said before.
+/// Takes over what may change while serving: the client keys and the log level. A configuration
+/// that is not valid changes nothing, and one that would let in everybody has to say so. `watched`
+/// is what the settings said before.
 fn reload(door: &Door, read: Result<(Config, Watched), Problems>, watched: &mut Watched) {
     let (config, now) = match read {
         Ok(read) => read,
@@ -401,8 +401,8 @@ fn reload(door: &Door, read: Result<(Config, Watched), Problems>, watched: &mut 
     }
 }
 
-/// Reads the configuration on a thread of its own: a file may be a pipe that nobody writes to, and SIGTERM is
-/// obeyed all the same.
+/// Reads the configuration on a thread of its own: a file may be a pipe that nobody writes to, and
+/// SIGTERM is obeyed all the same.
 fn read_again(flags: &[(&'static str, String)], events: &Sender<Event>) {
     let (flags, events) = (flags.to_vec(), events.clone());
     let read = move || drop(events.send(Event::Read(Box::new(configure(&flags)))));
@@ -451,7 +451,8 @@ fn fail(code: i32, text: &str) -> ! {
     exit(code)
 }
 
-/// Writes what was asked for. A reader that has seen enough, as `head` has, is no failure; a full disk is.
+/// Writes what was asked for. A reader that has seen enough, as `head` has, is no failure; a full
+/// disk is.
 fn say(text: &str) {
     let mut out = io::stdout();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());

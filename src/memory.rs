@@ -1,9 +1,9 @@
 //! The memory that messages may take together, without IO: a share for each, which grows with what
 //! comes from its client and from the provider, as far as there is something left.
 //!
-//! What a message costs is more than its bytes: they are kept as they came, read into what they mean,
-//! and written again for the other side. `tests/it/cost.rs` measures that it is no more than what is
-//! counted here.
+//! What a message costs is more than its bytes: they are kept as they came, read into what they
+//! mean, and written again for the other side. `tests/it/cost.rs` measures that it is no more than
+//! what is counted here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,15 +16,16 @@ const STEP: usize = 64 << 10;
 /// How often each byte of a message is held at once.
 pub const COPIES: usize = 4;
 
-/// What there is to keep for each value beside its bytes, of which a comma, a bracket or a brace tells.
-/// Those in texts are counted too, which costs less than to tell them apart.
+/// What there is to keep for each value beside its bytes, of which a comma, a bracket or a brace
+/// tells. Those in texts are counted too, which costs less than to tell them apart.
 const VALUE_BYTES: usize = 32;
 
-/// What a message in flight takes besides, most of it the stack of its thread and the system's buffers of
-/// both its sockets when they are full.
+/// What a message in flight takes besides, most of it the stack of its thread and the system's
+/// buffers of both its sockets when they are full.
 pub const IN_FLIGHT: usize = 240 << 10;
 
-/// What a document costs at most, whatever it holds: what has more values is refused by their number.
+/// What a document costs at most, whatever it holds: what has more values is refused by their
+/// number.
 const TIMES: usize = 8;
 const FREE: usize = 1 << 20;
 
@@ -111,8 +112,8 @@ impl Drop for Loan {
     }
 }
 
-/// The most that it costs to read a JSON document, or this part of it, and to write it for the other
-/// side.
+/// The most that it costs to read a JSON document, or this part of it, and to write it for the
+/// other side.
 pub fn cost(json: &[u8]) -> usize {
     let values = json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
     (COPIES * json.len() + VALUE_BYTES * values).min(TIMES * json.len() + FREE)

@@ -1,7 +1,7 @@
 //! Counters and histograms, and their exposition as text.
 //!
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/>; names follow OpenTelemetry where it has
-//! one, and CCProxy's documents for the three that they name.
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>; names follow OpenTelemetry where
+//! it has one, and CCProxy's documents for the three that they name.
 
 #![expect(missing_docs, reason = "the metrics have their words in the answer")]
 
@@ -17,7 +17,8 @@ use crate::os;
 /// What is counted of one provider.
 #[derive(Debug)]
 pub struct ProviderMetrics {
-    /// Messages that it answered, that failed, and whose clients left, with it as the last one asked.
+    /// Messages that it answered, that failed, and whose clients left, with it as the last one
+    /// asked.
     pub succeeded: Counter,
     pub failed: Counter,
     pub cancelled: Counter,
@@ -29,8 +30,8 @@ pub struct ProviderMetrics {
     pub cache_write_tokens: Counter,
     /// Of a message, from its coming to the API to the end of its answer.
     pub duration: Histogram,
-    /// Of a stream, from the request to the provider to the first byte of its answer's body, and from
-    /// each piece to the next.
+    /// Of a stream, from the request to the provider to the first byte of its answer's body, and
+    /// from each piece to the next.
     pub first_chunk: Histogram,
     pub next_chunk: Histogram,
     /// By cause: [`Cause::ALL`].

@@ -1,5 +1,5 @@
-//! What std does not offer of the system: steps on a socket that never wait, the one wait for several,
-//! and what a process may ask of itself. Nothing else of the crate is unsafe.
+//! What std does not offer of the system: steps on a socket that never wait, the one wait for
+//! several, and what a process may ask of itself. Nothing else of the crate is unsafe.
 
 #![expect(unsafe_code, reason = "every system call that std has no function for is here")]
 
@@ -69,8 +69,8 @@ pub fn is_silent(socket: RawFd) -> bool {
     n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
 }
 
-/// How many connections wait to be accepted, and how many may: Linux tells both of a listening socket in
-/// fields that mean something else for a connection.
+/// How many connections wait to be accepted, and how many may: Linux tells both of a listening
+/// socket in fields that mean something else for a connection.
 pub fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
     // SAFETY: all zeroes is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };

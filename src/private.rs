@@ -1,4 +1,5 @@
-//! Private connections inside the process, to a server that wants to accept them: abstract Unix sockets.
+//! Private connections inside the process, to a server that wants to accept them: abstract Unix
+//! sockets.
 
 use std::io;
 use std::net::Shutdown;
@@ -9,11 +10,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::unique::unique;
 
-/// Makes `count` connections, and a listener that has them waiting and takes no others, whoever asks.
+/// Makes `count` connections, and a listener that has them waiting and takes no others, whoever
+/// asks.
 ///
-/// An abstract socket knows no permissions. So its queue has room for `count` connections and no more: once
-/// all of ours are in it, nobody else's is, and then the listener is shut. Who was faster than we are
-/// costs us a new name.
+/// An abstract socket knows no permissions. So its queue has room for `count` connections and no
+/// more: once all of ours are in it, nobody else's is, and then the listener is shut. Who was
+/// faster than we are costs us a new name.
 ///
 /// # Errors
 /// No descriptors, or no luck.

@@ -2,9 +2,9 @@
 //! credentials of URLs. Services quote what they refuse, in the coding of wherever they put it.
 //!
 //! The text is compared as it stands and as it reads when its codings are undone (`%2D`, `&#45;`,
-//! `\u002d`, quoted-printable, each of them twice over), without white space, tags and case, with the
-//! secrets, their base64 and their hexadecimal form. Every piece of `PIECE` characters counts, so
-//! neither what is cut off nor what stands in the middle of a longer word passes.
+//! `\u002d`, quoted-printable, each of them twice over), without white space, tags and case, with
+//! the secrets, their base64 and their hexadecimal form. Every piece of `PIECE` characters counts,
+//! so neither what is cut off nor what stands in the middle of a longer word passes.
 
 #![forbid(unsafe_code)]
 
@@ -186,10 +186,11 @@ fn units(bytes: &[u8]) -> Vec<Unit> {
     bytes.iter().enumerate().map(unit).collect()
 }
 
-/// Without white space and what nobody sees, and with one form where there are several: small letters,
-/// and one of base64's alphabets.
+/// Without white space and what nobody sees, and with one form where there are several: small
+/// letters, and one of base64's alphabets.
 fn folded(layer: &[Unit]) -> Vec<Unit> {
-    /// Soft hyphen, no-break space, zero-width characters, line and paragraph separators, byte-order mark.
+    /// Soft hyphen, no-break space, zero-width characters, line and paragraph separators,
+    /// byte-order mark.
     const UNSEEN: &[&[u8]] = &[
         "\u{ad}".as_bytes(),
         "\u{a0}".as_bytes(),
@@ -398,8 +399,8 @@ pub fn credentials(url: &str) -> Vec<String> {
 /// How keys of the known services begin.
 const KEY_PREFIXES: &[&str] = &["sk-", "gsk_", "xai-", "AIza", "Bearer ", "pplx-", "fw_", "csk-"];
 
-/// Takes out what looks like a key: services quote the wrong one in their refusal, also that of somebody
-/// else.
+/// Takes out what looks like a key: services quote the wrong one in their refusal, also that of
+/// somebody else.
 pub fn without_keys(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

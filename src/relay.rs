@@ -31,8 +31,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// The largest body of an upstream's answer that is not a stream.
 pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
 
-/// What is kept before it is counted, and the steps in which a message is: each message in flight has as
-/// much anyway.
+/// What is kept before it is counted, and the steps in which a message is: each message in flight
+/// has as much anyway.
 const FREE_BYTES: usize = 64 << 10;
 
 /// How clients are told that a tool was called in the text.
@@ -114,8 +114,8 @@ impl Source {
         }
     }
 
-    /// Takes what was read of the body, or nothing at its end. Returns whether something of the answer
-    /// came with it.
+    /// Takes what was read of the body, or nothing at its end. Returns whether something of the
+    /// answer came with it.
     fn take(
         &mut self,
         decoder: &mut Decoder,
@@ -227,7 +227,8 @@ impl<W: EventWriter> Stream<W> {
         }
     }
 
-    /// Whether the client has got anything that a provider said. Until then another one can be asked.
+    /// Whether the client has got anything that a provider said. Until then another one can be
+    /// asked.
     pub fn has_content(&self) -> bool {
         match self.progress {
             Progress::Relayed => true,
@@ -246,8 +247,8 @@ impl<W: EventWriter> Stream<W> {
         matches!(&self.source, Source::Translated(translator) if translator.is_cut())
     }
 
-    /// Prepares for the answer of a provider that is about to be asked. Nothing of an earlier answer has
-    /// reached the client, but maybe the start of the message.
+    /// Prepares for the answer of a provider that is about to be asked. Nothing of an earlier
+    /// answer has reached the client, but maybe the start of the message.
     pub fn prepare(&mut self, source: Source) {
         self.source = source;
         self.out.clear();
@@ -368,9 +369,9 @@ impl<W: EventWriter> Client for Stream<W> {
 
 /// Relays the body to the client as a stream, all but what belongs to its end.
 ///
-/// Nothing is ended here: a message that is complete is ended by [`Stream::end`]; while nothing of it
-/// has been sent ([`Stream::has_content`]) another provider can be asked; else the client is told by
-/// [`Stream::fail`].
+/// Nothing is ended here: a message that is complete is ended by [`Stream::end`]; while nothing of
+/// it has been sent ([`Stream::has_content`]) another provider can be asked; else the client is
+/// told by [`Stream::fail`].
 ///
 /// # Errors
 /// How the answer ended, if not well.
@@ -539,8 +540,9 @@ struct Kept {
     message: usize,
 }
 
-/// Reads the body and calls `each` with every piece, until it says that the message is over, and with
-/// nothing at the body's end. What it keeps is counted as far as it is more than every message has.
+/// Reads the body and calls `each` with every piece, until it says that the message is over, and
+/// with nothing at the body's end. What it keeps is counted as far as it is more than every message
+/// has.
 ///
 /// A complete answer is kept: after it, silence and a broken connection are its end.
 fn pieces(
@@ -641,8 +643,8 @@ fn translate_whole(
     if translator.is_ended() { Ok(()) } else { decode_end(decoder, translator, sink) }
 }
 
-/// Reads a body of at most `limit` bytes. A document that is complete is kept, however its connection
-/// ends.
+/// Reads a body of at most `limit` bytes. A document that is complete is kept, however its
+/// connection ends.
 ///
 /// # Errors
 /// As reading it; a larger one is an error too.

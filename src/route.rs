@@ -1,8 +1,8 @@
 //! Which provider and model answer a message: names, rules and what comes next when one fails.
 //!
-//! A name that a client asks for is, in this order: an alias; `provider/model` or `provider,model` of
-//! a provider that is configured; one of Claude's, which the rules and tiers are for; or a model that
-//! the first provider is asked for as it stands.
+//! A name that a client asks for is, in this order: an alias; `provider/model` or `provider,model`
+//! of a provider that is configured; one of Claude's, which the rules and tiers are for; or a model
+//! that the first provider is asked for as it stands.
 
 #![forbid(unsafe_code)]
 
@@ -34,8 +34,8 @@ pub struct Alias {
     pub hops: Vec<Hop>,
 }
 
-/// Everything that decides where a message goes. A list of hops is tried in order; an empty one is a
-/// rule that is not set.
+/// Everything that decides where a message goes. A list of hops is tried in order; an empty one is
+/// a rule that is not set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Routes {

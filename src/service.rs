@@ -14,8 +14,8 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// `socket` is the value of `NOTIFY_SOCKET`, a path, or on Linux a name behind an `@`; `watchdog` that
-    /// of `WATCHDOG_USEC`.
+    /// `socket` is the value of `NOTIFY_SOCKET`, a path, or on Linux a name behind an `@`;
+    /// `watchdog` that of `WATCHDOG_USEC`.
     ///
     /// # Errors
     /// The socket cannot be reached.

@@ -1,9 +1,9 @@
 //! Server-sent events: an incremental decoder and an encoder, without IO.
 //!
 //! Follows <https://html.spec.whatwg.org/multipage/server-sent-events.html>, but for the end of
-//! input: a last frame without its blank line is not thrown away, since some services end so. And where
-//! services part frames by one newline, a line of data that is a JSON document is a frame of its own:
-//! no document goes on behind its end.
+//! input: a last frame without its blank line is not thrown away, since some services end so. And
+//! where services part frames by one newline, a line of data that is a JSON document is a frame of
+//! its own: no document goes on behind its end.
 
 #![forbid(unsafe_code)]
 

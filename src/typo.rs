@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-/// The candidate that is most like `name`, if one is like enough: the same but for `_`, `-` and capitals,
-/// or with one letter in four changed, missing, added or in its neighbour's place. A candidate that
-/// begins with the whole of `name` is meant too.
+/// The candidate that is most like `name`, if one is like enough: the same but for `_`, `-` and
+/// capitals, or with one letter in four changed, missing, added or in its neighbour's place. A
+/// candidate that begins with the whole of `name` is meant too.
 pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let name = letters(name);
     let allowed = (name.len() / 4).max(1);

@@ -124,11 +124,12 @@ pub struct MessageDelta<'a> {
     pub safeguard_results: &'a [SafeguardResult],
 }
 
-/// The answer to one of a request's `safeguards`, which are judgements that only Anthropic's own server
-/// makes: that there is none here, so that Claude Code asks its user as it does without them.
+/// The answer to one of a request's `safeguards`, which are judgements that only Anthropic's own
+/// server makes: that there is none here, so that Claude Code asks its user as it does without
+/// them.
 ///
-/// Without an answer it takes its user out of the conversation to tell that the check is missing. The
-/// form is what Claude Code 2.1.330 reads; the API's reference does not have it.
+/// Without an answer it takes its user out of the conversation to tell that the check is missing.
+/// The form is what Claude Code 2.1.330 reads; the API's reference does not have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SafeguardResult {
     /// The safeguard's own type, as `dangerous_tool_use`.

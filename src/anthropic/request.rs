@@ -25,8 +25,8 @@ const MAX_MESSAGES: usize = 100_000;
 /// More than any client offers, and few enough to cost little whatever they hold.
 const MAX_TOOLS: usize = 2000;
 const MAX_STOP_SEQUENCES: usize = 1000;
-/// About what a message, a block, a call and a block of an unknown kind cost on their way, in bytes,
-/// beside their own: what is nothing but frames costs many times its size.
+/// About what a message, a block, a call and a block of an unknown kind cost on their way, in
+/// bytes, beside their own: what is nothing but frames costs many times its size.
 const MESSAGE_BYTES: usize = 500;
 const BLOCK_BYTES: usize = 120;
 const CALL_BYTES: usize = 700;
@@ -87,9 +87,9 @@ fn cost(block: &Block<'_>) -> usize {
     }
 }
 
-/// Whether an object of `json`, which is valid, has `key`, which is given with its quotes. No text can
-/// hold it, since its quotes are escaped there. The search goes by the last byte, as far as it can
-/// each time (<https://en.wikipedia.org/wiki/Boyer%E2%80%93Moore%E2%80%93Horspool_algorithm>).
+/// Whether an object of `json`, which is valid, has `key`, which is given with its quotes. No text
+/// can hold it, since its quotes are escaped there. The search goes by the last byte, as far as it
+/// can each time (<https://en.wikipedia.org/wiki/Boyer%E2%80%93Moore%E2%80%93Horspool_algorithm>).
 fn has_key(json: &[u8], key: &[u8]) -> bool {
     let mut steps = [key.len(); 256];
     for (at, byte) in key[..key.len() - 1].iter().enumerate() {
@@ -146,8 +146,8 @@ fn fault(body: &[u8], error: &serde_json::Error) -> Error {
     }
 }
 
-/// What serde says, without the value that it quotes, unless that is a word: it may be a prompt, and
-/// is the client's own in any case.
+/// What serde says, without the value that it quotes, unless that is a word: it may be a prompt,
+/// and is the client's own in any case.
 fn without_value(reason: &str) -> Cow<'_, str> {
     let Some((found, expected)) = reason.rsplit_once(", expected ") else {
         return Cow::Borrowed(reason);
@@ -264,8 +264,8 @@ pub enum Role {
 #[derive(Debug, Default)]
 pub struct Content<'a>(pub Vec<Block<'a>>);
 
-/// A content block. Only those of the smallest kinds stand in it as they are: a message may have very
-/// many.
+/// A content block. Only those of the smallest kinds stand in it as they are: a message may have
+/// very many.
 #[derive(Debug)]
 pub enum Block<'a> {
     Text(Cow<'a, str>),
@@ -342,8 +342,8 @@ pub enum DocumentSource<'a> {
     Url(Cow<'a, str>),
 }
 
-/// Where blocks stand, which says how deep they go on: the API lets a message hold results, a result
-/// search results and documents, and those text and pictures.
+/// Where blocks stand, which says how deep they go on: the API lets a message hold results, a
+/// result search results and documents, and those text and pictures.
 trait Level {
     /// Where the blocks stand that a block of this level holds.
     type Inside: Level;

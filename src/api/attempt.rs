@@ -62,8 +62,8 @@ pub enum Said {
     Native(WholeMessage),
 }
 
-/// What is left of the provider's body behind its answer; none where a stop sequence has cut it, since
-/// the provider may go on for long, and the end of its connection tells it.
+/// What is left of the provider's body behind its answer; none where a stop sequence has cut it,
+/// since the provider may go on for long, and the end of its connection tells it.
 pub struct Rest(Option<AnswerBody>);
 
 impl Rest {
@@ -287,8 +287,8 @@ impl Attempt<'_> {
         record.adjusted = adjusted.into_iter().chain(learned).collect();
     }
 
-    /// Asks, unless the provider has failed so often that it is left alone for a while, and passes the
-    /// answer on.
+    /// Asks, unless the provider has failed so often that it is left alone for a while, and passes
+    /// the answer on.
     fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Failed> {
         let asking = self.asking;
         let state = &self.provider.health.state;

@@ -1,5 +1,6 @@
 //! From a request to the answer of one of the providers that its route names: each is asked in turn
-//! until one answers, with another key where one is refused, and once more where a refusal teaches how.
+//! until one answers, with another key where one is refused, and once more where a refusal teaches
+//! how.
 //!
 //! Nothing of an answer that failed has reached the client when the next provider is asked.
 
@@ -24,8 +25,8 @@ impl<'a> Dispatch<'a> {
     /// Asks the providers of the route, one after another.
     ///
     /// # Errors
-    /// What the last of them said. The client has got nothing of an answer, unless the stream has ended
-    /// with an error.
+    /// What the last of them said. The client has got nothing of an answer, unless the stream has
+    /// ended with an error.
     pub fn run(&self, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, exchange, .. } = self.asking;
         let asked = Asked::of(request, self.asking.input_estimate);
@@ -57,8 +58,8 @@ impl<'a> Dispatch<'a> {
         unreachable!("a route has a hop, and the last one returns")
     }
 
-    /// Asks one provider: with another key where one is refused, and once more where a refusal teaches
-    /// how to ask.
+    /// Asks one provider: with another key where one is refused, and once more where a refusal
+    /// teaches how to ask.
     fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, ledger, .. } = self.asking;
         let provider = &api.providers[hop.provider];
@@ -114,8 +115,8 @@ impl<'a> Dispatch<'a> {
                         lesson = Some((next, refused.error));
                     }
                 }
-                // The first lesson was right if something else is refused now: the client's next try
-                // has it, and learns this one.
+                // The first lesson was right if something else is refused now: the client's next
+                // try has it, and learns this one.
                 (Some((known, first)), Some(_)) if is_another(&first, &refused.error) => {
                     remember(&known);
                     return Err(refused.error.into());
@@ -142,8 +143,8 @@ fn shown(model: &str) -> String {
     model.chars().take(100).collect()
 }
 
-/// Whether another provider may do better: this one could not be reached, was silent, has too much to
-/// do, failed, or does not take its key.
+/// Whether another provider may do better: this one could not be reached, was silent, has too much
+/// to do, failed, or does not take its key.
 fn is_the_providers(error: &Error) -> bool {
     match error {
         // As the client would see it, which knows what the services' own numbers mean.

@@ -1,5 +1,5 @@
-//! The books: what became of a request is settled here once, for the log, the metrics and the counts of
-//! refusals alike, however it ended.
+//! The books: what became of a request is settled here once, for the log, the metrics and the
+//! counts of refusals alike, however it ended.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -58,7 +58,8 @@ impl<'a> Ledger<'a> {
         (record.upstream_status, record.upstream_request_id) = (None, None);
     }
 
-    /// Something had to be done to get an answer, which `is_odd` if the operator can mend the cause.
+    /// Something had to be done to get an answer, which `is_odd` if the operator can mend the
+    /// cause.
     pub fn happened(&self, what: String, is_odd: bool) {
         let mut record = self.record.borrow_mut();
         record.happened.push(what);

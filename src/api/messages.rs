@@ -43,8 +43,8 @@ pub fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply: Reply)
     if is_stream { stream(&dispatch, reply) } else { whole(&dispatch, reply) }
 }
 
-/// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate, which
-/// a header says it is.
+/// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate,
+/// which a header says it is.
 pub fn count_tokens(
     api: &Api,
     exchange: &Exchange,

@@ -1,8 +1,8 @@
 //! The HTTP API: a thread-pool server on tiny_http, behind the door.
 //!
-//! Only the door reaches it, over a few private connections, with requests that it has checked, read
-//! whole and admitted. Such a request names an errand; the worker that takes it answers on the client's
-//! own connection.
+//! Only the door reaches it, over a few private connections, with requests that it has checked,
+//! read whole and admitted. Such a request names an errand; the worker that takes it answers on the
+//! client's own connection.
 
 mod attempt;
 mod count;
@@ -116,8 +116,8 @@ fn jitter() -> Duration {
     Duration::from_millis(sum * 7919 % 10_000)
 }
 
-/// Keeps a panic to the request that met it. The reply, when dropped, tells the client; the ledger, and
-/// the log itself, tell the operator.
+/// Keeps a panic to the request that met it. The reply, when dropped, tells the client; the ledger,
+/// and the log itself, tell the operator.
 fn guarded(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
 }

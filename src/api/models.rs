@@ -1,5 +1,5 @@
-//! `/v1/models`: the configured models under their own names and under names that Claude Code's picker
-//! shows, which are those with `claude` in them.
+//! `/v1/models`: the configured models under their own names and under names that Claude Code's
+//! picker shows, which are those with `claude` in them.
 
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ pub struct Listed {
     upstream: String,
 }
 
-/// The models of this server: Claude's tiers, the aliases, and each provider's own. Every name is listed
-/// once.
+/// The models of this server: Claude's tiers, the aliases, and each provider's own. Every name is
+/// listed once.
 pub fn list(config: &Config) -> Vec<Listed> {
     let routes = &config.routes;
     let several = config.providers.len() > 1;

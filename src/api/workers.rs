@@ -1,4 +1,5 @@
-//! The worker threads, which take requests from tiny_http themselves: grown on demand, gone when idle.
+//! The worker threads, which take requests from tiny_http themselves: grown on demand, gone when
+//! idle.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -29,8 +30,8 @@ const NICE: i32 = 10;
 /// The private connections. A request is on one for no longer than it takes to be taken.
 const CONNECTIONS: usize = 2;
 
-/// Workers beyond those of admitted messages: what a worker does after the answer's end takes no place.
-/// Where there are as many, enough of them are about to be free.
+/// Workers beyond those of admitted messages: what a worker does after the answer's end takes no
+/// place. Where there are as many, enough of them are about to be free.
 const SPARE_THREADS: usize = 8;
 
 /// Answers a request on the client's connection.
@@ -158,7 +159,8 @@ impl Workers for Handle {
             .name("worker".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                // Requests keep their panics to themselves; this keeps the count right whatever is left.
+                // Requests keep their panics to themselves; this keeps the count right whatever is
+                // left.
                 let _ = catch_unwind(AssertUnwindSafe(|| worker.work()));
                 worker.threads.fetch_sub(1, Ordering::Relaxed);
             });

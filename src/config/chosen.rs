@@ -1,5 +1,5 @@
-//! Which providers there are: those that are named, in the file or by `PROVIDER`, or the one whose key
-//! is set.
+//! Which providers there are: those that are named, in the file or by `PROVIDER`, or the one whose
+//! key is set.
 
 use super::entry::{Entry, variable};
 use super::file::FileProvider;

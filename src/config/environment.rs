@@ -1,5 +1,5 @@
-//! The variables of a process, and where each is from: set by itself, in a file that `NAME_FILE` names,
-//! as the official images of Docker have it, or a credential of systemd.
+//! The variables of a process, and where each is from: set by itself, in a file that `NAME_FILE`
+//! names, as the official images of Docker have it, or a credential of systemd.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,8 +67,8 @@ impl Environment {
         }
     }
 
-    /// The value of the variable itself. `docker run --env-file` keeps the quotes around a value, which
-    /// every other reader of such files drops.
+    /// The value of the variable itself. `docker run --env-file` keeps the quotes around a value,
+    /// which every other reader of such files drops.
     fn own(&self, name: &str) -> Option<String> {
         let variable = self.variables.get(name)?;
         let value = variable.value.trim();
@@ -107,7 +107,8 @@ impl Environment {
         self.files.borrow().get(name).is_some_and(|f| f.as_ref().is_some_and(|f| f.value.is_err()))
     }
 
-    /// What is wrong with the files that were looked into so far, and which variables are set twice.
+    /// What is wrong with the files that were looked into so far, and which variables are set
+    /// twice.
     pub fn faults(&self) -> Vec<String> {
         let files = self.files.borrow();
         let unread = files.values().flatten().filter_map(|file| {

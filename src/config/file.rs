@@ -155,8 +155,8 @@ impl File {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// Why it is no JSON at all, with line and column. Texts of the file are not repeated, here and in
-    /// [`File::problems`]: one may be a key.
+    /// Why it is no JSON at all, with line and column. Texts of the file are not repeated, here and
+    /// in [`File::problems`]: one may be a key.
     pub fn parse(text: &str) -> Result<File, String> {
         let root: &RawValue = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|e| not_json(text, &e))?;

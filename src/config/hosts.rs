@@ -1,20 +1,20 @@
 //! The `Host` of a request to a server that only this machine reaches.
 //!
 //! A page of any site can have its own name lead to a loopback after it was loaded (DNS rebinding).
-//! To the browser it then still talks to its own site: it sends no foreign `Origin` and may read every
-//! answer. But it cannot choose the `Host`, which is its site's name. Browsers always send one, so a
-//! request without any, as HTTP/1.0 and some probes send it, is no page's.
+//! To the browser it then still talks to its own site: it sends no foreign `Origin` and may read
+//! every answer. But it cannot choose the `Host`, which is its site's name. Browsers always send
+//! one, so a request without any, as HTTP/1.0 and some probes send it, is no page's.
 //!
-//! Nor is one to a name without a dot, which programs, containers and hosts files give: the names that
-//! strangers can have for a site all have one (ICANN forbids the others, after SAC 053). Only who
-//! answers for the names of the local network could load a page from such a name. It would see which
-//! models there are; the messages that cost money it cannot send, since browsers tell the `Origin` of
-//! every POST, and that has to be named whatever the `Host` is.
+//! Nor is one to a name without a dot, which programs, containers and hosts files give: the names
+//! that strangers can have for a site all have one (ICANN forbids the others, after SAC 053). Only
+//! who answers for the names of the local network could load a page from such a name. It would see
+//! which models there are; the messages that cost money it cannot send, since browsers tell the
+//! `Origin` of every POST, and that has to be named whatever the `Host` is.
 
 use std::net::IpAddr;
 
-/// Whether `authority`, a `Host` or the same part of a URL, is empty, or names this machine's loopback,
-/// something without a dot, or one of `allowed`, which are names in lower case, or `*`.
+/// Whether `authority`, a `Host` or the same part of a URL, is empty, or names this machine's
+/// loopback, something without a dot, or one of `allowed`, which are names in lower case, or `*`.
 pub fn is_own(authority: &str, allowed: &[String]) -> bool {
     if authority.is_empty() {
         return true;

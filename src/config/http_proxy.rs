@@ -1,7 +1,8 @@
-//! Which HTTP proxy leads to the provider: `HTTPS_PROXY`, `NO_PROXY` and kin, read the way curl does.
+//! Which HTTP proxy leads to the provider: `HTTPS_PROXY`, `NO_PROXY` and kin, read the way curl
+//! does.
 //!
-//! <https://curl.se/docs/manpage.html#ENVIRONMENT>. ureq reads them too, but takes the first it finds
-//! whatever the scheme, matches whole names only, and skips what it does not understand.
+//! <https://curl.se/docs/manpage.html#ENVIRONMENT>. ureq reads them too, but takes the first it
+//! finds whatever the scheme, matches whole names only, and skips what it does not understand.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,9 @@
-//! Configuration: one table of settings, from flags, the environment and `.env`, and a file for what
-//! does not fit a variable.
+//! Configuration: one table of settings, from flags, the environment and `.env`, and a file for
+//! what does not fit a variable.
 //!
-//! The environment is an argument, so that a test is a table of names and values. All problems are told
-//! at once, each with what to set, and with the line of the file that a wrong value comes from.
+//! The environment is an argument, so that a test is a table of names and values. All problems are
+//! told at once, each with what to set, and with the line of the file that a wrong value comes
+//! from.
 
 mod base_url;
 mod chosen;

@@ -71,7 +71,8 @@ impl ProviderConfig {
         if self.row.key == Key::Embedded { "embedded" } else { &self.base_url }
     }
 
-    /// The most output tokens to ask `model` for; 0 for no limit. The row's limit is that of its model.
+    /// The most output tokens to ask `model` for; 0 for no limit. The row's limit is that of its
+    /// model.
     pub fn max_tokens_for(&self, model: &str) -> u64 {
         let of_row = if model == self.row.model { self.row.max_tokens } else { 0 };
         self.max_tokens.unwrap_or(of_row)
@@ -283,8 +284,8 @@ impl<'f> Reader<'_, 'f> {
         native
     }
 
-    /// Where the provider's Messages API is. With another base URL the row's is another host's, unless
-    /// it is the same server's.
+    /// Where the provider's Messages API is. With another base URL the row's is another host's,
+    /// unless it is the same server's.
     fn native_url(&mut self, entry: &Entry<'_>, base: &str, native: Native) -> Option<String> {
         if let Some((name, value)) = self.get(&NATIVE_URL) {
             let value = self.expand(&name, &value)?;
@@ -390,8 +391,8 @@ impl<'f> Reader<'_, 'f> {
         })
     }
 
-    /// A text of the file, the variable that it names, `$NAME` or `${NAME}`, or what is in the file that
-    /// it names, `$file:PATH`.
+    /// A text of the file, the variable that it names, `$NAME` or `${NAME}`, or what is in the file
+    /// that it names, `$file:PATH`.
     fn expand(&mut self, place: &str, value: &str) -> Option<String> {
         if let Some(path) = value.strip_prefix("$file:") {
             return environment::read(path).map_err(|e| self.problem(format!("{place}: {e}"))).ok();

@@ -1,4 +1,5 @@
-//! Reads settings one by one: from a flag, a variable or the file, and notes what is wrong with them.
+//! Reads settings one by one: from a flag, a variable or the file, and notes what is wrong with
+//! them.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -44,8 +45,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    /// The value of a setting and what messages call the place that it is from. An empty variable counts
-    /// as not set.
+    /// The value of a setting and what messages call the place that it is from. An empty variable
+    /// counts as not set.
     pub fn get(&self, setting: &Setting) -> Option<(String, String)> {
         let (value, source) = self.find(setting)?;
         let name = match &source {
@@ -129,7 +130,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.warnings.push(warning.into());
     }
 
-    /// The last one counts, as with other programs; whoever adds an option to a command should know.
+    /// The last one counts, as with other programs; whoever adds an option to a command should
+    /// know.
     pub fn repeated_flags(&mut self) {
         for (i, (flag, value)) in self.flags.iter().enumerate() {
             let earlier = self.flags[..i].iter().rev().find(|(other, _)| other == flag);
@@ -316,7 +318,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         valid
     }
 
-    /// The one of `choices` that the value names, whatever its capitals; the default where it is none.
+    /// The one of `choices` that the value names, whatever its capitals; the default where it is
+    /// none.
     pub fn choice<T: Copy>(
         &mut self,
         setting: &Setting,

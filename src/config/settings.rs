@@ -106,7 +106,8 @@ pub(super) const PROVIDER: Setting = Setting {
     default: "the one whose key is set",
     doc: "the service that answers, or several in the order to try them, separated by commas",
 };
-/// The way to a provider, which `http_proxy` reads. It is shown, and is no setting of ccproxy's own.
+/// The way to a provider, which `http_proxy` reads. It is shown, and is no setting of ccproxy's
+/// own.
 pub(super) const HTTP_PROXY: Setting = Setting {
     group: Group::Provider,
     flag: "",

@@ -1,5 +1,5 @@
-//! The configuration for people and for programs: every setting as it holds, with where it is from and
-//! without secrets.
+//! The configuration for people and for programs: every setting as it holds, with where it is from
+//! and without secrets.
 
 use std::fmt;
 

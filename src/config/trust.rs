@@ -1,5 +1,5 @@
-//! Whom to trust on the way to a provider, and as whom to speak there: files, which are read when the
-//! client is set up.
+//! Whom to trust on the way to a provider, and as whom to speak there: files, which are read when
+//! the client is set up.
 
 use super::reader::Reader;
 use super::settings::*;
@@ -32,7 +32,8 @@ pub struct ClientCertificate {
 }
 
 impl Reader<'_, '_> {
-    /// OpenSSL's variables say whom to trust instead of the built-in authorities, ours whom beside them.
+    /// OpenSSL's variables say whom to trust instead of the built-in authorities, ours whom beside
+    /// them.
     pub(super) fn authorities(&self) -> Authorities {
         let file = self.named(&CERTIFICATES);
         let directory = self.named(&CERTIFICATES_DIRECTORY);

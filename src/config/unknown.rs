@@ -1,5 +1,5 @@
-//! Variables that look like settings and are none: a typo in the name of a key would open the port, and
-//! one in the name of a limit would be found when it is needed.
+//! Variables that look like settings and are none: a typo in the name of a key would open the port,
+//! and one in the name of a limit would be found when it is needed.
 
 use super::provider::ProviderConfig;
 use super::settings::*;
@@ -63,8 +63,8 @@ fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 impl Reader<'_, '_> {
-    /// Refuses variables that are nobody's: `CCPROXY_…`, those of `providers`, and what is one letter off
-    /// from the others.
+    /// Refuses variables that are nobody's: `CCPROXY_…`, those of `providers`, and what is one
+    /// letter off from the others.
     pub(super) fn unknown_variables(&mut self, providers: &[ProviderConfig]) {
         let of_providers: Vec<(String, &ProviderConfig, Vec<String>)> = providers
             .iter()

@@ -40,8 +40,8 @@ impl Watched {
         Watched(values)
     }
 
-    /// The names whose values are others in `now`: those that a running server takes over, and those
-    /// that need a restart.
+    /// The names whose values are others in `now`: those that a running server takes over, and
+    /// those that need a restart.
     pub fn changed(&self, now: &Watched) -> (Vec<String>, Vec<String>) {
         let get = |of: &Watched, name: &str| -> Option<Secret> {
             of.0.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.clone())

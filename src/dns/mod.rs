@@ -1,11 +1,12 @@
 //! Names looked up by ourselves, where the C library is musl.
 //!
-//! In an image made from scratch the library is musl's, and its resolver gives up where glibc's, which
-//! curl beside it has, goes on: when a search domain answers without addresses, SERVFAIL or REFUSED, or
-//! when a server fails on AAAA alone (RFC 4074). No setting of it helps, and the resolvers that crates
-//! offer want an async runtime that is larger than this program. So the questions of RFC 1035 are asked
-//! here: A and AAAA beside each other, the servers one shortly after another, over TCP where an answer
-//! was cut, and each whole name that a search list makes until one has an address.
+//! In an image made from scratch the library is musl's, and its resolver gives up where glibc's,
+//! which curl beside it has, goes on: when a search domain answers without addresses, SERVFAIL or
+//! REFUSED, or when a server fails on AAAA alone (RFC 4074). No setting of it helps, and the
+//! resolvers that crates offer want an async runtime that is larger than this program. So the
+//! questions of RFC 1035 are asked here: A and AAAA beside each other, the servers one shortly
+//! after another, over TCP where an answer was cut, and each whole name that a search list makes
+//! until one has an address.
 
 mod files;
 mod packet;
@@ -321,8 +322,8 @@ mod tests {
 
     use super::*;
 
-    /// What a server says to a name and kind: the code of the answer, the addresses of the first kind;
-    /// nothing at all.
+    /// What a server says to a name and kind: the code of the answer, the addresses of the first
+    /// kind; nothing at all.
     type Policy = fn(&str, u16, bool) -> Option<(u16, bool)>;
 
     const NOERROR: u16 = 0x8180;

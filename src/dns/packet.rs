@@ -36,8 +36,8 @@ pub(super) enum Answer {
 const HEADER: usize = 12;
 const CLASS_IN: u16 = 1;
 
-/// The question for addresses of `name`, which is absolute, with or without its last dot; `None` where no
-/// name can be so.
+/// The question for addresses of `name`, which is absolute, with or without its last dot; `None`
+/// where no name can be so.
 pub(super) fn question(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() || name.len() > 253 {

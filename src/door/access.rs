@@ -1,11 +1,12 @@
 //! Who may call the API, and how often.
 //!
-//! A page in the user's browser must not spend the user's money: it can send requests to a loopback,
-//! so a foreign `Origin` is refused, and so is every body that a form or a script could send without
-//! asking first, which is all but `application/json`. Where only this machine reaches the server, so is
-//! a foreign `Host`.
+//! A page in the user's browser must not spend the user's money: it can send requests to a
+//! loopback, so a foreign `Origin` is refused, and so is every body that a form or a script could
+//! send without asking first, which is all but `application/json`. Where only this machine reaches
+//! the server, so is a foreign `Host`.
 //!
-//! Nothing here asks for the time or waits: what is decided follows from a head, its sender and `now`.
+//! Nothing here asks for the time or waits: what is decided follows from a head, its sender and
+//! `now`.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -21,8 +22,8 @@ use crate::health::HealthPath;
 use crate::network::{self, Host, Network};
 use crate::record::Caller;
 
-/// What a client has to do. Claude Code hides every sentence that names the header `x-api-key` behind
-/// its own "Not logged in".
+/// What a client has to do. Claude Code hides every sentence that names the header `x-api-key`
+/// behind its own "Not logged in".
 const NEEDED: &str = "ANTHROPIC_AUTH_TOKEN must be one of CCPROXY_API_KEY";
 
 /// Wrong keys that an address may send in a minute before it is told to wait. A right one is let in
@@ -240,8 +241,8 @@ impl Access {
         }
     }
 
-    /// The client's address. A header is believed only from a proxy that was named: anybody can write
-    /// one. The last address that no such proxy has is the client's.
+    /// The client's address. A header is believed only from a proxy that was named: anybody can
+    /// write one. The last address that no such proxy has is the client's.
     fn client_address(&self, head: &Head, peer: IpAddr) -> IpAddr {
         let trusted = |address: IpAddr| self.trusted_proxies.iter().any(|n| n.contains(address));
         if !trusted(peer) {

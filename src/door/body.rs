@@ -1,5 +1,5 @@
-//! A request's body, collected as it comes, without IO: within its limit, within what all bodies may
-//! hold together, and at a pace that a client with a message to send keeps.
+//! A request's body, collected as it comes, without IO: within its limit, within what all bodies
+//! may hold together, and at a pace that a client with a message to send keeps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,8 +100,8 @@ impl Body {
         self.began + PATIENCE + Duration::from_secs((self.received / MIN_BYTES_PER_SECOND) as u64)
     }
 
-    /// The bytes, and the memory that they take, for which their number was not enough: it is counted
-    /// what it costs to answer them.
+    /// The bytes, and the memory that they take, for which their number was not enough: it is
+    /// counted what it costs to answer them.
     ///
     /// # Errors
     /// There is not so much left.
@@ -114,8 +114,8 @@ impl Body {
     }
 }
 
-/// Appends to a body that will not be longer than `most`. Memory grows by doubling, so that a long body
-/// is not copied often.
+/// Appends to a body that will not be longer than `most`. Memory grows by doubling, so that a long
+/// body is not copied often.
 fn append(bytes: &mut Vec<u8>, data: &[u8], share: &Share, most: usize) -> Result<(), Error> {
     let needed = bytes.len() + data.len();
     share.grow_to(needed, most)?;
@@ -168,8 +168,8 @@ mod tests {
         };
         let (bytes, share) = whole(b'x', 13_000).unwrap();
         assert_eq!((bytes.len(), budget.left()), (13_000, 8000));
-        // There is room for it when the first is answered, and never for what costs more. As many bytes
-        // of nothing but values do.
+        // There is room for it when the first is answered, and never for what costs more. As many
+        // bytes of nothing but values do.
         assert_eq!(whole(b'x', 100).unwrap_err().status(), 529);
         drop(share);
         assert_eq!(whole(b'x', 16_000).unwrap_err().status(), 413);

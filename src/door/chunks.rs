@@ -1,7 +1,7 @@
 //! The chunked transfer coding, read strictly, without IO (RFC 9112, section 7.1).
 //!
-//! Used both ways: for bodies that clients send in chunks, and to find the end of an answer that the
-//! API sends in chunks.
+//! Used both ways: for bodies that clients send in chunks, and to find the end of an answer that
+//! the API sends in chunks.
 
 /// Follows chunked bytes, however they are cut.
 #[derive(Debug, Default)]
@@ -45,8 +45,8 @@ impl Chunks {
         self.state == State::End
     }
 
-    /// Reads bytes up to the end of the coding and hands their data to `data`. Returns how many were
-    /// read: all of them, unless the end came first.
+    /// Reads bytes up to the end of the coding and hands their data to `data`. Returns how many
+    /// were read: all of them, unless the end came first.
     pub fn read(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, Broken> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::End {

@@ -1,5 +1,6 @@
-//! One connection of a client, from its first byte to its last, one request at a time: a state machine
-//! without IO and without a clock. Bytes and the time come in; bytes, requests and the end come out.
+//! One connection of a client, from its first byte to its last, one request at a time: a state
+//! machine without IO and without a clock. Bytes and the time come in; bytes, requests and the end
+//! come out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ pub trait Rules {
     /// What is kept of a head until its body has come.
     type Ticket;
 
-    /// Answers the request by writing to `out`, or takes it. The answer looks as `manner` says, unless it
-    /// is the last one.
+    /// Answers the request by writing to `out`, or takes it. The answer looks as `manner` says,
+    /// unless it is the last one.
     fn decide(
         &mut self,
         head: &Head<'_>,
@@ -179,9 +180,9 @@ impl<T> Connection<T> {
 
     /// How well it can be spared for a newcomer, which may be a probe: the larger, the better.
     ///
-    /// One that has not said anything yet waits no less than one that sends a byte a second, so it is the
-    /// time that decides between them. But one that has come this moment is about to speak, and so is one
-    /// whose bytes have come and were not read (`has_unread`).
+    /// One that has not said anything yet waits no less than one that sends a byte a second, so it
+    /// is the time that decides between them. But one that has come this moment is about to speak,
+    /// and so is one whose bytes have come and were not read (`has_unread`).
     pub fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
         let waited = now.saturating_duration_since(self.since);
         let is_heard = has_unread && self.wants() == Wants::Input;
@@ -208,8 +209,8 @@ impl<T> Connection<T> {
         &self.output[self.sent..]
     }
 
-    /// So much of the output has been sent. Returns whether that was the last that is said here: the
-    /// client is to be told by a half-closed connection.
+    /// So much of the output has been sent. Returns whether that was the last that is said here:
+    /// the client is to be told by a half-closed connection.
     pub fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
         self.sent += bytes;
         if self.sent < self.output.len() {

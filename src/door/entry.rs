@@ -73,8 +73,8 @@ impl<S: Socket, T> Entry<S, T> {
         }
     }
 
-    /// One turn: what can be sent is sent, some bytes are read if they are needed, and one request is
-    /// answered.
+    /// One turn: what can be sent is sent, some bytes are read if they are needed, and one request
+    /// is answered.
     pub fn turn<R: Rules<Ticket = T>>(
         &mut self,
         rules: &mut R,

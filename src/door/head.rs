@@ -1,8 +1,8 @@
 //! The head of a request, read strictly and within bounds.
 //!
-//! RFC 9112, without everything that has ever been read in two ways: no bare CR or LF, no folding, no
-//! control character, one length or one `chunked` and never both. Bytes from 0x80 on are only in values
-//! (RFC 9110, section 5.5), and never in one that is read here.
+//! RFC 9112, without everything that has ever been read in two ways: no bare CR or LF, no folding,
+//! no control character, one length or one `chunked` and never both. Bytes from 0x80 on are only in
+//! values (RFC 9110, section 5.5), and never in one that is read here.
 
 use crate::error::Error;
 
@@ -220,8 +220,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
     if hosts > 1 {
         return bad("there is more than one Host");
     }
-    // One leniency at a time: without a Host come the heads that probes write by hand. Those who put
-    // names of people and places into a head are proxies, and each of them sends a Host.
+    // One leniency at a time: without a Host come the heads that probes write by hand. Those who
+    // put names of people and places into a head are proxies, and each of them sends a Host.
     if hosts == 0 && !is_ascii {
         return bad("a header is not ASCII, and there is no Host");
     }

@@ -6,14 +6,14 @@ use std::fs;
 use crate::memory;
 use crate::os;
 
-/// Descriptors that are in use besides connections: listeners, stdio, log, the private connections and
-/// tiny_http's duplicates of them, name lookups.
+/// Descriptors that are in use besides connections: listeners, stdio, log, the private connections
+/// and tiny_http's duplicates of them, name lookups.
 const RESERVED_DESCRIPTORS: usize = 28;
-/// What a message in flight uses besides its client's connection: the upstream's socket, and one for a name
-/// that is being looked up; with the embedded provider, its end of the connection.
+/// What a message in flight uses besides its client's connection: the upstream's socket, and one
+/// for a name that is being looked up; with the embedded provider, its end of the connection.
 const DESCRIPTORS_IN_FLIGHT: usize = 2;
-/// Threads besides workers: main, signals, door, watchdog, log, tidy, those that tiny_http keeps, and workers that
-/// are about to be free.
+/// Threads besides workers: main, signals, door, watchdog, log, tidy, those that tiny_http keeps,
+/// and workers that are about to be free.
 const RESERVED_THREADS: usize = 20;
 /// Memory of a connection that waits, most of it the system's.
 const BYTES_WAITING: usize = 8 << 10;
@@ -53,7 +53,8 @@ pub struct Resources {
 
 impl Limits {
     /// Computes the limits; `max_in_flight` is the user's wish, which descriptors and threads bound
-    /// (memory does not: who sets it knows better). An embedded provider has a thread for each message.
+    /// (memory does not: who sets it knows better). An embedded provider has a thread for each
+    /// message.
     pub fn new(
         resources: &Resources,
         max_in_flight: Option<usize>,
@@ -139,8 +140,8 @@ const MEMORY: Controller =
     Controller { name: "memory", files: ["memory.limit_in_bytes", "memory.max"] };
 const PROCESSES: Controller = Controller { name: "pids", files: ["pids.max", "pids.max"] };
 
-/// The least of the limits of this process's control group and of all above it, as far as they are seen
-/// from here. `groups` is `/proc/self/cgroup`.
+/// The least of the limits of this process's control group and of all above it, as far as they are
+/// seen from here. `groups` is `/proc/self/cgroup`.
 ///
 /// A container is often shown its own group as the root, under which the path is not found that
 /// `groups` has: then the root alone tells.

@@ -1,8 +1,8 @@
 //! The private connections to the API. They are made together, and no others can be: see
 //! `api::Server::open`.
 //!
-//! A request on them names an errand and nothing else. The worker that takes it says so at once, which
-//! also tells that the API is there; what it answers goes to the client directly.
+//! A request on them names an errand and nothing else. The worker that takes it says so at once,
+//! which also tells that the API is there; what it answers goes to the client directly.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

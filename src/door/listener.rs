@@ -15,8 +15,8 @@ const BACKLOG: i32 = 1024;
 /// What the system keeps of an answer for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
 
-/// How often two loopbacks are tried when the system chooses the port: the one chosen for IPv4 may be
-/// taken on IPv6.
+/// How often two loopbacks are tried when the system chooses the port: the one chosen for IPv4 may
+/// be taken on IPv6.
 const PORT_ATTEMPTS: usize = 10;
 
 /// Opens the sockets for `host`.

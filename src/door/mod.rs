@@ -1,10 +1,10 @@
 //! The door: the public socket, and the only code that reads bytes from strangers.
 //!
 //! tiny_http, which the API stands on, must not face a network: one request can end its process,
-//! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So one loop
-//! of the door owns every socket: it accepts, reads heads strictly and bodies whole, answers health and
-//! refusals by itself, and passes to the API only requests that are complete and admitted. The worker
-//! that takes one owns the client's socket until it has answered.
+//! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So one
+//! loop of the door owns every socket: it accepts, reads heads strictly and bodies whole, answers
+//! health and refusals by itself, and passes to the API only requests that are complete and
+//! admitted. The worker that takes one owns the client's socket until it has answered.
 //!
 //! ```text
 //! accept ─▶ reactor ─▶ connection ─▶ desk: health and refusals are answered here
@@ -12,8 +12,8 @@
 //!             └───────────────── the client's connection, given back ◀──┘
 //! ```
 //!
-//! A health answer needs one descriptor, no thread, and no lock that a message holds for long. What is
-//! decided about a connection, `connection` decides without IO or a clock.
+//! A health answer needs one descriptor, no thread, and no lock that a message holds for long. What
+//! is decided about a connection, `connection` decides without IO or a clock.
 
 mod access;
 mod answer;
@@ -214,8 +214,8 @@ impl Door {
         self.shared.access.replace_keys(keys);
     }
 
-    /// What refusals have taught is asked anew: who reads the configuration again may have mended what
-    /// was refused.
+    /// What refusals have taught is asked anew: who reads the configuration again may have mended
+    /// what was refused.
     pub fn forget_lessons(&self) {
         self.shared.health.forget_lessons();
     }
@@ -225,9 +225,9 @@ impl Door {
         self.shared.health.refusals.tell_all();
     }
 
-    /// Ends the service: health says 503 at once, new messages are still taken for `delay`, then the
-    /// answers in progress may take `timeout`, and what is left is told that it ends. Returns how many
-    /// answers were cut off. The sockets stay open, so that health goes on telling.
+    /// Ends the service: health says 503 at once, new messages are still taken for `delay`, then
+    /// the answers in progress may take `timeout`, and what is left is told that it ends. Returns
+    /// how many answers were cut off. The sockets stay open, so that health goes on telling.
     pub fn drain(&self, delay: Duration, timeout: Duration) -> usize {
         self.shared.health.drain();
         thread::sleep(delay);
@@ -257,8 +257,8 @@ impl Shared {
         }
     }
 
-    /// Waits for messages that are being answered, and for those whose sender has to read a refusal.
-    /// Returns how many answers are left.
+    /// Waits for messages that are being answered, and for those whose sender has to read a
+    /// refusal. Returns how many answers are left.
     fn wait_for_answers(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         loop {

@@ -23,9 +23,9 @@ pub enum Route {
 const READ: &str = "GET, HEAD, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 
-/// Finds the route. The query plays no part, nor do a slash at the end, doubled slashes, or a scheme
-/// and host before the path, nor what stands before `/v1/messages` and `/v1/models`: people put `/v1`, or
-/// `/anthropic` as other services have it, into the base URL that clients append to.
+/// Finds the route. The query plays no part, nor do a slash at the end, doubled slashes, or a
+/// scheme and host before the path, nor what stands before `/v1/messages` and `/v1/models`: people
+/// put `/v1`, or `/anthropic` as other services have it, into the base URL that clients append to.
 pub fn find(method: &str, url: &str) -> Route {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {

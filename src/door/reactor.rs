@@ -1,8 +1,8 @@
 //! The one thread of the door: it owns every socket that no worker answers on, and does a bounded
 //! amount of work for each of them per turn, so that nobody waits for anybody else's megabytes.
 //!
-//! What is decided, [`Connection`] and [`Desk`] decide. Here are the sockets, the clock, and the order
-//! of a turn.
+//! What is decided, [`Connection`] and [`Desk`] decide. Here are the sockets, the clock, and the
+//! order of a turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -41,8 +41,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// The same while there is nobody: the watchdog wants to see turns.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// Work of one turn: events, new connections, connections that had their turn and have more to do, and bytes
-/// read of one connection.
+/// Work of one turn: events, new connections, connections that had their turn and have more to do,
+/// and bytes read of one connection.
 const EVENTS: usize = 256;
 const ACCEPTS: usize = 64;
 const BACKLOG: usize = 128;
@@ -65,8 +65,8 @@ pub struct Reactor {
     next_key: usize,
     /// Whose turn it is, since their sockets or workers have told something.
     queue: Vec<usize>,
-    /// Who had a turn and has more to do. They come after the others: a probe need not wait for who has
-    /// sent a thousand requests together.
+    /// Who had a turn and has more to do. They come after the others: a probe need not wait for who
+    /// has sent a thousand requests together.
     backlog: VecDeque<usize>,
     /// Whose answer is not wanted any more, and whose worker is to be told.
     leaving: Vec<(usize, Stop)>,
@@ -181,8 +181,8 @@ impl Reactor {
         }
     }
 
-    /// Notes what has become of a connection's socket. Returns whether a connection that is lent has
-    /// something to be read.
+    /// Notes what has become of a connection's socket. Returns whether a connection that is lent
+    /// has something to be read.
     fn note(&mut self, key: usize, event: &Event) -> bool {
         let Some(entry) = self.connections.get_mut(&key) else { return false };
         entry.readable |= event.is_readable() || event.is_error();
@@ -207,7 +207,8 @@ impl Reactor {
     fn take_back(&mut self) {
         for Return { key, outcome } in self.shared.returns.take() {
             let Some(entry) = self.connections.get_mut(&key) else { continue };
-            // The head of a stream may be older than the end of the time when connections were kept.
+            // The head of a stream may be older than the end of the time when connections were
+            // kept.
             let last = outcome == Outcome::Last || self.desk.is_leaving();
             if outcome == Outcome::Broken {
                 let _ = entry.socket.socket.shutdown(Shutdown::Both);
@@ -247,8 +248,8 @@ impl Reactor {
         }
     }
 
-    /// Tells those that are sending a message that it will not be answered. Who has begun a request may read
-    /// what is said to it before the server ends.
+    /// Tells those that are sending a message that it will not be answered. Who has begun a request
+    /// may read what is said to it before the server ends.
     fn close(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         for (key, entry) in &mut self.connections {
@@ -292,8 +293,8 @@ impl Reactor {
                             ErrorKind::ConnectionAborted | ErrorKind::Interrupted
                         ) => {}
                     Err(_) => {
-                        // Out of descriptors or memory, most likely: the next one finds what this one
-                        // leaves behind.
+                        // Out of descriptors or memory, most likely: the next one finds what this
+                        // one leaves behind.
                         if !self.make_room(self.connections.len()) {
                             self.no_room_since.get_or_insert(self.now);
                             return;
@@ -337,8 +338,8 @@ impl Reactor {
         let _ = send_now(socket, &out);
     }
 
-    /// Sees to it that there are fewer than `max` connections, by closing the one that can be spared
-    /// best. Returns whether there are.
+    /// Sees to it that there are fewer than `max` connections, by closing the one that can be
+    /// spared best. Returns whether there are.
     fn make_room(&mut self, max: usize) -> bool {
         if self.connections.len() < max {
             return true;

@@ -1,10 +1,10 @@
-//! The door under a seeded loop: connections that come, say something cut anywhere, stop reading, leave and
-//! come too many, workers that answer, fail or cannot be had, a clock that jumps, and the end of the
-//! server. A shadow of each client knows what it may be told, and all invariants are looked at after
-//! every step.
+//! The door under a seeded loop: connections that come, say something cut anywhere, stop reading,
+//! leave and come too many, workers that answer, fail or cannot be had, a clock that jumps, and the
+//! end of the server. A shadow of each client knows what it may be told, and all invariants are
+//! looked at after every step.
 //!
-//! `CCPROXY_SIMULATION_SECONDS` makes it longer; a failure names its seed, and `CCPROXY_SIMULATION_SEED` runs
-//! that one alone.
+//! `CCPROXY_SIMULATION_SECONDS` makes it longer; a failure names its seed, and
+//! `CCPROXY_SIMULATION_SEED` runs that one alone.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -510,7 +510,8 @@ impl World {
         }
     }
 
-    /// Lets everything come to its end: whoever was neither cut nor left has an answer to everything.
+    /// Lets everything come to its end: whoever was neither cut nor left has an answer to
+    /// everything.
     fn finish(&mut self) {
         self.short = false;
         for _ in 0..100_000 {

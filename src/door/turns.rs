@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Buckets of a generation. When it is full the generation before it is forgotten, whose callers have
-/// not come since.
+/// Buckets of a generation. When it is full the generation before it is forgotten, whose callers
+/// have not come since.
 const GENERATION: usize = 16_384;
 
 /// The time in which an empty bucket is full again.

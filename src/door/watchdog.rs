@@ -1,6 +1,6 @@
-//! Asks for health the way a prober does, so that a server that has stopped answering is noticed from
-//! inside. An API that does not take requests is set up anew. A loop that stands still ends the process,
-//! which an orchestrator then starts again.
+//! Asks for health the way a prober does, so that a server that has stopped answering is noticed
+//! from inside. An API that does not take requests is set up anew. A loop that stands still ends
+//! the process, which an orchestrator then starts again.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Probes in a row that failed while the loop stood still, after which the server is given up.
 const LAST_FAILURE: u32 = 10;
 
-/// Watches from a thread of its own. `alive` is called as long as the loop moves, `give_up` when the
-/// server cannot be saved.
+/// Watches from a thread of its own. `alive` is called as long as the loop moves, `give_up` when
+/// the server cannot be saved.
 ///
 /// # Errors
 /// The thread could not be started.
@@ -40,8 +40,8 @@ pub fn watch(
             let metrics = &door.shared.health.metrics;
             metrics.self_probe_duration.set(asked.elapsed().as_micros() as u64);
             metrics.self_probe_failures.add(u64::from(probed.is_err()));
-            // A network without a usable loopback, or a shortage of descriptors, is no reason to end
-            // what serves others.
+            // A network without a usable loopback, or a shortage of descriptors, is no reason to
+            // end what serves others.
             let stands_still = turns == door.shared.turns.load(Ordering::Relaxed);
             failures = if probed.is_err() && stands_still { failures + 1 } else { 0 };
             if let Err(e) = probed {
@@ -73,7 +73,8 @@ impl Door {
     /// Asks for `/health` through the real socket. Any answer will do: 503 while draining is one.
     fn probe(&self) -> io::Result<()> {
         let Some(address) = self.addresses.first() else { return Ok(()) };
-        // A container may listen on every address of both families and have no loopback of the second.
+        // A container may listen on every address of both families and have no loopback of the
+        // second.
         let loopbacks = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let ips = match address.ip() {
             ip if ip.is_unspecified() => &loopbacks[..],

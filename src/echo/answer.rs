@@ -33,7 +33,8 @@ pub(super) fn answer(request: &ChatRequest) -> Answer {
     answer
 }
 
-/// The text of the answer to a user's message. Calls of tools that were not offered turn into words.
+/// The text of the answer to a user's message. Calls of tools that were not offered turn into
+/// words.
 fn reply(request: &ChatRequest, tools: &[Tool], answer: &mut Answer) -> String {
     let mut sentences = Vec::new();
     answer.calls.retain(|Call { name, .. }| {

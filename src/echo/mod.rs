@@ -2,10 +2,10 @@
 //!
 //! It needs no key and no network, so the first README command, smoke tests and load tests use it.
 //! It follows <https://platform.openai.com/docs/api-reference/chat> and answers `You said: TEXT`
-//! with the text of the last user message, or a JSON document where `response_format` wants one. The
-//! first answer of a conversation also tells what was proved by it, and what to type next. Where
-//! `tool_choice` wants a call, it is one with the smallest arguments that the tool takes. Marks in
-//! the user's message ask for more:
+//! with the text of the last user message, or a JSON document where `response_format` wants one.
+//! The first answer of a conversation also tells what was proved by it, and what to type next.
+//! Where `tool_choice` wants a call, it is one with the smallest arguments that the tool takes.
+//! Marks in the user's message ask for more:
 //!
 //! | mark | what it does |
 //! |---|---|
@@ -38,8 +38,8 @@ use wire::{Request, receive};
 
 use crate::http::{push_header, push_status};
 
-/// Connects to the echo server, which is a thread at the other end. Nobody else can: the connection has
-/// no name.
+/// Connects to the echo server, which is a thread at the other end. Nobody else can: the connection
+/// has no name.
 ///
 /// # Errors
 /// No descriptors, or no thread.
@@ -51,8 +51,8 @@ pub fn connect() -> io::Result<UnixStream> {
     Ok(client)
 }
 
-/// The stack of a connection's thread. What is not used of it costs nothing; a schema that is nested as
-/// deep as `smallest` goes uses about half.
+/// The stack of a connection's thread. What is not used of it costs nothing; a schema that is
+/// nested as deep as `smallest` goes uses about half.
 const STACK: usize = 512 * 1024;
 
 /// Answers one request after another.

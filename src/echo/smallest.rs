@@ -1,8 +1,9 @@
-//! The smallest JSON document that a schema allows: only what it requires, each as short as it may be.
+//! The smallest JSON document that a schema allows: only what it requires, each as short as it may
+//! be.
 //!
 //! Follows <https://json-schema.org/draft/2020-12>, and its forerunners where tools still use them.
-//! Not looked at are `not`, `if`, `maxProperties`, `propertyNames` and `patternProperties`, and that
-//! `oneOf` forbids a second branch to match. What nothing satisfies becomes null.
+//! Not looked at are `not`, `if`, `maxProperties`, `propertyNames` and `patternProperties`, and
+//! that `oneOf` forbids a second branch to match. What nothing satisfies becomes null.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use serde_json::{json, value::RawValue};
 use super::pattern;
 use super::request::{Members, look_up, parse};
 
-/// Ends a schema that requires itself, which no document fits; references use more of it, since they
-/// multiply.
+/// Ends a schema that requires itself, which no document fits; references use more of it, since
+/// they multiply.
 const DEPTH: usize = 32;
 
 /// What reading and writing may cost beyond a multiple of the schema's length, in bytes.

@@ -9,8 +9,8 @@ use super::{Answer, TEXT};
 /// A check: its name, and whether it is passed.
 pub type Check = (&'static str, bool);
 
-/// The answer of a group of checks, as Kubernetes' own servers give it: `ok`, or a list if it was asked
-/// for or something fails. Why it fails is in the log; strangers are told that it does.
+/// The answer of a group of checks, as Kubernetes' own servers give it: `ok`, or a list if it was
+/// asked for or something fails. Why it fails is in the log; strangers are told that it does.
 pub fn answer(
     group: &str,
     all: &[Check],

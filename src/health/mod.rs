@@ -1,8 +1,9 @@
 //! What health means: local facts in atomics, and the answers that follow from them.
 //!
-//! Liveness is that anything answers at all. Readiness is the facts of this process: it serves, it does
-//! not drain, its API answers. The provider's state is shown, and counts only for who asks for it with
-//! `fail_on=provider`: where every replica has the same provider, taking them all away helps nobody.
+//! Liveness is that anything answers at all. Readiness is the facts of this process: it serves, it
+//! does not drain, its API answers. The provider's state is shown, and counts only for who asks for
+//! it with `fail_on=provider`: where every replica has the same provider, taking them all away
+//! helps nobody.
 //!
 //! Nothing here waits for anything, asks the provider, or writes a log line for a probe.
 
@@ -317,8 +318,8 @@ impl Health {
         answer
     }
 
-    /// `/health`, for whom it is: Prometheus, who asks for a metric; who asks for the draft of a standard;
-    /// and everybody else.
+    /// `/health`, for whom it is: Prometheus, who asks for a metric; who asks for the draft of a
+    /// standard; and everybody else.
     ///
     /// No weighing of q-values: who names a type that only a scraper names is one.
     fn health(

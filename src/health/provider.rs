@@ -1,5 +1,5 @@
-//! What is known of a provider, from real traffic alone, the breaker that follows from it, and the rest
-//! that its keys are given.
+//! What is known of a provider, from real traffic alone, the breaker that follows from it, and the
+//! rest that its keys are given.
 //!
 //! Nothing is ever asked for the sake of health, so nothing is ever paid for it.
 
@@ -41,8 +41,8 @@ pub enum Outcome {
 const OTHER_MODELS_REST: Duration = Duration::from_secs(60);
 
 impl Outcome {
-    /// The same, where the model was a client's choice: what it is not allowed says nothing about the
-    /// provider, and its limit little.
+    /// The same, where the model was a client's choice: what it is not allowed says nothing about
+    /// the provider, and its limit little.
     pub fn of_another_model(self) -> Outcome {
         match self {
             Outcome::Refused(Error::Upstream { status: 402 | 403, .. }) => Outcome::Unknown,
@@ -121,8 +121,8 @@ struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a probe that goes well disproves the last error: what an answer was, only an answer can
-    /// take back.
+    /// Whether a probe that goes well disproves the last error: what an answer was, only an answer
+    /// can take back.
     fn is_disproved_by_probe(&self) -> bool {
         let is_about_reaching = |error: &Error| {
             let cause = error.cause();
@@ -173,8 +173,8 @@ impl Permit<'_> {
         self.outcome = outcome;
     }
 
-    /// The call failed with `error`, whose words are kept, also where the provider is well and it is a
-    /// setting or the conversation that must be changed.
+    /// The call failed with `error`, whose words are kept, also where the provider is well and it
+    /// is a setting or the conversation that must be changed.
     pub fn failed(self, error: &Error, outcome: Outcome) {
         if outcome != Outcome::Unknown {
             self.state.tell(error, Some(self.key));
@@ -286,10 +286,12 @@ impl ProviderState {
         in_turn.min_by_key(|key| left[*key]).unwrap_or(0)
     }
 
-    /// Lets a call through, unless the provider has failed so often that it is left alone for a while.
+    /// Lets a call through, unless the provider has failed so often that it is left alone for a
+    /// while.
     ///
     /// # Errors
-    /// What the provider said last if it does not take the key; else 503 with the time of the next try.
+    /// What the provider said last if it does not take the key; else 503 with the time of the next
+    /// try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
         let permit = |is_trial| Permit {
             state: self,
@@ -378,8 +380,8 @@ impl ProviderState {
         }
     }
 
-    /// Takes how the call `asked` ended. What was made before the last call that ended otherwise tells
-    /// of a time that is over.
+    /// Takes how the call `asked` ended. What was made before the last call that ended otherwise
+    /// tells of a time that is over.
     fn record(&self, outcome: Outcome, asked: u64, was_trial: bool) {
         match outcome {
             Outcome::Answered => {

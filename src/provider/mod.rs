@@ -46,8 +46,8 @@ pub struct Provider {
     pub max_tokens_field: MaxTokensField,
     /// Whether `stream_options.include_usage` is accepted (and needed).
     pub stream_usage: bool,
-    /// How an effort is asked for, and in which words, by the model; other models refuse the field or
-    /// are not known to take it.
+    /// How an effort is asked for, and in which words, by the model; other models refuse the field
+    /// or are not known to take it.
     pub effort: EffortField,
     pub efforts: &'static [Efforts],
     /// How thinking is switched on and off, apart from efforts, and of which models.

@@ -1,8 +1,9 @@
-//! The rows. What a row says that differs from [`Provider::COMPATIBLE`] was learned from the pages and
-//! threads named beside it.
+//! The rows. What a row says that differs from [`Provider::COMPATIBLE`] was learned from the pages
+//! and threads named beside it.
 //!
-//! The default models are those that a service offered on the day beside them, fit for an agent: with
-//! tools, and a window that Claude Code can work in. A model that was one before is sent as it stands.
+//! The default models are those that a service offered on the day beside them, fit for an agent:
+//! with tools, and a window that Claude Code can work in. A model that was one before is sent as it
+//! stands.
 
 use super::{
     Auth, Echo, EffortField, Efforts, FormatSupport, Key, MaxTokensField, Prefill, Provider,
@@ -20,8 +21,9 @@ const NONE_TO_MAX: &[&str] = &["none", "low", "medium", "high", "xhigh", "max"];
 /// OpenAI's models, at OpenAI and at Azure; `none` and `minimal` exclude each other.
 /// <https://github.com/openai/openai-python/blob/main/src/openai/types/shared/reasoning_effort.py>
 ///
-/// "Function tools with reasoning_effort are not supported … in /v1/chat/completions", from gpt-5.4 on:
-/// <https://github.com/pipecat-ai/pipecat/issues/4043>, <https://github.com/BerriAI/litellm/pull/34569>
+/// "Function tools with reasoning_effort are not supported … in /v1/chat/completions", from gpt-5.4
+/// on: <https://github.com/pipecat-ai/pipecat/issues/4043>,
+/// <https://github.com/BerriAI/litellm/pull/34569>
 const OPENAI_EFFORTS: &[Efforts] = &[
     Efforts::of(&["gpt-5-chat", "gpt-5.1-chat", "gpt-5.2-chat"], &[]),
     Efforts::of(&["gpt-5-pro"], &["high"]),
@@ -66,8 +68,8 @@ const OPENAI_PHASES: &[&str] = &["gpt-5.3-codex", "gpt-5.4", "gpt-5.5", "gpt-5.6
 
 const OPENAI_REASONING: &[&str] = &["o1", "o3", "o4", "gpt-5", "gpt-6"];
 
-/// "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level":
-/// <https://github.com/nspady/google-calendar-mcp/issues/39>; "array schema missing items":
+/// "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top
+/// level": <https://github.com/nspady/google-calendar-mcp/issues/39>; "array schema missing items":
 /// <https://github.com/github/github-mcp-server/issues/1548>; "'…' is not a 'uri-reference'":
 /// <https://github.com/griptape-ai/griptape/issues/2150>
 const OPENAI_SCHEMA: SchemaRules = SchemaRules {
@@ -143,15 +145,16 @@ pub static PROVIDERS: &[Provider] = &[
         schema: OPENAI_SCHEMA,
         ..Provider::COMPATIBLE
     },
-    // https://openrouter.ai/docs/api-reference/chat-completion; what a model does not take is dropped
-    // there: https://openrouter.ai/docs/api/reference/parameters
+    // https://openrouter.ai/docs/api-reference/chat-completion; what a model does not take is
+    // dropped there: https://openrouter.ai/docs/api/reference/parameters
     Provider {
         name: "openrouter",
         also: &["open-router"],
         key_prefixes: &["sk-or-"],
         base_url: "https://openrouter.ai/api/v1",
         key_vars: &["OPENROUTER_API_KEY"],
-        // A window of a million tokens, 131,072 out (2026-11-28): https://openrouter.ai/z-ai/glm-5.3
+        // A window of a million tokens, 131,072 out (2026-11-28):
+        // https://openrouter.ai/z-ai/glm-5.3
         model: "z-ai/glm-5.3",
         max_tokens: 131_072,
         least_max_tokens: 16,
@@ -226,8 +229,9 @@ pub static PROVIDERS: &[Provider] = &[
             Efforts::of(&["gemini-2.5-pro"], LOW_TO_HIGH),
             Efforts::of(&["gemini-2.5"], NONE_TO_HIGH),
             Efforts::of(&["gemini-3-pro"], &["low", "high"]),
-            // "minimal" is an error on 3.7 and 3.8 Flash: https://github.com/checkmarble/llmberjack/pull/14;
-            // 4 has no off switch: https://ai.google.dev/gemini-api/docs/generate-content/latest-model
+            // "minimal" is an error on 3.7 and 3.8 Flash:
+            // https://github.com/checkmarble/llmberjack/pull/14; 4 has no off switch:
+            // https://ai.google.dev/gemini-api/docs/generate-content/latest-model
             Efforts::of(&["gemini-3.1-pro", "gemini-3.7", "gemini-3.8", "gemini-4"], LOW_TO_HIGH),
             Efforts::of(&["gemini-3"], &["minimal", "low", "medium", "high"]),
         ],
@@ -279,18 +283,20 @@ pub static PROVIDERS: &[Provider] = &[
         echo: Echo::ThoughtSignature,
         ..Provider::COMPATIBLE
     },
-    // https://github.com/mistralai/platform-docs-public/blob/main/public/openapi.yaml: every object has
-    // `additionalProperties: false`.
+    // https://github.com/mistralai/platform-docs-public/blob/main/public/openapi.yaml: every object
+    // has `additionalProperties: false`.
     Provider {
         name: "mistral",
         also: &["mistralai", "codestral"],
         shares_prefix: true,
         base_url: "https://api.mistral.ai/v1",
         key_vars: &["MISTRAL_API_KEY"],
-        // 262,144 tokens in and out (2026-11-28): https://docs.mistral.ai/inference/conversations/reasoning
+        // 262,144 tokens in and out (2026-11-28):
+        // https://docs.mistral.ai/inference/conversations/reasoning
         model: "mistral-medium-3-5",
         max_tokens: 131_072,
-        // Usage comes unasked in the last chunk: https://github.com/openai/openai-agents-python/issues/442
+        // Usage comes unasked in the last chunk:
+        // https://github.com/openai/openai-agents-python/issues/442
         stream_usage: false,
         // https://docs.mistral.ai/capabilities/reasoning/
         efforts: &[
@@ -309,7 +315,8 @@ pub static PROVIDERS: &[Provider] = &[
         tool_choice_any: "any",
         // https://github.com/nearai/ironclaw/issues/1241
         tool_id: ToolId::NineAlphanumerics,
-        // "Unexpected role 'user' after role 'tool'": https://github.com/BerriAI/litellm/issues/17761
+        // "Unexpected role 'user' after role 'tool'":
+        // https://github.com/BerriAI/litellm/issues/17761
         user_after_tool: false,
         // https://github.com/QuantumNous/new-api/issues/2858
         prefill: Prefill::Prefix,
@@ -324,8 +331,8 @@ pub static PROVIDERS: &[Provider] = &[
         base_url: "http://localhost:11434/v1",
         key_vars: &["OLLAMA_API_KEY"],
         key: Key::Optional,
-        // It has tools; Claude Code wants a window of 64,000 tokens, which the server has to be told:
-        // https://docs.ollama.com/integrations/claude-code
+        // It has tools; Claude Code wants a window of 64,000 tokens, which the server has to be
+        // told: https://docs.ollama.com/integrations/claude-code
         model: "qwen3.5",
         // "… does not support thinking", from the others. "minimal" and "xhigh" are refused:
         // https://github.com/ollama/ollama/issues/18121
@@ -352,7 +359,8 @@ pub static PROVIDERS: &[Provider] = &[
         name: "deepseek",
         base_url: "https://api.deepseek.com/v1",
         key_vars: &["DEEPSEEK_API_KEY"],
-        // A million tokens in, 393,216 out (2026-11-28): https://api-docs.deepseek.com/quick_start/pricing
+        // A million tokens in, 393,216 out (2026-11-28):
+        // https://api-docs.deepseek.com/quick_start/pricing
         model: "deepseek-flash",
         // https://api-docs.deepseek.com/guides/thinking_mode; "none" is said by `thinking`.
         efforts: &[Efforts::of(
@@ -375,8 +383,8 @@ pub static PROVIDERS: &[Provider] = &[
         native_models: &[""],
         ..Provider::COMPATIBLE
     },
-    // https://inference-docs.cerebras.ai/resources/openai; unknown fields are refused at every level:
-    // https://github.com/huggingface/huggingface.js/pull/2268
+    // https://inference-docs.cerebras.ai/resources/openai; unknown fields are refused at every
+    // level: https://github.com/huggingface/huggingface.js/pull/2268
     Provider {
         name: "cerebras",
         key_prefixes: &["csk-"],
@@ -404,7 +412,8 @@ pub static PROVIDERS: &[Provider] = &[
         key_prefixes: &["tgp_"],
         base_url: "https://api.together.xyz/v1",
         key_vars: &["TOGETHER_API_KEY"],
-        // A million tokens in; it always thinks (2026-11-28): https://docs.together.ai/docs/glm-5.3-quickstart
+        // A million tokens in; it always thinks (2026-11-28):
+        // https://docs.together.ai/docs/glm-5.3-quickstart
         model: "zai-org/GLM-5.3",
         efforts: &[
             Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
@@ -516,7 +525,8 @@ pub static PROVIDERS: &[Provider] = &[
         // https://docs.rs/synaps-engine/0.11.0/src/agent_engine/runtime/openai/catalog/kimi.rs.html
         efforts: &[Efforts::of(&["kimi-k3"], LOW_HIGH_MAX)],
         // "cannot specify both 'thinking' and 'reasoning_effort'":
-        // https://github.com/HKUDS/nanobot/issues/3939. kimi-k2.7 always thinks, and refuses "disabled".
+        // https://github.com/HKUDS/nanobot/issues/3939. kimi-k2.7 always thinks, and refuses
+        // "disabled".
         thinking: ThinkingField::Type,
         thinking_models: &["kimi-k2.5", "kimi-k2.6"],
         // "invalid temperature: only 1 is allowed for this model":
@@ -538,8 +548,9 @@ pub static PROVIDERS: &[Provider] = &[
         native_always_thinks: &["kimi-k2-thinking", "kimi-k2.7", "kimi-k3"],
         // It renames the calls itself.
         tool_id_models: &[],
-        // "type is not defined", "when using anyOf, type should be defined in anyOf items", "conflicting
-        // keywords found after $ref expansion": https://github.com/MoonshotAI/kimi-cli/issues/2061
+        // "type is not defined", "when using anyOf, type should be defined in anyOf items",
+        // "conflicting keywords found after $ref expansion":
+        // https://github.com/MoonshotAI/kimi-cli/issues/2061
         schema: SchemaRules {
             drops: &["$defs", "definitions"],
             plain_root: true,
@@ -580,8 +591,8 @@ pub static PROVIDERS: &[Provider] = &[
         native_models: &[""],
         ..Provider::COMPATIBLE
     },
-    // https://learn.microsoft.com/en-us/azure/foundry/openai/api-version-lifecycle; the model is the
-    // name of a deployment, so rules by model hold where that is the model's.
+    // https://learn.microsoft.com/en-us/azure/foundry/openai/api-version-lifecycle; the model is
+    // the name of a deployment, so rules by model hold where that is the model's.
     Provider {
         name: "azure",
         also: &["azure-openai", "foundry"],
@@ -661,8 +672,8 @@ pub static PROVIDERS: &[Provider] = &[
         text_tools: true,
         ..Provider::COMPATIBLE
     },
-    // https://platform.claude.com/docs/en/api/messages: nothing is translated. Its usual variables are
-    // those by which clients find ccproxy itself.
+    // https://platform.claude.com/docs/en/api/messages: nothing is translated. Its usual variables
+    // are those by which clients find ccproxy itself.
     Provider {
         name: "anthropic",
         also: &["claude"],

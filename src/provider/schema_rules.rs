@@ -9,8 +9,8 @@ pub struct SchemaRules {
     pub keeps: &'static [&'static str],
     /// The only values of `format` that are taken; none here means all.
     pub formats: &'static [&'static str],
-    /// A tool's schema may not have `anyOf`, `oneOf`, `allOf`, `enum`, `const` and `not` at its root:
-    /// their properties become the root's.
+    /// A tool's schema may not have `anyOf`, `oneOf`, `allOf`, `enum`, `const` and `not` at its
+    /// root: their properties become the root's.
     pub plain_root: bool,
     /// `$ref` is not known: what it points to takes its place, and `{"type":"object"}` where that
     /// would not end.

@@ -1,5 +1,5 @@
-//! What becomes of a request, in one line of the log: a [`Record`] is filled along the way and written
-//! once, at its end.
+//! What becomes of a request, in one line of the log: a [`Record`] is filled along the way and
+//! written once, at its end.
 //!
 //! What clients and providers name is cut before it is kept, and escaped when it is written, so no
 //! line can be forged; the log's writer leaves out the keys of the configuration.
@@ -24,7 +24,8 @@ use crate::logging;
 /// The longest text from outside in a line, in characters.
 const MAX_TEXT: usize = 100;
 
-/// The status in the log where the client has left before the end, by which it got none. It is nginx's.
+/// The status in the log where the client has left before the end, by which it got none. It is
+/// nginx's.
 const CLIENT_GONE: u16 = 499;
 
 /// Who sent a request.

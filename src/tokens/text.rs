@@ -1,9 +1,9 @@
 //! How many tokens a text is, about, in one pass and without a vocabulary.
 //!
 //! Tokenizers of this family first cut a text into words, groups of three digits, runs of
-//! punctuation and of blanks, and then merge the letters of each piece. The cut is done here as they
-//! do it; what a piece merges to is estimated from its length, and for a word from how common its
-//! pairs of letters are: `the` is one token, `xqz` three.
+//! punctuation and of blanks, and then merge the letters of each piece. The cut is done here as
+//! they do it; what a piece merges to is estimated from its length, and for a word from how common
+//! its pairs of letters are: `the` is one token, `xqz` three.
 
 use super::weights::{
     APOSTROPHE, Family, LEAD, LENGTH, LONGER, Lead, PAIRS, PUNCTUATION, SCRIPTS, Script, TOKEN,

@@ -11,13 +11,14 @@
 //! | the field `reasoning`, where others have `reasoning_content` | the same | `ccproxy1:reasoning` |
 //! | Gemini's `thought_signature` of a call | the id of the `tool_use` | `toolu_…-ccproxy1-…` |
 //!
-//! A signature that Gemini puts on a text is left out: it may be missing in the next request, that of
-//! a call may not.
+//! A signature that Gemini puts on a text is left out: it may be missing in the next request, that
+//! of a call may not.
 //!
 //! The number is the version of the form. Whatever does not parse, such as a signature of Anthropic
 //! in a conversation that began there, carries nothing and is no error.
 //!
-//! <https://platform.openai.com/docs/guides/reasoning>, <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>,
+//! <https://platform.openai.com/docs/guides/reasoning>,
+//! <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>,
 //! <https://ai.google.dev/gemini-api/docs/thought-signatures>
 
 use serde_json::value::RawValue;
@@ -96,8 +97,8 @@ impl Cargo {
         }
     }
 
-    /// Gives the entries of a tool call the id that the client gets for it, which is the one that the
-    /// upstream will see: Gemini behind OpenRouter matches the two.
+    /// Gives the entries of a tool call the id that the client gets for it, which is the one that
+    /// the upstream will see: Gemini behind OpenRouter matches the two.
     ///
     /// <https://github.com/UKGovernmentBEIS/inspect_ai/issues/3986>
     pub fn rename_call(&mut self, upstream: &str, id: &str) {
@@ -167,9 +168,9 @@ fn continues<'a>(whole: &'a Map<String, Value>, piece: &'a Map<String, Value>) -
 /// The client's `id` for a tool call that came with a `thought_signature`.
 ///
 /// In base64url, since the API takes letters, digits, `_` and `-` alone in an id. The whole text is
-/// encoded, though it looks like base64 itself, so that it comes back as it was in any case. Before it
-/// stands a checksum: some clients shorten long ids, and half a signature is refused where none is
-/// not (<https://github.com/BerriAI/litellm/issues/37849>).
+/// encoded, though it looks like base64 itself, so that it comes back as it was in any case. Before
+/// it stands a checksum: some clients shorten long ids, and half a signature is refused where none
+/// is not (<https://github.com/BerriAI/litellm/issues/37849>).
 pub fn into_id(id: &str, thought_signature: &str) -> String {
     let encoded = base64url(thought_signature.as_bytes());
     format!("{id}{IN_ID}{:08x}-{encoded}", checksum(&encoded))

@@ -9,8 +9,8 @@
 //! | what an answer is read back with: the dialect, the names of tools | | `reading` |
 //! | `stop_sequences` that the provider does not take | the text of the answer | `stops` |
 //!
-//! `request` and `answer` name their own tables. `refusal` makes an error, and the lesson that changes
-//! the next request.
+//! `request` and `answer` name their own tables. `refusal` makes an error, and the lesson that
+//! changes the next request.
 
 #![forbid(unsafe_code)]
 

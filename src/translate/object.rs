@@ -84,8 +84,8 @@ impl Object {
         ""
     }
 
-    /// Takes one more byte of an escape. `false` if it is none, or one of no concern: then what was held
-    /// is in the text, and the byte follows it.
+    /// Takes one more byte of an escape. `false` if it is none, or one of no concern: then what was
+    /// held is in the text, and the byte follows it.
     fn escape(&mut self, byte: u8) -> bool {
         match (self.held.len(), byte) {
             (1 | 7, b'u')

@@ -16,7 +16,8 @@ pub struct Reading {
     pub names: ToolNames,
     /// The stop sequences that the provider was not told.
     pub stops: Stops,
-    /// The tools that the model may call in its text; `None` where its server reads all that it writes.
+    /// The tools that the model may call in its text; `None` where its server reads all that it
+    /// writes.
     pub text_tools: Option<TextTools>,
     /// The text is to be data in a form that the client has given: nothing may be added to it.
     pub is_data: bool,
@@ -59,7 +60,8 @@ impl ToolNames {
     }
 }
 
-/// The tools that a model may call in its text, by their names upstream; none where text is only text.
+/// The tools that a model may call in its text, by their names upstream; none where text is only
+/// text.
 #[derive(Debug, Default, Clone)]
 pub struct TextTools(Vec<(String, String)>);
 

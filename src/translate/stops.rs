@@ -1,7 +1,7 @@
 //! Stop sequences that the provider does not take, looked for in the text of its answer.
 //!
-//! What is found does not depend on how the text is cut: the sequence that begins first, and of those
-//! that begin at one place the longest.
+//! What is found does not depend on how the text is cut: the sequence that begins first, and of
+//! those that begin at one place the longest.
 
 /// The sequences that are looked for, and the one that was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -138,8 +138,8 @@ impl HeldText {
 mod tests {
     use super::{HeldText, Stops};
 
-    /// What goes out of a text in `pieces`, the sequence that ends it, and what was held back before
-    /// the last piece was known to be the last.
+    /// What goes out of a text in `pieces`, the sequence that ends it, and what was held back
+    /// before the last piece was known to be the last.
     fn run(
         sequences: &[&str],
         pieces: impl IntoIterator<Item = impl AsRef<str>>,

@@ -1,8 +1,8 @@
 //! A body in a content coding, which some CDNs apply though the request asked for none.
 //!
-//! gzip is RFC 1952; `deflate` is zlib's form (RFC 1950) by the standard, and the bare data (RFC 1951)
-//! of some servers: <https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1>. What has come is handed out
-//! before more is waited for, since the answer may be a stream.
+//! gzip is RFC 1952; `deflate` is zlib's form (RFC 1950) by the standard, and the bare data (RFC
+//! 1951) of some servers: <https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1>. What has come is
+//! handed out before more is waited for, since the answer may be a stream.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -10,7 +10,8 @@ use std::io::{self, ErrorKind, Read};
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
-/// The most that a body is decoded to: no answer is larger, and a few kilobytes can become gigabytes.
+/// The most that a body is decoded to: no answer is larger, and a few kilobytes can become
+/// gigabytes.
 const LIMIT_BYTES: u64 = 64 << 20;
 
 /// The longest head of a gzip body: the name and the comment in it have no length.

@@ -1,9 +1,9 @@
-//! The head of an answer that is longer than its connection's buffer, as some gateways make them with
-//! their cookies and policies.
+//! The head of an answer that is longer than its connection's buffer, as some gateways make them
+//! with their cookies and policies.
 //!
-//! ureq reads a head from one piece of memory, and the buffer of a connection is there for as long as
-//! the connection is. So a long head moves here, and goes when it has been read. ureq itself refuses
-//! one of more than 64 KiB.
+//! ureq reads a head from one piece of memory, and the buffer of a connection is there for as long
+//! as the connection is. So a long head moves here, and goes when it has been read. ureq itself
+//! refuses one of more than 64 KiB.
 
 use ureq::unversioned::transport::Buffers;
 

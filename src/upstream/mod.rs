@@ -1,8 +1,8 @@
 //! Sends a request to the provider and hands out its answer: the only code that knows ureq.
 //!
 //! One thread waits for both sides at once: a client that leaves ends the call, deadlines belong to
-//! phases (there is none for the whole), and a kept connection that the provider closed meanwhile is
-//! replaced once, before anything came back.
+//! phases (there is none for the whole), and a kept connection that the provider closed meanwhile
+//! is replaced once, before anything came back.
 
 mod coding;
 mod long_head;
@@ -39,7 +39,8 @@ pub use wait::shut_down;
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
 use words::Place;
 
-/// How long a kept connection may be idle: services and what lies between close them after 15 s or more.
+/// How long a kept connection may be idle: services and what lies between close them after 15 s or
+/// more.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// The size of a connection's buffers. A longer head of an answer gets memory of its own.
@@ -135,14 +136,16 @@ pub struct Answer {
     pub retry: Retry,
     /// It tells of another place.
     pub is_redirect: bool,
-    /// The other place's scheme, host and port: the rest may be secret, and is of no use to the reader.
+    /// The other place's scheme, host and port: the rest may be secret, and is of no use to the
+    /// reader.
     pub redirect: Option<String>,
     /// What the provider calls the request.
     pub request_id: Option<String>,
     pub body: AnswerBody,
 }
 
-/// The body of an answer. Reading blocks for as long as the phase allows, and sends pings meanwhile.
+/// The body of an answer. Reading blocks for as long as the phase allows, and sends pings
+/// meanwhile.
 pub struct AnswerBody {
     reader: Box<dyn Read>,
     /// What [`AnswerBody::beginning`] has read, and is still to be read.
@@ -427,7 +430,8 @@ impl AnswerBody {
             return Ok(n);
         }
         let n = self.reader.read(buffer).map_err(|e| self.failure(e))?;
-        // A body that ends with its connection ends for ureq also where waiting for it was given up.
+        // A body that ends with its connection ends for ureq also where waiting for it was given
+        // up.
         if n == 0 && stopped().is_some() {
             return Err(self.failure(ErrorKind::UnexpectedEof.into()));
         }
@@ -443,8 +447,8 @@ impl AnswerBody {
         Ok(n)
     }
 
-    /// The first bytes, enough to tell what they are, without what is blank before them. They are still
-    /// to be read.
+    /// The first bytes, enough to tell what they are, without what is blank before them. They are
+    /// still to be read.
     ///
     /// # Errors
     /// [`Failure::ClientGone`]. What breaks off is found again by reading on.

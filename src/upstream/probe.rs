@@ -1,4 +1,5 @@
-//! Asks whether the provider is there, without a message and without cost, where the user wants that.
+//! Asks whether the provider is there, without a message and without cost, where the user wants
+//! that.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -104,8 +105,8 @@ impl Upstream {
         attempt().map_err(|e| failure(&self.place, false, &e))
     }
 
-    /// Asks for the list of models. Any answer that is not about the server or the key will do: not every
-    /// service has a list.
+    /// Asks for the list of models. Any answer that is not about the server or the key will do: not
+    /// every service has a list.
     fn models(&self) -> Result<(), Failure> {
         let mut request = self.agent.get(format!("{}/models", self.base_url));
         if let Some((name, value)) = self.authorization(0) {

@@ -1,8 +1,9 @@
 //! A connected socket, which can be written to without waiting for the other side to read.
 //!
-//! A provider may answer while the request is still being sent, and then read no further or hang up. The
-//! code that sends has to look for an answer meanwhile, which with TLS only the transport above the
-//! encryption can do; so what could not be written waits here, and sending it is that transport's work.
+//! A provider may answer while the request is still being sent, and then read no further or hang
+//! up. The code that sends has to look for an answer meanwhile, which with TLS only the transport
+//! above the encryption can do; so what could not be written waits here, and sending it is that
+//! transport's work.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
@@ -78,8 +79,8 @@ impl Socket {
         receive(self.fd(), buffer)
     }
 
-    /// Reading may take about so long: a few percent more or less save a system call for each read, and
-    /// who reads looks at the clock.
+    /// Reading may take about so long: a few percent more or less save a system call for each read,
+    /// and who reads looks at the clock.
     pub fn be_patient(&self, patience: Duration) -> io::Result<()> {
         let wanted = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX).max(1000);
         let is = self.patience.load(Ordering::Relaxed);
@@ -90,8 +91,8 @@ impl Socket {
         Ok(())
     }
 
-    /// From now on [`Socket::send`] never fails and never has to be waited for: the caller looks after
-    /// what is unsent.
+    /// From now on [`Socket::send`] never fails and never has to be waited for: the caller looks
+    /// after what is unsent.
     pub fn look_after(&self) {
         self.lock().is_looked_after = true;
     }
@@ -128,8 +129,8 @@ impl Socket {
         !self.lock().unsent.is_empty()
     }
 
-    /// Forgets what is unsent, and all that is sent later: there is an answer, or else a reason why none
-    /// can be expected.
+    /// Forgets what is unsent, and all that is sent later: there is an answer, or else a reason why
+    /// none can be expected.
     pub fn end_sending(&self, failure: Option<io::Error>) {
         self.lock().end(failure);
     }

@@ -1,8 +1,8 @@
 //! TLS to a provider: whom to trust, and as whom to speak.
 //!
-//! rustls takes no certificate for a server's that may also sign others, which is what
-//! `openssl req -x509` makes and what OpenSSL, curl and Go take for its names once it is trusted itself.
-//! ureq's own connector has no place for another verifier, nor for authorities beside the built-in ones,
+//! rustls takes no certificate for a server's that may also sign others, which is what `openssl req
+//! -x509` makes and what OpenSSL, curl and Go take for its names once it is trusted itself. ureq's
+//! own connector has no place for another verifier, nor for authorities beside the built-in ones,
 //! so the connection is wrapped here.
 
 use std::fmt;
@@ -173,8 +173,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the only fault is that the certificate may sign others. webpki has no name for it that can be
-/// matched from here.
+/// Whether the only fault is that the certificate may sign others. webpki has no name for it that
+/// can be matched from here.
 fn is_of_an_authority(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(fault)
         if fault.to_string().contains("CaUsedAsEndEntity"))

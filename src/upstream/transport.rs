@@ -23,8 +23,8 @@ use crate::os::{self, poll_fd};
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long a connection may be silent before the kernel asks whether the other side is still there:
-/// NAT gateways forget such connections after some minutes, while a provider thinks.
+/// How long a connection may be silent before the kernel asks whether the other side is still
+/// there: NAT gateways forget such connections after some minutes, while a provider thinks.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How often it asks.
@@ -33,8 +33,8 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long the other side may acknowledge nothing before the connection counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
-/// What the system keeps of an answer whose client does not read. It would be megabytes, which a container
-/// pays for.
+/// What the system keeps of an answer whose client does not read. It would be megabytes, which a
+/// container pays for.
 const RECEIVE_BUFFER_BYTES: usize = 64 << 10;
 
 /// What of an answer may come before the request is sent and is no answer yet.
@@ -235,8 +235,8 @@ fn wait(
 /// Puts the marks of the phases around a finished connection, with TLS and all.
 #[derive(Debug)]
 pub(super) struct PhaseConnector {
-    /// Where the provider is asked, as host and port. The connections to an HTTP proxy come through here
-    /// too, before they lead to the provider.
+    /// Where the provider is asked, as host and port. The connections to an HTTP proxy come through
+    /// here too, before they lead to the provider.
     pub authorities: Vec<String>,
 }
 
@@ -344,8 +344,8 @@ impl<T: Transport> Transport for PhaseTransport<T> {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         match with_call(|call| call.phase()) {
-            // From the request's end on, one limit counts until the body's first byte: many services
-            // send their head at once and think afterwards.
+            // From the request's end on, one limit counts until the body's first byte: many
+            // services send their head at once and think afterwards.
             Some(Phase::FirstByte) | None => {}
             Some(Phase::Idle) => enter(Phase::Idle),
             // An answer may have come before the other side stopped reading.

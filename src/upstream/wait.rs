@@ -1,10 +1,10 @@
 //! The one place where a thread waits for the upstream.
 //!
-//! ureq blocks inside its transport, so that is where deadlines are kept and pings are sent. An answer is
-//! read with a plain read(2), which ends when the phase's time is over or a ping is due; the door
-//! watches the client meanwhile, and shuts the upstream's socket down when it leaves. Other waits are
-//! short, and one poll(2) over all that matters. What belongs to the call at hand is in a thread-local,
-//! since ureq hands a transport nothing of its caller.
+//! ureq blocks inside its transport, so that is where deadlines are kept and pings are sent. An
+//! answer is read with a plain read(2), which ends when the phase's time is over or a ping is due;
+//! the door watches the client meanwhile, and shuts the upstream's socket down when it leaves.
+//! Other waits are short, and one poll(2) over all that matters. What belongs to the call at hand
+//! is in a thread-local, since ureq hands a transport nothing of its caller.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
@@ -20,8 +20,8 @@ use crate::config::Timeouts;
 use crate::line::{self, Peer};
 use crate::os::{poll, poll_fd};
 
-/// How long a connection may be made without a sign of life to the client: until its request is on its
-/// way, a failure is worth an HTTP status, which the SDKs try again.
+/// How long a connection may be made without a sign of life to the client: until its request is on
+/// its way, a failure is worth an HTTP status, which the SDKs try again.
 const QUIET_WHILE_CONNECTING: Duration = Duration::from_secs(10);
 
 /// How long is waited where nothing bounds it, before the clock is looked at.
@@ -95,7 +95,8 @@ impl From<line::Stop> for Stop {
     }
 }
 
-/// Two ends of a connection to itself: a byte in it is for every thread to see, and nobody reads it.
+/// Two ends of a connection to itself: a byte in it is for every thread to see, and nobody reads
+/// it.
 static SHUTDOWN: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
 /// Makes [`shut_down`] possible.
@@ -215,8 +216,8 @@ impl Call {
     }
 }
 
-/// What a wait is bounded by: until when it may go on, when it has to look at the clock at the latest, and
-/// who leaves.
+/// What a wait is bounded by: until when it may go on, when it has to look at the clock at the
+/// latest, and who leaves.
 struct Bounds {
     next: Option<Instant>,
     peer: Option<Arc<Peer>>,
@@ -230,7 +231,8 @@ impl Bounds {
         Bounds { next: [deadline, wake_at, until].into_iter().flatten().min(), peer }
     }
 
-    /// Looks at the clock: sends a sign of life where one is due. Returns whether `until` has passed.
+    /// Looks at the clock: sends a sign of life where one is due. Returns whether `until` has
+    /// passed.
     ///
     /// # Errors
     /// The phase's time is over.

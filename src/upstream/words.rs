@@ -1,4 +1,5 @@
-//! Why a provider was not reached, in words: who, where, what is wrong, and the setting that mends it.
+//! Why a provider was not reached, in words: who, where, what is wrong, and the setting that mends
+//! it.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,10 +1,10 @@
 //! The blocks of a message in the making, and the events that they go out as.
 //!
 //! Blocks go out one after another, as the API describes a stream, while services interleave tool
-//! calls. So what comes in is sorted into items in the order of their first piece: the first item is
-//! the open block and streams, the others collect until it is over. A text is over when something
-//! else follows, a tool call when its JSON is complete and something else follows. Thinking without
-//! words, which the client only carries, is a block that starts and stops at once.
+//! calls. So what comes in is sorted into items in the order of their first piece: the first item
+//! is the open block and streams, the others collect until it is over. A text is over when
+//! something else follows, a tool call when its JSON is complete and something else follows.
+//! Thinking without words, which the client only carries, is a block that starts and stops at once.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -17,8 +17,8 @@ use crate::translate::carry::{self, Cargo, SIGNATURE};
 use crate::translate::reading::ToolNames;
 use crate::translate::stops::{HeldText, Stops};
 
-/// The most blocks of a message. Each costs many times what a provider needs to begin it, and no model
-/// means so many.
+/// The most blocks of a message. Each costs many times what a provider needs to begin it, and no
+/// model means so many.
 pub(super) const MAX_BLOCKS: usize = 1000;
 
 /// What has come and has not gone out.
@@ -222,8 +222,8 @@ impl Items {
         }
     }
 
-    /// Takes a piece of a tool call. The client's ids are made from `message_id`, its names are those
-    /// of `names`. `false` if the piece is not part of the answer.
+    /// Takes a piece of a tool call. The client's ids are made from `message_id`, its names are
+    /// those of `names`. `false` if the piece is not part of the answer.
     pub fn call(&mut self, piece: &CallPiece<'_>, message_id: &str, names: &ToolNames) -> bool {
         let found = self.call_of(piece);
         let says_nothing = piece.id.is_none() && piece.name.is_none() && piece.arguments.is_empty();

@@ -1,5 +1,5 @@
-//! Chunks, or events of the Responses API, → events: the state machine that every answer goes through,
-//! streamed or whole. What comes in is sorted into [`items`], the blocks of the message.
+//! Chunks, or events of the Responses API, → events: the state machine that every answer goes
+//! through, streamed or whole. What comes in is sorted into [`items`], the blocks of the message.
 //!
 //! ```text
 //!   Idle ──start──▶ Started ──finish──▶ Ended      message_stop
@@ -18,7 +18,7 @@
 //! };
 //! let says = |out: &[u8], event: &str| String::from_utf8_lossy(out).contains(event);
 //!
-//! // Idle, and Started by the first words. A finish reason completes the answer, counts may follow it.
+//! // Idle, and Started by the first words. Behind a finish reason counts may follow.
 //! let (mut well, mut out) = (answer(), Vec::new());
 //! assert!(!well.has_started());
 //! well.chunk(br#"{"choices":[{"delta":{"content":"Hello"}}]}"#, &mut out).unwrap();
@@ -45,8 +45,8 @@
 //! A stop sequence that the provider does not take ends the message where it begins, while the
 //! upstream may go on.
 //!
-//! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started block
-//! stopped, or `error`, and nothing follows it.
+//! Whatever comes in and wherever it ends: the last event is `message_stop`, with every started
+//! block stopped, or `error`, and nothing follows it.
 //!
 //! | Messages API | the other side | where |
 //! |---|---|---|
@@ -152,9 +152,9 @@ impl Translator {
     /// A translator for one answer of an upstream that speaks `dialect`.
     ///
     /// `id` is the message's, `msg_…`, and unique: the ids of its tool calls are made from it.
-    /// `model` is the name the client asked for. `stop_sequences` are those that it asked for, `stops`
-    /// those of them that the upstream was not told. `input_estimate` counts the input until (and
-    /// unless) the upstream tells.
+    /// `model` is the name the client asked for. `stop_sequences` are those that it asked for,
+    /// `stops` those of them that the upstream was not told. `input_estimate` counts the input
+    /// until (and unless) the upstream tells.
     pub fn new(
         dialect: Dialect,
         id: String,
@@ -283,7 +283,8 @@ impl Translator {
         self.chunk(data, sink)
     }
 
-    /// Takes a frame that the end of the stream cut short. Behind a complete answer half of one is none.
+    /// Takes a frame that the end of the stream cut short. Behind a complete answer half of one is
+    /// none.
     ///
     /// # Errors
     /// As [`Translator::frame`].
@@ -323,8 +324,8 @@ impl Translator {
         }
     }
 
-    /// Takes what could not be read once more, mended, or tells what is wrong with it: `it` is no JSON,
-    /// or not what is sent.
+    /// Takes what could not be read once more, mended, or tells what is wrong with it: `it` is no
+    /// JSON, or not what is sent.
     fn mended_chunk(
         &mut self,
         json: &[u8],
@@ -364,8 +365,8 @@ impl Translator {
         for fault in self.items.faults() {
             let is_finished = matches!(stop, StopReason::EndTurn | StopReason::ToolUse);
             match fault {
-                // What its server took for the whole call ends in its middle, so the output did. Told
-                // so, Claude Code does not run it, and the model is asked for the rest.
+                // What its server took for the whole call ends in its middle, so the output did.
+                // Told so, Claude Code does not run it, and the model is asked for the rest.
                 Fault::BreaksOff if is_finished => stop = StopReason::MaxTokens,
                 Fault::BreaksOff | Fault::NoObject if !is_finished => {}
                 fault => return Err(Error::protocol(fault)),
@@ -392,8 +393,8 @@ impl Translator {
 
     /// Ends the message with an error.
     ///
-    /// The open block is not stopped: Claude Code takes a stopped block as said. It then runs half a
-    /// tool call and keeps half a text, where it otherwise throws both away and asks again.
+    /// The open block is not stopped: Claude Code takes a stopped block as said. It then runs half
+    /// a tool call and keeps half a text, where it otherwise throws both away and asks again.
     pub fn fail(&mut self, error: &Error, sink: &mut impl Sink) {
         if self.state == State::Ended {
             return;

@@ -1,8 +1,9 @@
-//! The answer of a provider that speaks the Messages API itself: its bytes are the client's, but for the
-//! model's name. They are looked at for the tokens, and for whether the message was completed.
+//! The answer of a provider that speaks the Messages API itself: its bytes are the client's, but
+//! for the model's name. They are looked at for the tokens, and for whether the message was
+//! completed.
 //!
-//! Bytes go out frame by frame, so that a ping or an error of our own never comes between two halves
-//! of one.
+//! Bytes go out frame by frame, so that a ping or an error of our own never comes between two
+//! halves of one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -246,8 +247,8 @@ impl Native {
     /// # Errors
     /// The message is not.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        // A last frame may lack its blank line. One that broke off looks the same, but its data is no
-        // JSON: half of it is never the client's.
+        // A last frame may lack its blank line. One that broke off looks the same, but its data is
+        // no JSON: half of it is never the client's.
         let mut frame = std::mem::take(&mut self.partial);
         let missing: &[u8] = if frame.ends_with(b"\n") { b"\n" } else { b"\n\n" };
         frame.extend_from_slice(missing);
@@ -271,8 +272,8 @@ impl Native {
         Err(Error::cut("it ended before the message was complete"))
     }
 
-    /// Where the first frame of `bytes` ends: behind a blank line, or behind a line of data that is a
-    /// document where another field follows it, since some services part frames by one newline.
+    /// Where the first frame of `bytes` ends: behind a blank line, or behind a line of data that is
+    /// a document where another field follows it, since some services part frames by one newline.
     fn frame_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let from = self.searched.saturating_sub(3);
         for at in from..bytes.len() {
@@ -400,8 +401,8 @@ fn ends_with_document(lines: &[u8]) -> bool {
     data.is_some_and(|data| serde_json::from_slice::<IgnoredAny>(data).is_ok())
 }
 
-/// Whether a frame is a piece of content in the form that all services send, and nothing else: the most
-/// are, and nothing of them is needed.
+/// Whether a frame is a piece of content in the form that all services send, and nothing else: the
+/// most are, and nothing of them is needed.
 fn is_plain_delta(frame: &[u8]) -> bool {
     let data = frame.strip_prefix(b"event: content_block_delta\n").unwrap_or_default();
     let end = data.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
@@ -410,8 +411,8 @@ fn is_plain_delta(frame: &[u8]) -> bool {
 
 /// A frame of data without the name of its event, with it: the SDKs look at the name alone.
 ///
-/// <https://platform.claude.com/docs/en/build-with-claude/streaming>: every event has one, and it is
-/// the `type` of its data.
+/// <https://platform.claude.com/docs/en/build-with-claude/streaming>: every event has one, and it
+/// is the `type` of its data.
 fn with_event_name(frame: &[u8]) -> Option<Vec<u8>> {
     let mut decoder = Decoder::default();
     decoder.feed(frame);

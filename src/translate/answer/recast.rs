@@ -1,5 +1,6 @@
 //! A whole message of the Messages API as the stream of its events, and the events as the message:
-//! for a provider that answers in the form that was not asked for. What is in them stays as it stands.
+//! for a provider that answers in the form that was not asked for. What is in them stays as it
+//! stands.
 //!
 //! <https://platform.claude.com/docs/en/build-with-claude/streaming>
 
@@ -15,8 +16,8 @@ use crate::sse::Decoder;
 /// A JSON object, member by member.
 type Object = BTreeMap<String, Box<RawValue>>;
 
-/// The texts of blocks that come in pieces: the block's member, the type of the delta, and the member
-/// that holds the piece.
+/// The texts of blocks that come in pieces: the block's member, the type of the delta, and the
+/// member that holds the piece.
 const TEXTS: &[(&str, &str, &str)] = &[
     ("text", "text_delta", "text"),
     ("thinking", "thinking_delta", "thinking"),

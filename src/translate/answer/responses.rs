@@ -256,7 +256,8 @@ impl Translator {
         }
     }
 
-    /// Lets the client carry the encrypted reasoning of an item, beside its summary if it was shown.
+    /// Lets the client carry the encrypted reasoning of an item, beside its summary if it was
+    /// shown.
     fn carry_reasoning(&mut self, at: Option<u64>, item: &OutputItem<'_>) {
         let was_shown = self
             .output

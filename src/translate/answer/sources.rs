@@ -1,10 +1,10 @@
-//! What a model's search has found, as services tell it beside the text, and the list that it becomes
-//! at the text's end.
+//! What a model's search has found, as services tell it beside the text, and the list that it
+//! becomes at the text's end.
 //!
 //! Annotations of OpenAI and OpenRouter
-//! (<https://openrouter.ai/docs/features/web-search#parsing-web-search-results>), and the lists beside
-//! the choices of Perplexity, xAI, Z.ai and DashScope. The Messages API has citations for them, but
-//! those carry what only Anthropic's own search makes.
+//! (<https://openrouter.ai/docs/features/web-search#parsing-web-search-results>), and the lists
+//! beside the choices of Perplexity, xAI, Z.ai and DashScope. The Messages API has citations for
+//! them, but those carry what only Anthropic's own search makes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 use crate::json;
 use crate::openai::{Lax, Text};
 
-/// The most that are listed, and the longest address in bytes and title in characters. No search finds more.
+/// The most that are listed, and the longest address in bytes and title in characters. No search
+/// finds more.
 const MAX_SOURCES: usize = 100;
 const MAX_ADDRESS: usize = 2000;
 const MAX_TITLE: usize = 200;

@@ -22,8 +22,8 @@ const WINDOW: Finish = Finish::Stop(StopReason::ModelContextWindowExceeded);
 /// Every word seen in the field, in small letters without anything else, so that `MAX_TOKENS`,
 /// `maxTokens` and `max-tokens` are one.
 ///
-/// Google's: <https://ai.google.dev/api/generate-content#FinishReason>, Z.ai's: the reference of its
-/// chat completions, vLLM's `abort`, Cohere's, TGI's and Bedrock's from their references.
+/// Google's: <https://ai.google.dev/api/generate-content#FinishReason>, Z.ai's: the reference of
+/// its chat completions, vLLM's `abort`, Cohere's, TGI's and Bedrock's from their references.
 const WORDS: &[(&str, Finish)] = &[
     ("stop", TURN),
     ("endturn", TURN),

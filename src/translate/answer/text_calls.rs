@@ -289,7 +289,8 @@ fn invokes(inside: &str, tools: &TextTools) -> Option<Vec<Call>> {
     Some(calls)
 }
 
-/// DeepSeek V3: `function<｜tool▁sep｜>NAME`, then JSON in a block of code; V3.1: `NAME<｜tool▁sep｜>JSON`.
+/// DeepSeek V3: `function<｜tool▁sep｜>NAME`, then JSON in a block of code; V3.1:
+/// `NAME<｜tool▁sep｜>JSON`.
 fn deepseek(inside: &str, _: &TextTools) -> Option<Vec<Call>> {
     between(inside, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", |call| {
         let (first, second) = call.split_once("<｜tool▁sep｜>")?;
@@ -356,8 +357,8 @@ impl Arguments {
         Some(Arguments { name: name.to_owned(), properties, json: String::new() })
     }
 
-    /// Adds an argument. What is not a string by its schema, or by what the model says, is JSON if it
-    /// reads as such.
+    /// Adds an argument. What is not a string by its schema, or by what the model says, is JSON if
+    /// it reads as such.
     fn add(&mut self, key: &str, value: &str, is_string: Option<bool>) {
         let value = value.strip_prefix('\n').unwrap_or(value);
         let value = value.strip_suffix('\n').unwrap_or(value);

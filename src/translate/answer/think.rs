@@ -16,8 +16,8 @@ pub struct ThinkSplitter {
     state: State,
     /// Text that may be the beginning of a tag, or is white space that may come before one.
     held: String,
-    /// A closing tag that nothing has opened ends thinking: the opening one is the prompt's, and the
-    /// server does not know it.
+    /// A closing tag that nothing has opened ends thinking: the opening one is the prompt's, and
+    /// the server does not know it.
     closes_alone: bool,
     /// Text has gone out.
     has_text: bool,

@@ -3,8 +3,8 @@
 use crate::anthropic::Usage;
 use crate::openai::{Number, ResponsesUsage, UpstreamUsage};
 
-/// The counts of an upstream, as far as it tells them. What is negative or no number is not told, and
-/// no prompt has 0 tokens.
+/// The counts of an upstream, as far as it tells them. What is negative or no number is not told,
+/// and no prompt has 0 tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All of the input, with what came from a cache or went into one.
@@ -30,8 +30,8 @@ impl Counts {
     }
 }
 
-/// The counts of chat completions: their `prompt_tokens` include what has to do with a cache, but for
-/// gateways that tell it beside them.
+/// The counts of chat completions: their `prompt_tokens` include what has to do with a cache, but
+/// for gateways that tell it beside them.
 pub fn translate(upstream: &UpstreamUsage) -> Counts {
     let (details, others) = (upstream.prompt_tokens_details.0, upstream.input_tokens_details.0);
     let number = |number: Number| number.0.unwrap_or(0);
@@ -83,8 +83,8 @@ pub fn of_response(upstream: &ResponsesUsage) -> Counts {
 mod tests {
     use super::*;
 
-    /// Input, written to a cache, read from one, output; of a prompt of 77 tokens and 5 of output, as
-    /// they are estimated.
+    /// Input, written to a cache, read from one, output; of a prompt of 77 tokens and 5 of output,
+    /// as they are estimated.
     fn counts(json: &str) -> [u64; 4] {
         let upstream: UpstreamUsage = serde_json::from_str(json).expect("usage");
         let usage = translate(&upstream).filled(77, 5);
@@ -114,8 +114,9 @@ mod tests {
         assert_eq!(counts(written), [10, 30, 60, 2]);
     }
 
-    /// Decided: a cache beside the prompt is input that was read from it, and no output, however the
-    /// total counts it. Such a gateway cannot mean the output by what is larger than the prompt.
+    /// Decided: a cache beside the prompt is input that was read from it, and no output, however
+    /// the total counts it. Such a gateway cannot mean the output by what is larger than the
+    /// prompt.
     #[test]
     fn a_cache_that_is_counted_beside_the_prompt_is_not_output() {
         for (usage, wanted) in [

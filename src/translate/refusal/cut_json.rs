@@ -1,5 +1,5 @@
-//! JSON that was cut: the beginning of a long error, whose message comes first and whose echo of the
-//! request is left out.
+//! JSON that was cut: the beginning of a long error, whose message comes first and whose echo of
+//! the request is left out.
 
 use serde_json::Value;
 

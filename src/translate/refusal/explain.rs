@@ -26,8 +26,8 @@ pub struct Explain {
 impl Explain {
     /// `error` as it came from the provider, in words. To be used once for each error.
     ///
-    /// A sentence that begins with "the upstream" gets the provider's name instead. What Claude Code
-    /// finds by its wording stays in it.
+    /// A sentence that begins with "the upstream" gets the provider's name instead. What Claude
+    /// Code finds by its wording stays in it.
     pub fn explain(&self, error: Error) -> Error {
         match error {
             // Nobody has been asked yet.

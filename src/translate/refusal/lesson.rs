@@ -1,8 +1,8 @@
 //! What refusals have taught: a [`Lesson`] changes the next request.
 //! [`words`](super::words) reads it from what the upstream says.
 //!
-//! A lesson is only as good as the request it leads to: the caller tries it once, and remembers it if
-//! that is taken. So a sentence that was misread costs one call, and is forgotten.
+//! A lesson is only as good as the request it leads to: the caller tries it once, and remembers it
+//! if that is taken. So a sentence that was misread costs one call, and is forgotten.
 
 use std::fmt;
 

@@ -98,8 +98,8 @@ pub fn error_in_body(body: &[u8], input_estimate: u64) -> Option<Error> {
     })
 }
 
-/// Whether a refusal says that the output was cut by its limit before anything was said, which is an
-/// answer: `finish_reason` "length" of the other models.
+/// Whether a refusal says that the output was cut by its limit before anything was said, which is
+/// an answer: `finish_reason` "length" of the other models.
 pub fn is_output_limit(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     let words = Said::read(&text).text.unwrap_or_else(|| text.into_owned()).to_lowercase();

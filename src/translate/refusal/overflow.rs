@@ -1,8 +1,9 @@
 //! Whether an upstream's words say that the prompt is too long for the model, and by how much.
 //!
 //! Services word it in every way, so this is a rule over kinds of words: what is too long (the
-//! context, the prompt, its tokens), that it is, and nothing that tells of something else: a rate, the
-//! output, a picture, the name of a tool. `tests/it/overflow/` has the texts that it was made for.
+//! context, the prompt, its tokens), that it is, and nothing that tells of something else: a rate,
+//! the output, a picture, the name of a tool. `tests/it/overflow/` has the texts that it was made
+//! for.
 
 /// What was said of the sizes, as far as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,9 +18,9 @@ pub struct Overflow {
     pub is_at_least: bool,
 }
 
-/// Forms whose numbers are not what the rule takes them for. `{N}` is what the request has, `{M}` what
-/// the model takes, `{O}` the output asked for beside the input `{N}`, `{L}` what the input has at
-/// least, which is no more than what is left beside the output, `{_}` any number.
+/// Forms whose numbers are not what the rule takes them for. `{N}` is what the request has, `{M}`
+/// what the model takes, `{O}` the output asked for beside the input `{N}`, `{L}` what the input
+/// has at least, which is no more than what is left beside the output, `{_}` any number.
 const FORMS: &[&str] = &[
     "context length is {M} tokens. However, you requested {_} tokens ({N} in the messages, {O} in the completion)",
     "context length is {M} tokens. However, you requested about {_} tokens ({N} of text input, {O} in the output)",

@@ -1,10 +1,11 @@
 //! What an error body says, in whatever form, and however often a gateway has wrapped it.
 //!
-//! Forms seen: `{"error":{"message",…}}`, `{"error":"…"}`, `[{"error":{…}}]`, `{"detail":[{"msg"}]}`,
-//! `{"detail":"…"}`, `{"message":…}`, `{"object":"error","message":{"detail":[…]}}`,
-//! `{"base_resp":{"status_msg"}}`, plain text, HTML. Around them: `error.metadata.raw` of OpenRouter,
-//! which is the provider's own body as text; JSON in a string, with words before it or without; an
-//! error in an error. The innermost words are those of whoever knows the reason.
+//! Forms seen: `{"error":{"message",…}}`, `{"error":"…"}`, `[{"error":{…}}]`,
+//! `{"detail":[{"msg"}]}`, `{"detail":"…"}`, `{"message":…}`,
+//! `{"object":"error","message":{"detail":[…]}}`, `{"base_resp":{"status_msg"}}`, plain text, HTML.
+//! Around them: `error.metadata.raw` of OpenRouter, which is the provider's own body as text; JSON
+//! in a string, with words before it or without; an error in an error. The innermost words are
+//! those of whoever knows the reason.
 //!
 //! <https://openrouter.ai/docs/api/reference/errors-and-debugging>
 

@@ -72,13 +72,14 @@ const KEYWORDS: &[&str] = &[
     "contentMediaType",
 ];
 
-/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one. Those
-/// of a key, a rate or a failure do not, nor does that of a conversation that is too long.
+/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one.
+/// Those of a key, a rate or a failure do not, nor does that of a conversation that is too long.
 pub fn may_teach(status: u16, body: &[u8]) -> bool {
     matches!(status, 400 | 402 | 404 | 413 | 422) && Told::new(body).is_some()
 }
 
-/// What the refusal `status` with `body` of the request `sent` teaches beyond what has been `learned`.
+/// What the refusal `status` with `body` of the request `sent` teaches beyond what has been
+/// `learned`.
 pub fn lesson(learned: &Learned, status: u16, body: &[u8], sent: &Sent<'_>) -> Option<Lesson> {
     let refusal = Told::new(body)?;
     let lesson = match status {
@@ -178,8 +179,8 @@ impl Told {
             .or_else(|| self.about_schemas(sent))
     }
 
-    /// A request that would be too large for what is left of a credit, or for the tokens of a minute: the
-    /// output that is asked for counts before there is any.
+    /// A request that would be too large for what is left of a credit, or for the tokens of a
+    /// minute: the output that is asked for counts before there is any.
     fn about_means(&self, sent: &Sent<'_>) -> Option<Lesson> {
         let asked = sent.max_tokens;
         let number_after = |words: &str| {

@@ -1,7 +1,8 @@
 //! Tools that Anthropic defines and the client runs: other models get them as functions, with the
 //! arguments that are published for them.
 //!
-//! <https://platform.claude.com/docs/en/agents-and-tools/tool-use/bash-tool> and the pages beside it.
+//! <https://platform.claude.com/docs/en/agents-and-tools/tool-use/bash-tool> and the pages beside
+//! it.
 
 use std::borrow::Cow;
 
@@ -60,8 +61,8 @@ pub fn is_one(tool: &Tool<'_>) -> bool {
     tool.kind.as_deref().is_some_and(|kind| TOOLS.iter().any(|known| kind.starts_with(known.kind)))
 }
 
-/// The name, the description and the schema of `tool`, if the client runs it though Anthropic defines
-/// it.
+/// The name, the description and the schema of `tool`, if the client runs it though Anthropic
+/// defines it.
 pub fn function<'a>(tool: &'a Tool<'_>) -> Option<(&'a str, Cow<'static, str>, &'static RawValue)> {
     let kind = tool.kind.as_deref()?;
     let known = TOOLS.iter().find(|known| kind.starts_with(known.kind))?;

@@ -1,9 +1,9 @@
 //! A conversation → chat messages.
 //!
-//! A turn is the results of the tools that its answer called, in the order of the calls, then one user
-//! message. System messages behind the first answer are marked user text, because many chat templates
-//! take a system message only first, and moving them would spoil the upstream's prompt cache on every
-//! turn.
+//! A turn is the results of the tools that its answer called, in the order of the calls, then one
+//! user message. System messages behind the first answer are marked user text, because many chat
+//! templates take a system message only first, and moving them would spoil the upstream's prompt
+//! cache on every turn.
 
 use std::borrow::Cow;
 
@@ -171,8 +171,8 @@ fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>) -> Option<Message<'a>> {
     })
 }
 
-/// The signature that the client's `id` of a call has carried, if it is to be sent. The first call of an
-/// answer needs one, and of calls made at once only the first has one.
+/// The signature that the client's `id` of a call has carried, if it is to be sent. The first call
+/// of an answer needs one, and of calls made at once only the first has one.
 fn thought_signature<'a>(id: Option<&str>, is_first: bool) -> Option<ExtraContent<'a>> {
     let carried = id.and_then(carry::from_id).map(Cow::Owned);
     let signature = carried.or(is_first.then_some(Cow::Borrowed(NO_THOUGHT_SIGNATURE)));

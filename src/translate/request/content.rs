@@ -103,7 +103,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The text of the results of one call. Their pictures are taken into this message, which follows.
+    /// The text of the results of one call. Their pictures are taken into this message, which
+    /// follows.
     pub fn results_apart(&mut self, results: &[&'a ToolResult<'a>]) -> Joined<'a> {
         let mut text = Vec::new();
         for result in results {

@@ -1,9 +1,9 @@
 //! Ids of tool calls, both ways.
 //!
 //! The client gets an id that is new and unique in its conversation, since Claude Code drops the
-//! results of an id it has seen before and services reuse `call_0`. What it sends back goes upstream
-//! as it is, or in the form the service takes; call and result get the same form. An id that carries
-//! something is always shortened: what it carries goes upstream in a field of its own.
+//! results of an id it has seen before and services reuse `call_0`. What it sends back goes
+//! upstream as it is, or in the form the service takes; call and result get the same form. An id
+//! that carries something is always shortened: what it carries goes upstream in a field of its own.
 
 use std::borrow::Cow;
 

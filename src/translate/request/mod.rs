@@ -69,8 +69,8 @@ pub struct Translated<'a> {
     pub report: Report,
 }
 
-/// Translates `request` for `target`. What the provider does not take is left out or made to fit, and
-/// reported.
+/// Translates `request` for `target`. What the provider does not take is left out or made to fit,
+/// and reported.
 ///
 /// # Errors
 /// [`Error::Request`] for what the wire types cannot rule out, [`Error::ThreadUnsupported`].
@@ -164,8 +164,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether the model is to think, if the client or the call that it forces says so, and the model can
-/// be told.
+/// Whether the model is to think, if the client or the call that it forces says so, and the model
+/// can be told.
 fn thinks(
     request: &MessagesRequest<'_>,
     model: &str,

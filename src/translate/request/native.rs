@@ -2,8 +2,8 @@
 //!
 //! Others than Anthropic know less of it than clients send: no threads, no system messages between
 //! the others (<https://github.com/QwenLM/Qwen/issues/2244>,
-//! <https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1399>), and Claude Code's billing line,
-//! which differs in each request, spoils their prompt caches
+//! <https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1399>), and Claude Code's billing
+//! line, which differs in each request, spoils their prompt caches
 //! (<https://github.com/anthropics/claude-code/issues/68900>).
 
 use std::borrow::Cow;
@@ -45,13 +45,13 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// The client's `body` with `model` as its model, `max_tokens` at most, without the thinking that another
-/// provider has left in the conversation, whose signatures are ccproxy's, and as the `row` takes it;
-/// and what of it was left out or moved.
+/// The client's `body` with `model` as its model, `max_tokens` at most, without the thinking that
+/// another provider has left in the conversation, whose signatures are ccproxy's, and as the `row`
+/// takes it; and what of it was left out or moved.
 ///
 /// # Errors
-/// [`Error::ThreadUnsupported`], and [`Error::Request`] if there is no model to replace, which parsing
-/// has ruled out.
+/// [`Error::ThreadUnsupported`], and [`Error::Request`] if there is no model to replace, which
+/// parsing has ruled out.
 pub fn native_request<'a>(
     body: &'a [u8],
     row: &Provider,
@@ -123,8 +123,8 @@ fn is_disabled(thinking: &RawValue) -> bool {
     serde_json::from_str::<Thinking>(thinking.get()).is_ok_and(|t| t.kind == "disabled")
 }
 
-/// Where a member of the body's object stands that is not the only one, with one comma. `None` if its
-/// key is not written plainly.
+/// Where a member of the body's object stands that is not the only one, with one comma. `None` if
+/// its key is not written plainly.
 fn member(body: &[u8], value: &RawValue, key: &str) -> Option<Range<usize>> {
     let Range { start, end } = range(body, value);
     let before = body[..start].trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
@@ -137,9 +137,9 @@ fn member(body: &[u8], value: &RawValue, key: &str) -> Option<Range<usize>> {
     }
 }
 
-/// Takes the billing line out of the system prompt, and the system messages from between the others:
-/// those before the first answer join the prompt, later ones the user's turn, as marked text. Returns
-/// whether any was moved.
+/// Takes the billing line out of the system prompt, and the system messages from between the
+/// others: those before the first answer join the prompt, later ones the user's turn, as marked
+/// text. Returns whether any was moved.
 fn fit_system(
     body: &[u8],
     request: &Request<'_>,
@@ -255,7 +255,8 @@ fn range(body: &[u8], value: &RawValue) -> Range<usize> {
     begin..begin + value.get().len()
 }
 
-/// The parts of a message's `content` that are thinking signed by ccproxy, and what takes their place.
+/// The parts of a message's `content` that are thinking signed by ccproxy, and what takes their
+/// place.
 fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<Edit> {
     #[derive(Deserialize)]
     struct Block<'a> {

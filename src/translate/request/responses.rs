@@ -81,8 +81,8 @@ fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
     input
 }
 
-/// The items of an answer, in its order: its reasoning stands right before what it led to. What it leads
-/// to nothing is left out, because the service refuses that.
+/// The items of an answer, in its order: its reasoning stands right before what it led to. What it
+/// leads to nothing is left out, because the service refuses that.
 fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut Vec<InputItem<'a>>) {
     // What leads to calls was said on the way.
     let phase = if turn.calls.is_empty() { "final_answer" } else { "commentary" };

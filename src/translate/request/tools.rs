@@ -23,11 +23,11 @@ pub struct Offer<'a> {
     pub names: ToolNames,
 }
 
-/// Translates the tools: those with a schema, those that the client runs though Anthropic defines them,
-/// and of the deferred ones those that a `tool_reference` in the conversation has loaded, or all where
-/// the server was to search for them. Server tools are dropped, and `tool_choice` if nothing is left
-/// for it to choose. `keywords` are left out of schemas beside the provider's own; `may_think` tells
-/// that the model may think, which some take no forced call with.
+/// Translates the tools: those with a schema, those that the client runs though Anthropic defines
+/// them, and of the deferred ones those that a `tool_reference` in the conversation has loaded, or
+/// all where the server was to search for them. Server tools are dropped, and `tool_choice` if
+/// nothing is left for it to choose. `keywords` are left out of schemas beside the provider's own;
+/// `may_think` tells that the model may think, which some take no forced call with.
 pub fn offer<'a>(
     request: &'a MessagesRequest<'a>,
     provider: &Provider,
@@ -98,8 +98,8 @@ pub fn offer<'a>(
     Ok(Offer { choice: choice.filter(|_| !tools.is_empty()), tools, parallel, names })
 }
 
-/// The nearest to `choice` that the provider takes. Where a function cannot be named, it is the only
-/// one that is offered.
+/// The nearest to `choice` that the provider takes. Where a function cannot be named, it is the
+/// only one that is offered.
 fn limited<'a>(
     choice: ToolChoice<'a>,
     tools: &mut Vec<Tool<'a>>,
@@ -150,8 +150,8 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
     references.collect()
 }
 
-/// The name a tool has upstream: its own if the provider takes it, else a shortened one with a hash,
-/// the same every time.
+/// The name a tool has upstream: its own if the provider takes it, else a shortened one with a
+/// hash, the same every time.
 pub fn upstream_name<'a>(name: &'a str, provider: &Provider) -> Cow<'a, str> {
     let rule = provider.tool_name;
     let takes_dash = rule != ToolName::WithoutDash;

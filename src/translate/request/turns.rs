@@ -1,8 +1,8 @@
-//! The client's messages as turns, before any dialect: which calls an answer has made, which results
-//! belong to which, and what was said.
+//! The client's messages as turns, before any dialect: which calls an answer has made, which
+//! results belong to which, and what was said.
 //!
-//! A turn is an answer of the assistant and everything that the user's side says to it. System messages
-//! before the first answer join the system prompt; later ones stay where they are.
+//! A turn is an answer of the assistant and everything that the user's side says to it. System
+//! messages before the first answer join the system prompt; later ones stay where they are.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -119,8 +119,8 @@ impl<'a> Conversation<'a> {
 }
 
 impl<'a> Turn<'a> {
-    /// What the user's side says in a turn, beside the results of its calls. Results of others are still
-    /// read.
+    /// What the user's side says in a turn, beside the results of its calls. Results of others are
+    /// still read.
     pub fn say(&self, parts: &mut Parts<'a>) {
         for result in &self.strays {
             let mut text = vec![Cow::Borrowed("Result of an earlier tool call:")];

@@ -19,8 +19,8 @@ use rewrite::Rewrite;
 /// What the schemas of one request may cost together.
 #[derive(Debug)]
 pub struct Budget {
-    /// Bytes that may be written more than once: for references, and for words that several branches
-    /// share.
+    /// Bytes that may be written more than once: for references, and for words that several
+    /// branches share.
     copies: usize,
     /// Bytes that may be looked through for what references point to, each time from the top.
     scan: usize,

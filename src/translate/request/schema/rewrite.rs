@@ -205,8 +205,8 @@ impl<'a> Rewrite<'a> {
         self.out.push(']');
     }
 
-    /// `entries` with what `$ref` points to and with the schemas of `allOf`, where the rules want it
-    /// or `always`. The references stay in `self.refs`.
+    /// `entries` with what `$ref` points to and with the schemas of `allOf`, where the rules want
+    /// it or `always`. The references stay in `self.refs`.
     fn resolved<'b>(
         &mut self,
         mut entries: Entries<'b>,
