@@ -25,6 +25,7 @@ mod door_requests;
 mod door_shortage;
 mod error;
 mod fuzz;
+mod fuzz_entries;
 mod golden;
 mod grammar;
 mod greeting;

@@ -1,0 +1,94 @@
+//! What may be given any bytes, and what must hold whatever they are: the pure parts of ccproxy.
+
+use ccproxy::anthropic;
+use ccproxy::openai::Dialect;
+use ccproxy::provider::{PROVIDERS, Provider};
+use ccproxy::sse::Decoder;
+use ccproxy::tokens::estimate;
+use ccproxy::translate::native::{self, Native};
+use ccproxy::translate::{
+    Context, Learned, Stops, Target, ToolNames, Translator, lesson_of, native_request, translate,
+    upstream_error,
+};
+
+/// A body of a client: it is refused, or becomes JSON for every kind of provider.
+pub fn request(data: &[u8]) {
+    let Ok(request) = anthropic::parse(data) else { return };
+    estimate(&request);
+    let learned = Learned::default();
+    // The first byte behind the body's own chooses, so that each is met.
+    let provider = &PROVIDERS[data.len() % PROVIDERS.len()];
+    for api in [Dialect::ChatCompletions, Dialect::Responses] {
+        let (max_tokens, images) = (provider.max_tokens, provider.images);
+        let target = Target { provider, model: "m", max_tokens, images, api, learned: &learned };
+        if let Ok(translated) = translate(&request, &target) {
+            serde_json::to_vec(&translated.wanted.write()).expect("it serializes");
+        }
+    }
+    if let Ok((body, _)) = native_request(data, provider, "m", Some(9)) {
+        assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok(), "no JSON is sent");
+    }
+}
+
+/// A provider's stream, cut after the first byte's number of bytes: one message that ends once.
+pub fn answer(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    for dialect in [Dialect::ChatCompletions, Dialect::Responses] {
+        let (id, model) = ("msg_1".to_owned(), "m".to_owned());
+        let names = ToolNames::default();
+        let mut translator =
+            Translator::new(dialect, id, model, names, Vec::new(), Stops::default(), 1);
+        let mut out = Vec::new();
+        let mut decoder = Decoder::default();
+        let mut ended = Ok(());
+        for piece in body.chunks(usize::from(*first) + 1) {
+            decoder.feed(piece);
+            while let (Ok(()), Ok(Some(frame))) = (&ended, decoder.next_frame()) {
+                ended = translator.frame(&frame, &mut out);
+            }
+        }
+        if let Err(error) = ended.and_then(|()| translator.finish(&mut out)) {
+            translator.fail(&error, &mut out);
+        }
+        let text = String::from_utf8(out).expect("UTF-8");
+        let events: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        let ends = |event: &&&str| matches!(**event, "message_stop" | "error");
+        assert_eq!(events.iter().filter(ends).count(), 1, "{text}");
+        assert!(events.last().is_some_and(|last| ends(&last)), "{text}");
+    }
+}
+
+/// A stream, and a whole message, of a provider's own Messages API.
+pub fn native(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    let (mut whole, mut cut) = (Vec::new(), Vec::new());
+    for (size, out) in [(body.len().max(1), &mut whole), (usize::from(*first) + 1, &mut cut)] {
+        let mut native = Native::new("m".to_owned());
+        let fed = body.chunks(size).try_for_each(|piece| native.feed(piece, out));
+        let _ = fed.and_then(|()| native.finish(out));
+    }
+    assert_eq!(whole, cut, "how it is cut shows");
+    let _ = native::whole(body.to_vec(), "m");
+}
+
+/// A provider's error: it is told, and may teach.
+pub fn refusal(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    let status = [400, 401, 402, 404, 413, 422, 429, 500, 503][usize::from(*first) % 9];
+    let error = upstream_error(status, body, Default::default(), Context::default());
+    assert!((400..600).contains(&error.status()) && !error.to_string().is_empty());
+    let request = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"}]}"#;
+    let request = anthropic::parse(request).expect("a request");
+    let learned = Learned::default();
+    let provider = Provider::find("openai").expect("a row");
+    let api = Dialect::ChatCompletions;
+    let target =
+        Target { provider, model: "m", max_tokens: 9, images: true, api, learned: &learned };
+    let wanted = translate(&request, &target).expect("a translation").wanted;
+    if let Some(lesson) = lesson_of(&learned, status, body, &wanted.sent()) {
+        let mut learned = Learned::default();
+        learned.add(lesson.clone());
+        assert!(!lesson.is_lasting() || learned.lessons().contains(&lesson));
+    }
+}
