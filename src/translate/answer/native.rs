@@ -561,8 +561,8 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// A reason in a word of another API, which stands in `holder`, becomes that of this one. Returns
-    /// whether it was one.
+    /// A reason in a word of another API, which stands in `holder`, becomes that of this one.
+    /// Returns whether it was one.
     ///
     /// # Errors
     /// It tells of a failure.
