@@ -111,10 +111,11 @@ impl Config {
         push("max tokens", &MAX_TOKENS, max_tokens);
         push("images", &IMAGES, on(provider.images));
         push("text tools", &TEXT_TOOLS, on(provider.text_tools));
-        if let Some(own) = &provider.client_certificate {
-            push("client certificate", &CLIENT_CERTIFICATE, own.certificate.path.clone());
-            push("client key", &CLIENT_KEY, own.key.path.clone());
-        }
+        let own = provider.client_certificate.as_ref();
+        let path = |path: Option<&String>| path.map_or("not set".to_owned(), String::clone);
+        let certificate = path(own.map(|own| &own.certificate.path));
+        push("client certificate", &CLIENT_CERTIFICATE, certificate);
+        push("client key", &CLIENT_KEY, path(own.map(|own| &own.key.path)));
         let api = match provider.api {
             None => "auto",
             Some(Dialect::ChatCompletions) => "chat",
