@@ -4,6 +4,7 @@
 //! phases (there is none for the whole), and a kept connection that the provider closed meanwhile
 //! is replaced once, before anything came back.
 
+mod buffers;
 mod coding;
 mod long_head;
 mod probe;
@@ -287,7 +288,10 @@ impl Upstream {
         let first_byte = ask.patience.map_or(usual, |patience| patience.min(usual));
         let call = begin(client, Timeouts { first_byte, ..self.timeouts }, only_fresh);
         let is_proxied = self.place.target(ask.endpoint.is_native()).is_proxied();
-        with_call(|call| call.is_on_the_way = is_proxied);
+        with_call(|call| {
+            call.is_on_the_way = is_proxied;
+            call.holds_head = !ask.body.is_empty();
+        });
         let url = self.url(ask.endpoint);
         let mut request = self.agent.post(url).header("content-type", "application/json");
         // Without it any coding is welcome: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3

@@ -54,6 +54,8 @@ struct Outgoing {
     unsent: Vec<u8>,
     /// Somebody above looks after `unsent`.
     is_looked_after: bool,
+    /// It waits for what comes next.
+    is_held: bool,
     /// Nothing more is sent: the answer has come, or the other side reads no further.
     is_over: bool,
     /// Why not, until it is told.
@@ -106,23 +108,31 @@ impl Socket {
         if outgoing.is_over {
             return Ok(true);
         }
-        let result = outgoing.flush(&self.stream).and_then(|()| {
-            if outgoing.unsent.is_empty() {
-                bytes = &bytes[write(&self.stream, bytes)?..];
-            }
-            Ok(())
-        });
+        if outgoing.is_held || !outgoing.unsent.is_empty() {
+            outgoing.unsent.extend_from_slice(bytes);
+            bytes = &[];
+        }
+        if outgoing.is_held {
+            return Ok(true);
+        }
+        let result = match bytes {
+            [] => outgoing.flush(&self.stream),
+            bytes => write(&self.stream, bytes)
+                .map(|written| outgoing.unsent.extend_from_slice(&bytes[written..])),
+        };
         match result {
-            Ok(()) => {
-                outgoing.unsent.extend_from_slice(bytes);
-                Ok(outgoing.is_looked_after || outgoing.unsent.is_empty())
-            }
+            Ok(()) => Ok(outgoing.is_looked_after || outgoing.unsent.is_empty()),
             Err(e) if outgoing.is_looked_after => {
                 outgoing.end(Some(e));
                 Ok(true)
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// Whether what is sent from now on waits for what is sent after that.
+    pub fn hold(&self, is_held: bool) {
+        self.lock().is_held = is_held;
     }
 
     pub fn has_unsent(&self) -> bool {
@@ -157,7 +167,12 @@ impl Socket {
 impl Outgoing {
     fn flush(&mut self, stream: &Stream) -> io::Result<()> {
         let written = write(stream, &self.unsent)?;
-        self.unsent.drain(..written);
+        if written == self.unsent.len() {
+            // The next request is another's.
+            self.unsent = Vec::new();
+        } else {
+            self.unsent.drain(..written);
+        }
         Ok(())
     }
 

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket as Socket2, TcpKeepalive, Type};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport,
 };
 
+use super::buffers::GrowingBuffers;
 use super::long_head::LongHead;
 use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, read, until_ready, with_call};
@@ -76,10 +77,7 @@ impl<In: Transport> Connector<In> for SocketConnector {
         let socket = Arc::new(Socket::new(stream));
         with_call(|call| call.socket = Some(Arc::clone(&socket)));
         enter_tls(details);
-        let buffers = LazyBuffers::new(
-            details.config.input_buffer_size(),
-            details.config.output_buffer_size(),
-        );
+        let buffers = GrowingBuffers::new(details.config.input_buffer_size());
         Ok(Some(Either::B(SocketTransport { socket, buffers })))
     }
 }
@@ -166,7 +164,7 @@ fn start_connect(address: SocketAddr) -> io::Result<Socket2> {
 /// The transport over a socket.
 pub(super) struct SocketTransport {
     socket: Arc<Socket>,
-    buffers: LazyBuffers,
+    buffers: GrowingBuffers,
 }
 
 impl fmt::Debug for SocketTransport {
@@ -191,6 +189,7 @@ impl Transport for SocketTransport {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.buffers.forget_output();
         let buffer = self.buffers.input_append_buf();
         let n = if with_call(|call| call.takes_what_is_there) == Some(true) {
             self.socket.read_now(buffer)?
@@ -326,7 +325,13 @@ impl<T: Transport> Transport for PhaseTransport<T> {
             return Ok(());
         }
         enter(Phase::Send);
+        // A head goes with the first of its body: one packet, and one wake-up over there.
+        let is_held = with_call(|call| std::mem::take(&mut call.holds_head)) == Some(true);
+        self.socket.hold(is_held);
         self.transport.transmit_output(amount, timeout)?;
+        if is_held {
+            return Ok(());
+        }
         while self.socket.has_unsent() {
             let events = libc::POLLIN | libc::POLLOUT;
             let mut fds = vec![poll_fd(self.socket.fd(), events)];

@@ -44,6 +44,8 @@ pub(super) struct Call {
     pub remembered: bool,
     /// The connection below, on its way from the socket to the top of the transports.
     pub socket: Option<Arc<Socket>>,
+    /// The first that is sent is the head of a request, which its body follows.
+    pub holds_head: bool,
     /// Reading takes what has come, and does not wait.
     pub takes_what_is_there: bool,
     /// The connection was closed without the goodbye that belongs to it.
@@ -147,6 +149,7 @@ pub(super) fn begin(
         connected: false,
         remembered: false,
         socket: None,
+        holds_head: false,
         takes_what_is_there: false,
         cut: false,
         only_fresh,
