@@ -69,7 +69,8 @@
 //! 7. No key appears in a log, an error or an answer: what an upstream says of an error passes
 //!    [`redact`].
 
-// Every system call that std has no function for is in `os`, which alone may.
+// Every system call that std has no function for is in `os`, and the allocator in `heap`: they
+// alone may.
 #![deny(unsafe_code)]
 
 pub mod anthropic;
@@ -88,6 +89,7 @@ pub mod exchange;
 pub mod greeting;
 pub mod health;
 pub mod healthcheck;
+pub mod heap;
 mod http;
 mod json;
 mod lessons;

@@ -16,9 +16,12 @@ use ccproxy::healthcheck::{self, Target};
 use ccproxy::provider::Key;
 use ccproxy::service::Manager;
 use ccproxy::upstream::{Embedded, Upstream};
-use ccproxy::{api, container, dotenv, echo, logging};
+use ccproxy::{api, container, dotenv, echo, heap, logging};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
+
+#[global_allocator]
+static MEMORY: heap::Allocator = heap::Allocator;
 
 /// The configuration cannot be used.
 const EXIT_CONFIG: i32 = 2;

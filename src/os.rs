@@ -1,5 +1,6 @@
 //! What std does not offer of the system: steps on a socket that never wait, the one wait for
-//! several, and what a process may ask of itself. Nothing else of the crate is unsafe.
+//! several, and what a process may ask of itself. Beside the allocator nothing else of the crate is
+//! unsafe.
 
 #![expect(unsafe_code, reason = "every system call that std has no function for is here")]
 
