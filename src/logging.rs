@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,10 +18,18 @@ use serde::Serialize;
 
 use crate::calendar::Date;
 use crate::config::{LogFormat, Secret};
+use crate::heap;
 use crate::os;
 
 /// Lines that wait for a slow reader before further ones are dropped.
 const QUEUE_LINES: usize = 1024;
+
+/// How long the writer rests between two writes: lines that come together are written together, and
+/// only one of them has to wake it.
+const REST: Duration = Duration::from_millis(2);
+
+/// How much is written at once.
+const PIECE_BYTES: usize = 32 << 10;
 
 /// Lines dropped because the queue was full, since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -54,16 +62,10 @@ pub fn start(level: LevelFilter, format: Option<LogFormat>) {
     let (sender, lines) = mpsc::sync_channel::<Line>(QUEUE_LINES);
     let form = form(format);
     let write = move || {
-        for line in lines {
-            match line {
-                // There is nobody to tell that the log is broken.
-                Line::Text(text) => drop(io::stderr().write_all(&text)),
-                Line::Flushed(done) => drop(done.send(())),
-            }
-            match DROPPED.swap(0, Ordering::Relaxed) {
-                0 => {}
-                dropped => drop(io::stderr().write_all(&told_dropped(form, dropped))),
-            }
+        let _keeping = heap::keep();
+        while let Ok(first) = lines.recv() {
+            write_lines(first, &lines, form);
+            thread::sleep(REST);
         }
     };
     let writer = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write);
@@ -86,6 +88,37 @@ pub fn start(level: LevelFilter, format: Option<LogFormat>) {
     // The level proper, which may change while serving.
     log::set_max_level(level);
     std::panic::set_hook(Box::new(panicked));
+}
+
+/// Writes a line, and those that have come since.
+fn write_lines(first: Line, lines: &Receiver<Line>, form: Form) {
+    let mut piece = Vec::new();
+    let mut next = Some(first);
+    while let Some(line) = next {
+        match line {
+            Line::Text(text) if piece.is_empty() => piece = text,
+            Line::Text(text) => piece.extend_from_slice(&text),
+            Line::Flushed(done) => {
+                write_out(&mut piece);
+                let _ = done.send(());
+            }
+        }
+        if piece.len() >= PIECE_BYTES {
+            write_out(&mut piece);
+        }
+        next = lines.try_recv().ok();
+    }
+    match DROPPED.swap(0, Ordering::Relaxed) {
+        0 => {}
+        dropped => piece.extend_from_slice(&told_dropped(form, dropped)),
+    }
+    write_out(&mut piece);
+}
+
+/// Writes to stderr. There is nobody to tell that the log is broken.
+fn write_out(piece: &mut Vec<u8>) {
+    let _ = io::stderr().write_all(piece);
+    piece.clear();
 }
 
 fn form(format: Option<LogFormat>) -> Form {
