@@ -17,6 +17,12 @@ pub const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// The API, as the door sees it.
 pub trait Workers: Send + Sync {
+    /// Hands an errand to a worker that has just answered another one.
+    ///
+    /// # Errors
+    /// The errand, where there is none: it takes a private request, and a worker that is reserved
+    /// for it.
+    fn hand(&self, errand: Errand) -> Result<(), Errand>;
     /// Reserves a worker for one private request, started for it if none is free. False is that
     /// none could be.
     fn reserve(&self) -> bool;

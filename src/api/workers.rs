@@ -1,18 +1,22 @@
 //! The worker threads, which take requests from tiny_http themselves: grown on demand, gone when
 //! idle.
+//!
+//! One that has answered stands by for a moment, and is handed the next message without the private
+//! request: under load that would be two more threads to wake for each.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use tiny_http::{Request, Server};
 
 use super::guarded;
 use crate::exchange::{Errand, Errands, Exchange, TAKEN, Workers};
+use crate::heap;
 use crate::line::Line;
 use crate::logging::quietly;
 use crate::os;
@@ -20,6 +24,9 @@ use crate::private;
 
 /// Enough for TLS, JSON of 128 levels, and their frames.
 const STACK_BYTES: usize = 256 << 10;
+
+/// How long a worker that has answered stands by for the next message.
+const STAND_BY: Duration = Duration::from_millis(500);
 
 /// How long a worker without work stays.
 const IDLE: Duration = Duration::from_secs(10);
@@ -42,10 +49,18 @@ pub struct Pool {
     serve: Serve,
     errands: Arc<Errands>,
     front: Mutex<Option<Arc<Front>>>,
+    /// The last to come is the first to be asked, so that as few as can be are kept awake.
+    standing_by: Mutex<Vec<Arc<Seat>>>,
     /// Workers that wait for a request, less the requests that are on their way.
     free: AtomicIsize,
     threads: AtomicUsize,
     max_threads: usize,
+}
+
+/// Where a worker stands by.
+struct Seat {
+    worker: Thread,
+    errand: Mutex<Option<Errand>>,
 }
 
 /// tiny_http's server behind its private connections.
@@ -78,6 +93,7 @@ impl Pool {
             serve,
             errands,
             front: Mutex::default(),
+            standing_by: Mutex::default(),
             free: AtomicIsize::new(0),
             threads: AtomicUsize::new(0),
             max_threads: max_in_flight + SPARE_THREADS,
@@ -85,12 +101,13 @@ impl Pool {
     }
 
     fn current(&self) -> Option<Arc<Front>> {
-        self.front.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.front).clone()
     }
 
     /// What a worker does all its life.
     fn work(&self) {
         os::be_nice(NICE);
+        let _keeping = heap::keep();
         while let Some(front) = self.current() {
             match front.server().recv_timeout(IDLE) {
                 Ok(Some(request)) => self.run(request),
@@ -123,15 +140,51 @@ impl Pool {
         // The door may have gone, and the connection with it.
         let _ = acknowledge(request);
         match errand {
-            Some(Errand::Exchange(exchange, line)) => {
-                guarded(|| (self.serve)(&exchange, line));
-            }
             Some(Errand::Hello) => {}
+            Some(mut errand) => {
+                let seat = Arc::new(Seat { worker: thread::current(), errand: Mutex::default() });
+                while let Errand::Exchange(exchange, line) = errand {
+                    guarded(|| (self.serve)(&exchange, line));
+                    drop(exchange);
+                    let Some(next) = self.stand_by(&seat) else { break };
+                    errand = next;
+                }
+                heap::rest();
+            }
             // Whoever has taken it back has also given back this worker.
             None => return,
         }
         self.free.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Waits for another errand, which comes without a private request.
+    fn stand_by(&self, seat: &Arc<Seat>) -> Option<Errand> {
+        lock(&self.standing_by).push(Arc::clone(seat));
+        let until = Instant::now() + STAND_BY;
+        loop {
+            let errand = lock(&seat.errand).take();
+            if errand.is_some() {
+                return errand;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let mut seats = lock(&self.standing_by);
+                if let Some(at) = seats.iter().position(|other| Arc::ptr_eq(other, seat)) {
+                    seats.remove(at);
+                    return None;
+                }
+                drop(seats);
+                // Whoever has taken the seat away is about to fill it.
+                thread::park();
+            } else {
+                thread::park_timeout(left);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says that the request has been taken, which is the whole answer on this connection.
@@ -145,6 +198,13 @@ fn acknowledge(request: Request) -> io::Result<()> {
 pub struct Handle(pub Arc<Pool>);
 
 impl Workers for Handle {
+    fn hand(&self, errand: Errand) -> Result<(), Errand> {
+        let Some(seat) = lock(&self.0.standing_by).pop() else { return Err(errand) };
+        *lock(&seat.errand) = Some(errand);
+        seat.worker.unpark();
+        Ok(())
+    }
+
     fn reserve(&self) -> bool {
         let pool = &self.0;
         if pool.free.fetch_sub(1, Ordering::Relaxed) > 0 {
@@ -183,7 +243,7 @@ impl Workers for Handle {
     fn open(&self) -> io::Result<Vec<UnixStream>> {
         let (listener, streams) = private::closed_circle(CONNECTIONS)?;
         let front = Arc::new(Front::new(listener)?);
-        let old = self.0.front.lock().unwrap_or_else(PoisonError::into_inner).replace(front);
+        let old = lock(&self.0.front).replace(front);
         if let Some(old) = old {
             // Those that wait there look for the new one.
             (0..self.0.threads.load(Ordering::Relaxed)).for_each(|_| old.server().unblock());

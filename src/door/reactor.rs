@@ -25,6 +25,7 @@ use super::slot::Slot;
 use super::{Command, Shared};
 use crate::error::Error;
 use crate::exchange::{Errand, Exchange};
+use crate::heap;
 use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
 use crate::memory::Loan;
 use crate::os::send_now;
@@ -119,6 +120,7 @@ impl Reactor {
 
     /// Serves for ever, whatever becomes of a turn.
     pub fn run(mut self) {
+        let _keeping = heap::keep();
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let turn = AssertUnwindSafe(|| self.turn(&mut events));
@@ -395,9 +397,6 @@ impl Reactor {
         if entry.half_closed {
             self.leaving.push((key, Stop::ClientGone));
         }
-        if !self.link.is_up() || !shared.workers.reserve() {
-            return self.refuse(key, Refusal::Resources, &short(), &ticket, manner);
-        }
         // Counts until the last byte is sent, which is what a shutdown waits for.
         let counted = Slot::take(&shared.in_flight, usize::MAX);
         let home = Arc::clone(&shared.returns) as Arc<_>;
@@ -417,8 +416,13 @@ impl Reactor {
             #[cfg(debug_assertions)]
             panics: ticket.panics,
         };
+        let errand = Errand::Exchange(Box::new(exchange), line);
+        let Err(errand) = shared.workers.hand(errand) else { return };
+        if !self.link.is_up() || !shared.workers.reserve() {
+            return self.take_apart(errand);
+        }
         let id = shared.next_id();
-        shared.errands.hand_over(id, Errand::Exchange(Box::new(exchange), line));
+        shared.errands.hand_over(id, errand);
         if let Err(e) = self.link.send(id, self.now) {
             log::error!("the API does not take requests: {e}");
             self.recall(id);
@@ -445,6 +449,11 @@ impl Reactor {
     fn recall(&mut self, id: u64) {
         let Some(errand) = self.shared.errands.take(id) else { return };
         self.shared.workers.release();
+        self.take_apart(errand);
+    }
+
+    /// Refuses what an errand was about, which nobody does.
+    fn take_apart(&mut self, errand: Errand) {
         if let Errand::Exchange(exchange, line) = errand {
             let manner = line.manner;
             let key = line.recall();
