@@ -34,6 +34,9 @@ pub const WHOLE_LIMIT_BYTES: usize = 64 << 20;
 /// What is kept before it is counted, and the steps in which a message is: each message in flight
 /// has as much anyway.
 const FREE_BYTES: usize = 64 << 10;
+/// What is read at once. A stream that trickles needs no more, and each has such a buffer on its
+/// stack.
+const READ_BYTES: usize = 2 << 10;
 
 /// How clients are told that a tool was called in the text.
 pub const TEXT_CALLS: &str = "tool_calls=from_text";
@@ -473,10 +476,12 @@ impl<'a> Sniffed<'a> {
     fn new(read: ReadBody<'a>, named: BodyForm) -> Result<Sniffed<'a>, Failure> {
         /// As many bytes as the longest name of a field and its colon.
         const ENOUGH: usize = 6;
+        /// How much white space may come before it.
+        const MOST: usize = 8 << 10;
         let mut head = Vec::new();
-        let mut buffer = [0; 8192];
+        let mut buffer = [0; READ_BYTES];
         let is_open = |head: &[u8]| form_of(head).is_none() && begun(head).len() < ENOUGH;
-        while is_open(&head) && head.len() < buffer.len() {
+        while is_open(&head) && head.len() < MOST {
             match read.read(&mut buffer)? {
                 0 => break,
                 n => head.extend_from_slice(&buffer[..n]),
@@ -495,6 +500,9 @@ impl Body for Sniffed<'_> {
         let n = self.head.len().min(buffer.len());
         buffer[..n].copy_from_slice(&self.head[..n]);
         self.head.drain(..n);
+        if self.head.is_empty() {
+            self.head = Vec::new();
+        }
         Ok(n)
     }
 
@@ -549,7 +557,7 @@ fn pieces(
     read: ReadBody<'_>,
     mut each: impl FnMut(&[u8]) -> Result<(Step, Kept), Failure>,
 ) -> Result<(), Failure> {
-    let mut buffer = [0; 8192];
+    let mut buffer = [0; READ_BYTES];
     let mut is_complete = false;
     let (mut of_frames, mut of_message) = (FREE_BYTES, FREE_BYTES);
     loop {
@@ -650,7 +658,7 @@ fn translate_whole(
 /// As reading it; a larger one is an error too.
 pub fn read_whole(read: ReadBody<'_>, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    let mut buffer = [0; 8192];
+    let mut buffer = [0; READ_BYTES];
     let mut scan = json::Scan::default();
     loop {
         match read.read(&mut buffer) {

@@ -1,5 +1,8 @@
 //! One request to one provider: how it is asked, what is made of its answer, and what its refusal
 //! teaches.
+//!
+//! What comes before and after an answer is in frames of its own, which are not on the stack while
+//! the answer is relayed: there may be a thousand of them.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,6 +20,7 @@ use crate::config;
 use crate::error::{Cause, Error, Retry};
 use crate::exchange::Exchange;
 use crate::health::Outcome;
+use crate::heap;
 use crate::memory::Share;
 use crate::metrics::ProviderMetrics;
 use crate::openai::Dialect;
@@ -109,10 +113,11 @@ impl<'a> Asking<'a> {
     }
 
     /// A translator for one answer.
-    pub fn translator(&self, reading: Reading) -> Translator {
+    #[inline(never)]
+    pub fn translator(&self, reading: Reading) -> Box<Translator> {
         let Reading { dialect, names, stops, text_tools, is_data } = reading;
         let asked = self.request.stop_sequences.iter().flatten();
-        Translator::new(
+        let translator = Translator::new(
             dialect,
             unique("msg_"),
             self.request.model.clone().into_owned(),
@@ -123,7 +128,8 @@ impl<'a> Asking<'a> {
         )
         .with_safeguards(self.request.safeguard_results())
         .with_text_tools(text_tools)
-        .of_data(is_data)
+        .of_data(is_data);
+        Box::new(translator)
     }
 }
 
@@ -142,6 +148,7 @@ pub enum Failed {
 
 impl Failed {
     /// The same without secrets.
+    #[inline(never)]
     fn redacted(self, redactor: &Redactor) -> Failed {
         match self {
             Failed::Refused(refused) => {
@@ -154,6 +161,7 @@ impl Failed {
     }
 
     /// The same in words for people.
+    #[inline(never)]
     fn explained(self, explain: &Explain) -> Failed {
         match self {
             Failed::Refused(mut refused) => {
@@ -223,25 +231,10 @@ impl Attempt<'_> {
             api,
             learned,
         };
-        let Translated { wanted, mut names, stops, report } =
-            match translate(asking.request, &target) {
-                Ok(translated) => translated,
-                Err(error) => return (Err(Failed::Other(error.into())), None),
-            };
-        names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
-        self.note(&report, tried);
-        let tools = wanted.tools.iter().map(|tool| &tool.function);
-        let tools = tools.map(|function| (&*function.name, function.parameters.get()));
-        let text_tools = config.text_tools.then(|| TextTools::new(tools));
-        let endpoint = match api {
-            Dialect::ChatCompletions => Endpoint::ChatCompletions,
-            Dialect::Responses => Endpoint::Responses,
+        let outgoing = match self.translated(&target, tried) {
+            Ok(outgoing) => outgoing,
+            Err(error) => return (Err(Failed::Other(error.into())), None),
         };
-        let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
-        let body = Cow::Owned(body);
-        let is_data = asking.request.format().is_some();
-        let reading = Reading { dialect: api, names, stops, text_tools, is_data };
-        let outgoing = Outgoing { endpoint, body, reading: Some(reading) };
         let attempted = self.ask_and_deliver(outgoing);
         let lesson = match &attempted {
             Err(Failed::Refused(refused)) if may_teach(refused.status, &refused.body) => {
@@ -259,6 +252,27 @@ impl Attempt<'_> {
         (attempted, lesson)
     }
 
+    /// The request in the provider's words.
+    #[inline(never)]
+    fn translated(&self, target: &Target, tried: Option<&Lesson>) -> Result<Outgoing<'_>, Error> {
+        let Translated { wanted, mut names, stops, report } =
+            translate(self.asking.request, target)?;
+        names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
+        self.note(&report, tried);
+        let tools = wanted.tools.iter().map(|tool| &tool.function);
+        let tools = tools.map(|function| (&*function.name, function.parameters.get()));
+        let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
+        let endpoint = match target.api {
+            Dialect::ChatCompletions => Endpoint::ChatCompletions,
+            Dialect::Responses => Endpoint::Responses,
+        };
+        let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
+        let body = Cow::Owned(body);
+        let is_data = self.asking.request.format().is_some();
+        let reading = Reading { dialect: target.api, names, stops, text_tools, is_data };
+        Ok(Outgoing { endpoint, body, reading: Some(reading) })
+    }
+
     fn is_native(&self, learned: &Learned) -> bool {
         let config = &self.provider.config;
         config.is_native(self.model)
@@ -266,6 +280,7 @@ impl Attempt<'_> {
     }
 
     /// Where the Messages API refuses what may be its own fault, chat completions are tried.
+    #[inline(never)]
     fn native_lesson(&self, refused: &Refused) -> Option<Lesson> {
         let config = &self.provider.config;
         let has_other = config.native == config::Native::Auto && config.row.speaks_chat;
@@ -279,12 +294,27 @@ impl Attempt<'_> {
     }
 
     /// Notes what was left out or changed for the provider.
+    #[inline(never)]
     fn note(&self, report: &Report, lesson: Option<&Lesson>) {
         let adjusted = report.adjusted.clone();
         let learned = lesson.map(|lesson| format!("learned: {lesson}"));
         let mut record = self.asking.ledger.record.borrow_mut();
         record.dropped = report.dropped.iter().map(|name| (*name).to_owned()).collect();
         record.adjusted = adjusted.into_iter().chain(learned).collect();
+    }
+
+    /// Makes the client's stream ready for an answer.
+    #[inline(never)]
+    fn prepare(&self, stream: &mut Stream<Reply>, reading: Option<Reading>) {
+        let asking = self.asking;
+        stream.writer_mut().notes = asking.notes();
+        stream.prepare(match reading {
+            Some(reading) => Source::Translated(asking.translator(reading)),
+            None => Source::Native(
+                Native::new(asking.request.model.to_string())
+                    .with_safeguards(asking.request.safeguard_results()),
+            ),
+        });
     }
 
     /// Asks, unless the provider has failed so often that it is left alone for a while, and passes
@@ -295,15 +325,7 @@ impl Attempt<'_> {
         let permit = state.permit().map_err(|error| Failed::Other(error.into()))?;
         let translator = match self.receiver {
             Receiver::Stream(stream) => {
-                let mut stream = stream.borrow_mut();
-                stream.writer_mut().notes = asking.notes();
-                stream.prepare(match outgoing.reading {
-                    Some(reading) => Source::Translated(Box::new(asking.translator(reading))),
-                    None => Source::Native(
-                        Native::new(asking.request.model.to_string())
-                            .with_safeguards(asking.request.safeguard_results()),
-                    ),
-                });
+                self.prepare(&mut stream.borrow_mut(), outgoing.reading);
                 None
             }
             Receiver::Whole(_) => outgoing.reading.map(|reading| asking.translator(reading)),
@@ -319,6 +341,8 @@ impl Attempt<'_> {
         };
         let asked = Instant::now();
         let answered = self.ask(ask);
+        // It can be megabytes, and an answer can take minutes.
+        drop(outgoing.body);
         let has_begun = answered.is_ok();
         let cut = match &answered {
             Err(Failed::Refused(refused)) if refused.status == 400 => {
@@ -370,6 +394,7 @@ impl Attempt<'_> {
 
     /// An error that an answer with status 200 tells of is a refusal like any other, and teaches as
     /// much, until something of the answer has gone out.
+    #[inline(never)]
     fn as_refusal(&self, failed: Failed, is_in_answer: bool) -> Failed {
         match failed {
             Failed::Other(Failure::Error(error @ Error::Upstream { .. }))
@@ -401,6 +426,7 @@ impl Attempt<'_> {
     }
 
     /// What the words of an error need to know.
+    #[inline(never)]
     fn explain(&self) -> Explain {
         let config = &self.provider.config;
         let base = Explain {
@@ -425,6 +451,7 @@ impl Attempt<'_> {
     }
 
     /// Asks; an answer that is an error becomes one.
+    #[inline(never)]
     fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failed> {
         let config = &self.provider.config;
         let ledger = self.asking.ledger;
@@ -502,12 +529,15 @@ impl Attempt<'_> {
     fn deliver(
         &self,
         mut answer: Answer,
-        translator: Option<Translator>,
+        translator: Option<Box<Translator>>,
         asked: Instant,
     ) -> Result<Delivered, Failure> {
         let is_json = answer.content_type.contains("json");
         let form = if is_json { BodyForm::Whole } else { BodyForm::Events };
         let is_stream = matches!(self.receiver, Receiver::Stream(_)) && form == BodyForm::Events;
+        if is_stream {
+            heap::rest();
+        }
         let mut read = Timed {
             body: &mut answer.body,
             ledger: self.asking.ledger,
@@ -525,7 +555,7 @@ impl Attempt<'_> {
         &self,
         read: relay::ReadBody<'_>,
         form: BodyForm,
-        translator: Option<Translator>,
+        translator: Option<Box<Translator>>,
     ) -> Result<(Said, bool), Failure> {
         let note_text_calls = || {
             let mut record = self.asking.ledger.record.borrow_mut();

@@ -80,15 +80,15 @@ pub fn count_tokens(
     }
 }
 
+#[inline(never)]
 fn refuse(reply: Reply, error: Error) -> Ending {
     reply.error(&error);
     Ending::Failed(error)
 }
 
+#[inline(never)]
 fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
-    let translator = dispatch.asking.translator(Reading::default());
-    let source = Source::Translated(Box::new(translator));
-    let client = Rc::new(RefCell::new(Stream::new(source, reply)));
+    let client = client(dispatch, reply);
     let result = dispatch.run(&Receiver::Stream(Rc::clone(&client)));
     let ledger = dispatch.asking.ledger;
     {
@@ -120,7 +120,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
                 // It had begun, so it has ended with the error.
                 Ok(error) if client.borrow().has_begun() => Ending::Failed(error),
                 Ok(error) => {
-                    let mut reply = into_stream(client).into_writer();
+                    let mut reply = into_reply(client);
                     reply.notes = dispatch.asking.notes();
                     refuse(reply, error)
                 }
@@ -129,6 +129,13 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
     }
 }
 
+#[inline(never)]
+fn client(dispatch: &Dispatch<'_>, reply: Reply) -> Rc<RefCell<Stream<Reply>>> {
+    let source = Source::Translated(dispatch.asking.translator(Reading::default()));
+    Rc::new(RefCell::new(Stream::new(source, reply)))
+}
+
+#[inline(never)]
 fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
@@ -177,12 +184,13 @@ impl Client for Silent {
     fn wake(&mut self) {}
 }
 
-/// The stream, once the upstream call has let go of it.
-fn into_stream(client: Rc<RefCell<Stream<Reply>>>) -> Stream<Reply> {
-    Rc::into_inner(client).expect("the call is over").into_inner()
+/// The reply, once the upstream call has let go of its stream.
+#[inline(never)]
+fn into_reply(client: Rc<RefCell<Stream<Reply>>>) -> Reply {
+    Rc::into_inner(client).expect("the call is over").into_inner().into_writer()
 }
 
 /// Sends nothing more to a client that has gone.
 fn forget(client: Rc<RefCell<Stream<Reply>>>) {
-    into_stream(client).into_writer().abandon();
+    into_reply(client).abandon();
 }

@@ -17,7 +17,7 @@ pub use request::{
     Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };
 pub use response::{
-    Choice, Chunk, ContentPiece, FunctionDelta, Lax, Number, Text, ToolDelta, UpstreamUsage,
+    Choice, Chunk, ContentPiece, FunctionDelta, Later, Lax, Number, Text, ToolDelta, UpstreamUsage,
 };
 pub use responses::{
     FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart, ReasoningConfig,

@@ -31,11 +31,11 @@ pub struct Chunk<'a> {
     /// Only one is ever asked for.
     #[serde(borrow, default)]
     pub choices: First<Choice<'a>>,
-    #[serde(default)]
-    pub usage: Lax<UpstreamUsage>,
+    #[serde(borrow, default)]
+    pub usage: Later<'a, UpstreamUsage>,
     /// Groq puts usage and errors of a stream here.
     #[serde(borrow, default)]
-    pub x_groq: Lax<GroqExtra<'a>>,
+    pub x_groq: Later<'a, GroqExtra<'a>>,
     /// An error inside a stream, or in the body of a 200.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
@@ -53,8 +53,8 @@ pub struct Chunk<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct GroqExtra<'a> {
-    #[serde(default)]
-    pub usage: Lax<UpstreamUsage>,
+    #[serde(borrow, default)]
+    pub usage: Later<'a, UpstreamUsage>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
 }
@@ -65,15 +65,15 @@ pub struct Choice<'a> {
     pub delta: Maybe<ChoiceDelta<'a>>,
     /// In place of `delta` in a whole completion; some services send both.
     #[serde(borrow, default)]
-    pub message: Maybe<ChoiceDelta<'a>>,
+    pub message: Maybe<Box<ChoiceDelta<'a>>>,
     #[serde(borrow, default)]
     pub finish_reason: Text<'a>,
     /// OpenRouter puts it here too.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
     /// Moonshot: in the last chunk, in the place of the chunk's own.
-    #[serde(default)]
-    pub usage: Lax<UpstreamUsage>,
+    #[serde(borrow, default)]
+    pub usage: Later<'a, UpstreamUsage>,
     /// vLLM: the stop string that was met (or a token id).
     #[serde(borrow, default)]
     pub stop_reason: Text<'a>,
@@ -229,8 +229,26 @@ pub enum ContentPiece<'a> {
 }
 
 /// `content`: a string, or an array of parts as Mistral sends it.
-#[derive(Debug, Default)]
-pub struct Pieces<'a>(pub Vec<ContentPiece<'a>>);
+#[derive(Debug)]
+pub enum Pieces<'a> {
+    One(ContentPiece<'a>),
+    Many(Vec<ContentPiece<'a>>),
+}
+
+impl Default for Pieces<'_> {
+    fn default() -> Self {
+        Pieces::Many(Vec::new())
+    }
+}
+
+impl<'a> Pieces<'a> {
+    pub fn as_slice(&self) -> &[ContentPiece<'a>] {
+        match self {
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Many(pieces) => pieces,
+        }
+    }
+}
 
 /// A string, or absent.
 #[derive(Debug, Default)]
@@ -255,6 +273,36 @@ pub struct Number(pub Option<u64>);
 /// A `T` where an object stands, or its default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lax<T>(pub T);
+
+/// A `T` where an object stands, which is read when it is asked for: most chunks have none, and
+/// what is large would be moved with each of them.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Later<'a, T> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(skip)]
+    what: PhantomData<T>,
+}
+
+impl<T> Default for Later<'_, T> {
+    fn default() -> Self {
+        Later { text: None, what: PhantomData }
+    }
+}
+
+impl<'a, T: Deserialize<'a> + Default> Later<'a, T> {
+    /// It, or its default where something else stands.
+    pub fn read(&self) -> T {
+        self.text.map_or_else(T::default, Self::parse)
+    }
+
+    #[inline(never)]
+    fn parse(text: &'a RawValue) -> T {
+        let read = serde_json::from_str::<Lax<T>>(text.get());
+        read.map(|value| value.0).unwrap_or_default()
+    }
+}
 
 /// A `T` where an object stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,13 +483,16 @@ impl<'de> Collect<'de> for Pieces<'de> {
 
     fn take(&mut self, part: Option<WirePart<'de>>) -> bool {
         let part = part.unwrap_or_default();
-        self.0.extend(part.thinking.0.into_iter().map(ContentPiece::Thinking));
-        self.0.extend(part.text.filled().map(ContentPiece::Text));
+        // An array begins with none.
+        if let Pieces::Many(pieces) = self {
+            pieces.extend(part.thinking.0.into_iter().map(ContentPiece::Thinking));
+            pieces.extend(part.text.filled().map(ContentPiece::Text));
+        }
         true
     }
 
     fn text(text: Cow<'de, str>) -> Pieces<'de> {
-        Pieces(vec![ContentPiece::Text(text)])
+        Pieces::One(ContentPiece::Text(text))
     }
 }
 

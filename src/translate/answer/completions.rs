@@ -6,10 +6,10 @@ use super::arguments::json_text;
 use super::items::CallPiece;
 use super::stop_reason::is_none;
 use super::think::Voice;
-use super::usage;
+use super::usage::{self, Counts};
 use super::{Sink, Translator};
 use crate::error::Error;
-use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta};
+use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, Later, ToolDelta, UpstreamUsage};
 use crate::translate::carry::{self, SIGNATURE};
 use crate::translate::refusal::{error_in_body, stream_error};
 
@@ -27,7 +27,7 @@ impl Translator {
                 return self.mended_chunk(json, &e, it, sink);
             }
         };
-        let groq = chunk.x_groq.0;
+        let groq = chunk.x_groq.read();
         let choice = chunk.choices.0;
         let of_choice = choice.as_ref().and_then(|choice| choice.error);
         let mut errors = [chunk.error, groq.error, of_choice].into_iter().flatten();
@@ -35,21 +35,18 @@ impl Translator {
             return Err(stream_error(error, self.input_estimate));
         }
         // A chunk of counts has them; a body that has neither may tell what went wrong.
-        if choice.is_none() && !chunk.usage.0.has_counts() {
-            if let Some(data) = chunk.data.filter(|data| data.get().starts_with('{')) {
-                let inner: Chunk = serde_json::from_str(data.get()).unwrap_or_default();
-                if inner.choices.0.is_some() {
-                    return self.completion_chunk(data.get().as_bytes(), sink);
-                }
+        if choice.is_none() && counts(chunk.usage).is_none() {
+            if let Some(data) = chunk.data.filter(|data| is_completion(data)) {
+                return self.completion_chunk(data.get().as_bytes(), sink);
             }
             if let Some(error) = error_in_body(json, self.input_estimate) {
                 return Err(error);
             }
         }
-        let of_choice = choice.as_ref().map(|choice| choice.usage.0).unwrap_or_default();
-        let counts = [chunk.usage.0, groq.usage.0, of_choice];
-        if let Some(counts) = counts.iter().find(|counts| counts.has_counts()) {
-            self.counts = usage::translate(counts);
+        let of_choice = choice.as_ref().map(|choice| choice.usage);
+        let mut usages = [Some(chunk.usage), Some(groq.usage), of_choice].into_iter().flatten();
+        if let Some(counts) = usages.find_map(counts) {
+            self.counts = counts;
         }
         for found in [chunk.citations, chunk.search_results, chunk.web_search] {
             found.into_iter().for_each(|found| self.sources.take(found));
@@ -64,7 +61,10 @@ impl Translator {
 
     /// Sorts the content of a choice into items.
     fn choice(&mut self, choice: Choice<'_>) {
-        let delta = choice.delta.0.or(choice.message.0).unwrap_or_default();
+        let delta = match (choice.delta.0, choice.message.0) {
+            (Some(delta), _) => delta,
+            (None, message) => message.map(|message| *message).unwrap_or_default(),
+        };
         let fields = [(&delta.reasoning_content, SIGNATURE), (&delta.reasoning, carry::REASONING)];
         for (thought, signature) in fields {
             if let Some(thought) = thought.some() {
@@ -84,7 +84,7 @@ impl Translator {
                 thinking.cargo.detail(detail);
             }
         }
-        for piece in &delta.content.0 {
+        for piece in delta.content.as_slice() {
             match piece {
                 ContentPiece::Thinking(text) => self.say(Voice::Thinking, text),
                 ContentPiece::Text(text) => self.split(text),
@@ -117,6 +117,21 @@ impl Translator {
             }
         }
     }
+}
+
+/// What a usage counts, if it counts anything. In a frame of its own, since few chunks have one.
+#[inline(never)]
+fn counts(usage: Later<'_, UpstreamUsage>) -> Option<Counts> {
+    let usage = usage.read();
+    usage.has_counts().then(|| usage::translate(&usage))
+}
+
+/// Whether what an envelope holds is a chunk, or a whole completion.
+#[inline(never)]
+fn is_completion(data: &RawValue) -> bool {
+    let is_object = data.get().starts_with('{');
+    is_object
+        && serde_json::from_str(data.get()).is_ok_and(|inner: Chunk| inner.choices.0.is_some())
 }
 
 /// Whether an error is none: `false`, `""`, `{}`.
