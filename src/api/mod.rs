@@ -11,6 +11,8 @@ mod ledger;
 mod messages;
 mod models;
 mod reply;
+#[cfg(test)]
+mod steady;
 mod workers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +43,19 @@ struct Api {
     providers: Vec<Provider>,
     models: Vec<models::Listed>,
     health: Arc<Health>,
+}
+
+impl Api {
+    fn new(config: Arc<Config>, upstreams: Vec<Upstream>, health: Arc<Health>) -> Api {
+        let models = models::list(&config);
+        let known = config.providers.iter().zip(upstreams).zip(&health.providers);
+        let providers = known.map(|((config, upstream), health)| Provider {
+            config: config.clone(),
+            upstream,
+            health: Arc::clone(health),
+        });
+        Api { models, providers: providers.collect(), config, health }
+    }
 }
 
 /// A provider that can be asked.
@@ -75,14 +90,7 @@ pub fn start(
     health: Arc<Health>,
     max_in_flight: usize,
 ) -> Result<Arc<dyn Workers>, String> {
-    let models = models::list(&config);
-    let known = config.providers.iter().zip(upstreams).zip(&health.providers);
-    let providers = known.map(|((config, upstream), health)| Provider {
-        config: config.clone(),
-        upstream,
-        health: Arc::clone(health),
-    });
-    let api = Arc::new(Api { models, providers: providers.collect(), config, health });
+    let api = Arc::new(Api::new(config, upstreams, health));
     let tidied = Arc::clone(&api);
     let tidy = move || {
         let mut next_probe = Instant::now();

@@ -1,0 +1,198 @@
+//! A stream in its steady state: an event is read, translated and written in memory that is there.
+//! A worker's whole way is tried, from the provider's socket to the client's.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::{Api, serve};
+use crate::config::{Config, Environment};
+use crate::exchange::{Call, Exchange};
+use crate::health::Health;
+use crate::heap::{self, Asked};
+use crate::line::{Home, Line, Manner, Peer, Return};
+use crate::memory::Budget;
+use crate::record::Caller;
+use crate::upstream::Upstream;
+
+/// An API, and the events that its provider streams.
+const STREAMS: &[(&str, &str, &str, &str)] = &[
+    (
+        "text",
+        "openai",
+        "",
+        r#"data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"some words "}}]}"#,
+    ),
+    (
+        "text with escapes",
+        "openai",
+        "",
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"a \"line\"\nand é"}}]}"#,
+    ),
+    (
+        "thoughts",
+        "openai",
+        "",
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"some thoughts "}}]}"#,
+    ),
+    (
+        "arguments",
+        "openai",
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","type":"function","function":{"name":"get","arguments":"{\"list\":[1"}}]}}]}"#,
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":",1234"}}]}}]}"#,
+    ),
+    (
+        "text of the Responses API",
+        "responses",
+        r#"data: {"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"i","role":"assistant","content":[]}}"#,
+        r#"data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"content_index":0,"delta":"some words "}"#,
+    ),
+    (
+        "text of the Messages API",
+        "native",
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"m\",\"stop_reason\":null,\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"some words \"}}",
+    ),
+];
+
+/// The connection goes nowhere: its answer is the last.
+struct Nowhere;
+
+impl Home for Nowhere {
+    fn give_back(&self, _: Return) {}
+    fn hurry(&self) {}
+}
+
+fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+/// Streams `count` times `event`, each when the client has seen the one before.
+fn provide(listener: &TcpListener, first: &str, event: &str, count: usize, seen: &Receiver<()>) {
+    let (mut socket, _) = listener.accept().unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        let mut bytes = [0; 4096];
+        let n = socket.read(&mut bytes).unwrap();
+        assert!(n > 0, "the request ends");
+        request.extend_from_slice(&bytes[..n]);
+    }
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut say = |text: &str| {
+        let text = format!("{text}\n\n");
+        socket.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).unwrap();
+    };
+    if !first.is_empty() {
+        say(first);
+    }
+    // The beginning of a call is told with its first arguments.
+    if first.contains("arguments") {
+        seen.recv().unwrap();
+    }
+    for _ in 0..count {
+        say(event);
+        seen.recv().unwrap();
+    }
+    // It breaks off, so that the end is the same whatever was streamed.
+}
+
+/// Reads a stream, and tells of each event that came.
+fn consume(mut client: TcpStream, seen: &SyncSender<()>) -> usize {
+    let (mut count, mut text, mut bytes) = (0, Vec::new(), [0; 4096]);
+    while let Ok(n @ 1..) = client.read(&mut bytes) {
+        text.extend_from_slice(&bytes[..n]);
+        const MARK: &[u8] = br#""type":"content_block_delta""#;
+        while let Some(at) = text.windows(MARK.len()).position(|window| window == MARK) {
+            text.drain(..at + MARK.len());
+            count += 1;
+            let _ = seen.send(());
+        }
+    }
+    count
+}
+
+/// How often a worker asks for memory that streams `count` events.
+fn asked(api: &str, first: &str, event: &str, count: usize) -> Asked {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let mut variables = vec![
+        ("PROVIDER", "custom"),
+        ("CUSTOM_BASE_URL", &*base_url),
+        ("CUSTOM_API_KEY", "sk-test-key"),
+        ("CUSTOM_MODEL", "m"),
+    ];
+    let native = base_url.trim_end_matches("/v1").to_owned();
+    match api {
+        "responses" => variables.push(("CUSTOM_API", "responses")),
+        "native" => variables.extend([("CUSTOM_NATIVE", "on"), ("CUSTOM_NATIVE_URL", &*native)]),
+        _ => {}
+    }
+    let env: Environment = variables.into_iter().collect();
+    let config = Arc::new(Config::new(&[], &env, "localhost", None).unwrap());
+    let upstreams = vec![Upstream::new(&config, &config.providers[0], 1, None).unwrap()];
+    let health = Arc::new(Health::new(&config));
+    let api = Api::new(config, upstreams, health);
+    let exchange = Exchange {
+        request_id: "req_test".to_owned(),
+        call: Call::Messages,
+        method: "POST",
+        body: br#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#
+            .to_vec(),
+        caller: Caller::unknown(std::net::Ipv4Addr::LOCALHOST.into()),
+        share: Arc::new(Arc::new(Budget::new(1 << 30)).share()),
+        origin: None,
+        anthropic_version: None,
+        anthropic_beta: None,
+        #[cfg(debug_assertions)]
+        panics: false,
+    };
+    let (client, socket) = connected();
+    let (seen, is_seen) = sync_channel(1);
+    thread::scope(|scope| {
+        let provider = scope.spawn(move || provide(&listener, first, event, count, &is_seen));
+        let client = scope.spawn(move || consume(client, &seen));
+        let manner = Manner { head_only: false, close: true, old: false };
+        let peer = Arc::new(Peer::new(socket));
+        let line = Line::new(peer, manner, Arc::new(Nowhere), 0, Box::new(()), Box::new(()));
+        let before = heap::asked();
+        serve(&api, &exchange, line);
+        let after = heap::asked();
+        let asked =
+            Asked { all: after.all - before.all, of_system: after.of_system - before.of_system };
+        assert!(client.join().unwrap() >= count, "{event}");
+        provider.join().unwrap();
+        asked
+    })
+}
+
+/// How often what collects the arguments of a call, which is checked at its end, grows meanwhile:
+/// it doubles.
+const GROWTHS: usize = 16;
+
+/// What a text or its escapes are decoded into, or a list of one call, is what was kept of the
+/// event before.
+#[test]
+fn an_event_of_a_stream_takes_no_memory() {
+    let _keeping = heap::keep();
+    let mut faults = Vec::new();
+    for (what, api, first, event) in STREAMS {
+        // The first that streams makes what all use.
+        asked(api, first, event, 20);
+        let few = asked(api, first, event, 200);
+        let many = asked(api, first, event, 600);
+        if few.of_system + GROWTHS < many.of_system {
+            faults.push(format!("{what}: of the system, 200 events {few:?}, 600 {many:?}"));
+        }
+        let is_decoded = matches!(*what, "text with escapes" | "arguments");
+        if few.all < many.all && !is_decoded {
+            faults.push(format!("{what}: 200 events {few:?}, 600 {many:?}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
