@@ -28,34 +28,50 @@ pub fn watch(
     give_up: impl Fn(&str) + Send + 'static,
 ) -> io::Result<()> {
     let body = move || {
-        let mut failures = 0;
+        let mut watch = Watch::default();
         loop {
             thread::sleep(EVERY);
             if door.shared.wants_api.swap(false, Ordering::Acquire) {
                 door.revive_api();
             }
-            let turns = door.shared.turns.load(Ordering::Relaxed);
             let asked = Instant::now();
             let probed = door.probe();
             let metrics = &door.shared.health.metrics;
             metrics.self_probe_duration.set(asked.elapsed().as_micros() as u64);
             metrics.self_probe_failures.add(u64::from(probed.is_err()));
-            // A network without a usable loopback, or a shortage of descriptors, is no reason to
-            // end what serves others.
-            let stands_still = turns == door.shared.turns.load(Ordering::Relaxed);
-            failures = if probed.is_err() && stands_still { failures + 1 } else { 0 };
-            if let Err(e) = probed {
+            if let Err(e) = &probed {
                 log::debug!("the watchdog had no answer: {e}");
             }
-            if failures == 0 {
+            let turns = door.shared.turns.load(Ordering::Relaxed);
+            let is_hopeless = watch.is_hopeless(probed.is_err(), turns);
+            if watch.failures == 0 {
                 alive();
             }
-            if failures >= LAST_FAILURE {
+            if is_hopeless {
                 give_up("its own port does not answer any more");
             }
         }
     };
     thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn(body).map(drop)
+}
+
+/// What the watchdog has seen.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Turns of the loop so far: one that has nothing to do turns once between two looks.
+    turns: u64,
+    failures: u32,
+}
+
+impl Watch {
+    /// Takes a look. A network without a usable loopback, or a shortage of descriptors, is no
+    /// reason to end what serves others: the loop has to stand still too, from one look to the
+    /// next.
+    fn is_hopeless(&mut self, has_failed: bool, turns: u64) -> bool {
+        let stands_still = std::mem::replace(&mut self.turns, turns) == turns;
+        self.failures = if has_failed && stands_still { self.failures + 1 } else { 0 };
+        self.failures >= LAST_FAILURE
+    }
 }
 
 impl Door {
@@ -103,4 +119,31 @@ fn ask(mut socket: TcpStream, watchword: &str) -> io::Result<()> {
     let mut start = [0; 5];
     socket.read_exact(&mut start)?;
     if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_turns_is_not_given_up_whatever_becomes_of_its_probes() {
+        let mut watch = Watch::default();
+        assert!((1..1000).all(|turns| !watch.is_hopeless(true, turns)));
+        // Nor one whose probes are answered, however it counts.
+        assert!((0..1000).all(|_| !watch.is_hopeless(false, 999)));
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_given_up_after_some_failures_in_a_row() {
+        let mut watch = Watch::default();
+        assert!(!watch.is_hopeless(false, 7));
+        for _ in 1..LAST_FAILURE {
+            assert!(!watch.is_hopeless(true, 7));
+        }
+        assert!(!watch.is_hopeless(true, 8), "it has turned");
+        for _ in 1..LAST_FAILURE {
+            assert!(!watch.is_hopeless(true, 8));
+        }
+        assert!(watch.is_hopeless(true, 8));
+    }
 }
