@@ -106,6 +106,8 @@ pub mod record;
 pub mod redact;
 pub mod relay;
 pub mod route;
+#[cfg(test)]
+mod seeded;
 pub mod service;
 pub mod sse;
 mod text;

@@ -3,14 +3,12 @@
 //! end of the server. A shadow of each client knows what it may be told, and all invariants are
 //! looked at after every step.
 //!
-//! `CCPROXY_SIMULATION_SECONDS` makes it longer; a failure names its seed, and
-//! `CCPROXY_SIMULATION_SEED` runs that one alone.
+//! See [`crate::seeded`] for how to make it longer and how to replay a failure.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +22,7 @@ use crate::error::Error;
 use crate::line::Manner;
 use crate::memory::{Budget, Share};
 use crate::record::Refusal;
+use crate::seeded::{self, Numbers};
 
 const MAX_CONNECTIONS: usize = 12;
 const MAX_IN_FLIGHT: usize = 3;
@@ -35,22 +34,6 @@ const TICK: Duration = Duration::from_millis(250);
 const STEPS: usize = 400;
 /// What a turn reads: little, so that requests are cut by it.
 const READ_BYTES: usize = 4096;
-
-/// Numbers that are the same for the same seed (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % end
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// Both ends of a simulated connection.
 #[derive(Default)]
@@ -226,8 +209,7 @@ impl World {
     fn new(seed: u64) -> World {
         let now = Instant::now();
         World {
-            // Zero is no state of this generator.
-            numbers: Numbers(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            numbers: Numbers::new(seed),
             now,
             next_tick: now + TICK,
             house: House { budget: Arc::new(Budget::new(BUDGET)), is_leaving: false },
@@ -533,7 +515,6 @@ impl World {
             while let Some(job) = self.jobs.pop() {
                 moved = true;
                 self.jobs.push(job);
-                self.numbers.0 |= 1;
                 self.work();
                 self.run();
             }
@@ -569,19 +550,5 @@ fn run(seed: u64) {
 
 #[test]
 fn whatever_comes_in_whatever_order_everybody_gets_what_is_owed() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    if let Some(seed) = number("CCPROXY_SIMULATION_SEED") {
-        return run(seed);
-    }
-    let until =
-        Instant::now() + Duration::from_secs(number("CCPROXY_SIMULATION_SECONDS").unwrap_or(2));
-    for seed in 1.. {
-        if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
-            panic!("CCPROXY_SIMULATION_SEED={seed} fails");
-        }
-        if Instant::now() >= until {
-            println!("{seed} seeds");
-            return;
-        }
-    }
+    seeded::each_seed(run);
 }

@@ -10,6 +10,8 @@
 mod checks;
 mod expose;
 mod provider;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod words;
 

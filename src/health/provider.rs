@@ -98,6 +98,9 @@ pub struct ProviderState {
     last_success: AtomicU64,
     breaker: Mutex<Breaker>,
     words: Mutex<Words>,
+    /// The time of a simulation.
+    #[cfg(test)]
+    pub(super) simulated: Mutex<Option<Instant>>,
 }
 
 /// The rest of a key.
@@ -224,7 +227,17 @@ impl ProviderState {
             last_success: AtomicU64::new(0),
             breaker: Mutex::default(),
             words: Mutex::new(Words::new(keys.max(1))),
+            #[cfg(test)]
+            simulated: Mutex::default(),
         }
+    }
+
+    fn now(&self) -> Instant {
+        #[cfg(test)]
+        if let Some(now) = *self.simulated.lock().unwrap_or_else(PoisonError::into_inner) {
+            return now;
+        }
+        Instant::now()
     }
 
     /// The number of a call that is made now.
@@ -233,7 +246,7 @@ impl ProviderState {
     }
 
     fn rest(&self, key: usize, asked: u64, duration: Duration) {
-        let until = (self.began.elapsed() + duration).as_millis();
+        let until = (self.now() - self.began + duration).as_millis();
         let rest = &self.rests[key];
         rest.asked.fetch_max(asked, Ordering::Relaxed);
         rest.until.fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -249,7 +262,7 @@ impl ProviderState {
 
     /// How long each key rests.
     pub fn rests_left(&self) -> impl Iterator<Item = Duration> {
-        let now = self.began.elapsed();
+        let now = self.now() - self.began;
         let until = |rest: &Rest| Duration::from_millis(rest.until.load(Ordering::Relaxed));
         self.rests.iter().map(move |rest| until(rest).saturating_sub(now))
     }
@@ -264,7 +277,7 @@ impl ProviderState {
     pub fn is_resting(&self) -> bool {
         if self.is_open.load(Ordering::Relaxed) {
             let breaker = self.lock();
-            return breaker.trial || breaker.until.is_some_and(|until| Instant::now() < until);
+            return breaker.trial || breaker.until.is_some_and(|until| self.now() < until);
         }
         self.resting_keys() == self.rests.len()
     }
@@ -307,7 +320,7 @@ impl ProviderState {
         let mut breaker = self.lock();
         let left = breaker
             .until
-            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(self.now()));
         if left.is_zero() && !breaker.trial {
             breaker.trial = true;
             return Ok(permit(true));
@@ -345,7 +358,7 @@ impl ProviderState {
     pub fn asked_again_in(&self) -> Option<Duration> {
         if self.is_circuit_open() {
             let until = self.lock().until?;
-            return Some(until.saturating_duration_since(Instant::now()));
+            return Some(until.saturating_duration_since(self.now()));
         }
         self.rests_left().min().filter(|left| !left.is_zero())
     }
@@ -429,7 +442,7 @@ impl ProviderState {
                 if was_trial || (failures >= OPEN_AFTER && !is_open) {
                     let doubled = (breaker.pause * 2).min(LONGEST_PAUSE);
                     breaker.pause = if is_open { doubled } else { self.first_pause };
-                    breaker.until = Some(Instant::now() + breaker.pause);
+                    breaker.until = Some(self.now() + breaker.pause);
                     breaker.trial = false;
                     self.is_open.store(true, Ordering::Relaxed);
                     let pause = breaker.pause.as_secs_f64();
