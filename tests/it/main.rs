@@ -42,6 +42,7 @@ mod secrets;
 mod serve;
 
 mod serve_bodies;
+mod serve_connections;
 mod serve_defaults;
 mod serve_early;
 mod serve_process;
