@@ -107,7 +107,7 @@ fn check_config(flags: &[(&'static str, String)], form: Form) {
 /// Asks the running server and prints one line. Returns whether it is healthy.
 fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool {
     // What the server was told on its command line the image's own probe is not told.
-    let of_server = container::arguments_of_server().and_then(|args| cli::parse(args).ok());
+    let of_server = container::arguments_of_server(is_set).and_then(|args| cli::parse(args).ok());
     let of_server = of_server.map_or(Vec::new(), |arguments| arguments.flags);
     let flags = [of_server, flags.to_vec()].concat();
     let asked = with_environment(|env| Healthcheck::new(&flags, env)).and_then(|healthcheck| {
@@ -147,7 +147,11 @@ fn configure(flags: &[(&'static str, String)]) -> Result<(Config, Watched), Prob
 }
 
 fn in_container() -> bool {
-    container::is_own(|name| std::env::var_os(name).is_some())
+    container::is_own(is_set)
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
 }
 
 /// A client for each provider.

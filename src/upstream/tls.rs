@@ -19,8 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme, StreamOwned,
 };
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
@@ -142,7 +142,9 @@ impl ServerCertVerifier for Verifier {
         );
         match by_authority {
             // Its dates are looked at before, its name is not.
-            Err(e) if is_of_an_authority(&e) && self.named.contains(end_entity) => {
+            Err(rustls::Error::InvalidCertificate(fault))
+                if is_of_an_authority(&fault) && self.named.contains(end_entity) =>
+            {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -173,11 +175,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the only fault is that the certificate may sign others. webpki has no name for it that
-/// can be matched from here.
-fn is_of_an_authority(error: &rustls::Error) -> bool {
-    matches!(error, rustls::Error::InvalidCertificate(fault)
-        if fault.to_string().contains("CaUsedAsEndEntity"))
+/// Whether the only fault is that the certificate may sign others, as what `openssl req -x509`
+/// makes by itself. webpki has no name for it that can be matched from here.
+pub(super) fn is_of_an_authority(fault: &CertificateError) -> bool {
+    fault.to_string().contains("CaUsedAsEndEntity")
 }
 
 /// Wraps connections to `https` URLs.

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::CertificateError;
 
+use super::tls::is_of_an_authority;
 use super::wait::Phase;
 use crate::config::http_proxy::HttpProxy;
 use crate::config::{ProviderConfig, Timeouts};
@@ -419,16 +420,10 @@ fn certificate(fault: &CertificateError, target: &Target) -> String {
             format!("is for {names} and not for {}; check {}", target.host, target.variable)
         }
         CertificateError::Revoked => "has been revoked".to_owned(),
-        other => {
-            let said = other.to_string();
-            // What `openssl req -x509` makes by itself.
-            if said.contains("CaUsedAsEndEntity") {
-                return format!(
-                    "is that of an authority, as self-made ones are, and not one that was named itself; {AUTHORITIES}"
-                );
-            }
-            format!("is not good: {said}")
-        }
+        fault if is_of_an_authority(fault) => format!(
+            "is that of an authority, as self-made ones are, and not one that was named itself; {AUTHORITIES}"
+        ),
+        other => format!("is not good: {other}"),
     }
 }
 
