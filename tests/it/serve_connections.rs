@@ -118,30 +118,27 @@ fn a_client_that_leaves_before_the_first_byte_ends_the_call() {
     proxy.wait_for_line("the client left");
 }
 
-#[test]
-fn a_client_that_leaves_mid_stream_ends_the_call() {
+/// Checks that the call ends with a client that goes away in this manner in mid-stream.
+fn check_leaving(leave: impl FnOnce(Client)) {
     let (upstream, proxy) = start();
     let (mut client, mut connection) = begin_stream(&upstream, &proxy);
     connection.begin_events();
     connection.say("hello");
     client.begin();
     assert_eq!(client.text(), "hello");
-    drop(client);
+    leave(client);
     connection.wire.wait_closed();
     proxy.wait_for_line("the client left");
 }
 
 #[test]
+fn a_client_that_leaves_mid_stream_ends_the_call() {
+    check_leaving(drop);
+}
+
+#[test]
 fn a_client_that_resets_mid_stream_ends_the_call() {
-    let (upstream, proxy) = start();
-    let (mut client, mut connection) = begin_stream(&upstream, &proxy);
-    connection.begin_events();
-    connection.say("hello");
-    client.begin();
-    assert_eq!(client.text(), "hello");
-    client.wire.reset();
-    connection.wire.wait_closed();
-    proxy.wait_for_line("the client left");
+    check_leaving(|client| client.wire.reset());
 }
 
 #[test]
