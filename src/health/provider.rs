@@ -92,6 +92,8 @@ pub struct ProviderState {
     consecutive_failures: AtomicU32,
     is_known: AtomicBool,
     is_open: AtomicBool,
+    /// How often the breaker has opened: a call finds out for the time it was let through in.
+    openings: AtomicU64,
     /// The last outcome is a probe's, not a message's.
     is_probed: AtomicBool,
     /// Seconds since 1970; 0 for never.
@@ -148,8 +150,8 @@ impl Breaker {
 pub struct Permit<'a> {
     state: &'a ProviderState,
     outcome: Outcome,
-    /// It is to find out whether the provider is back.
-    is_trial: bool,
+    /// Where it is to find out whether the provider is back, which opening of the breaker that was.
+    trial_of: Option<u64>,
     succeeded: bool,
     /// When it was taken, in the count of calls.
     asked: u64,
@@ -160,9 +162,16 @@ pub struct Permit<'a> {
 impl Permit<'_> {
     /// The provider has begun to answer: whoever else waits for it to be back may try.
     pub fn begun(&self) {
-        if self.is_trial {
+        if self.is_trial() {
             self.state.end_trial();
         }
+    }
+
+    /// Whether it is still what others wait for: another call may have found out meanwhile, and the
+    /// breaker have opened anew.
+    fn is_trial(&self) -> bool {
+        let opening = self.state.openings.load(Ordering::Relaxed);
+        self.trial_of == Some(opening) && self.state.is_circuit_open()
     }
 
     /// The message was answered.
@@ -204,7 +213,7 @@ impl Drop for Permit<'_> {
             _ if self.succeeded => self.state.wake(self.key, self.asked),
             _ => {}
         }
-        self.state.record(outcome, self.asked, self.is_trial);
+        self.state.record(outcome, self.asked, self.is_trial());
     }
 }
 
@@ -223,6 +232,7 @@ impl ProviderState {
             consecutive_failures: AtomicU32::new(0),
             is_known: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
+            openings: AtomicU64::new(0),
             is_probed: AtomicBool::new(false),
             last_success: AtomicU64::new(0),
             breaker: Mutex::default(),
@@ -306,16 +316,16 @@ impl ProviderState {
     /// What the provider said last if it does not take the key; else 503 with the time of the next
     /// try.
     pub fn permit(&self) -> Result<Permit<'_>, Error> {
-        let permit = |is_trial| Permit {
+        let permit = |trial_of| Permit {
             state: self,
             outcome: Outcome::Unknown,
-            is_trial,
+            trial_of,
             succeeded: false,
             asked: self.asked(),
             key: self.next_key(),
         };
         if !self.is_open.load(Ordering::Relaxed) {
-            return Ok(permit(false));
+            return Ok(permit(None));
         }
         let mut breaker = self.lock();
         let left = breaker
@@ -323,7 +333,7 @@ impl ProviderState {
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(self.now()));
         if left.is_zero() && !breaker.trial {
             breaker.trial = true;
-            return Ok(permit(true));
+            return Ok(permit(Some(self.openings.load(Ordering::Relaxed))));
         }
         match &breaker.last_error {
             Some(error @ Error::Upstream { status: 401..=403, .. }) => Err(error.clone()),
@@ -444,7 +454,9 @@ impl ProviderState {
                     breaker.pause = if is_open { doubled } else { self.first_pause };
                     breaker.until = Some(self.now() + breaker.pause);
                     breaker.trial = false;
-                    self.is_open.store(true, Ordering::Relaxed);
+                    if !self.is_open.swap(true, Ordering::Relaxed) {
+                        self.openings.fetch_add(1, Ordering::Relaxed);
+                    }
                     let pause = breaker.pause.as_secs_f64();
                     log::warn!("the provider {} is left alone for {pause} s", self.name);
                 }

@@ -68,6 +68,10 @@ impl<'a> World<'a> {
             }
             _ => self.probe(),
         }
+        if !self.state.is_circuit_open() {
+            // It has been found out, by whichever call.
+            self.calls.iter_mut().for_each(|call| call.is_trial = false);
+        }
     }
 
     fn call(&mut self) {
