@@ -6,7 +6,7 @@ use std::fmt;
 
 /// A second, in UTC.
 #[derive(Debug, Clone, Copy)]
-pub struct Date {
+pub(crate) struct Date {
     year: u64,
     /// From 1 on.
     month: u64,
@@ -19,7 +19,7 @@ pub struct Date {
 
 impl Date {
     /// The second so long after 1 January 1970.
-    pub fn of(seconds: u64) -> Date {
+    pub(crate) fn of(seconds: u64) -> Date {
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         // Civil date from days, counted in years that begin in March (Howard Hinnant's algorithm).
         let shifted = days + 719_468;
@@ -37,7 +37,7 @@ impl Date {
 
 /// As the header `Date` has it: RFC 9110, section 5.6.7.
 #[derive(Debug, Clone, Copy)]
-pub struct HttpDate(pub Date);
+pub(crate) struct HttpDate(pub Date);
 
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,25 +7,25 @@ use crate::calendar::{Date, HttpDate};
 use crate::error::Retry;
 
 /// Appends the status line.
-pub fn push_status(out: &mut Vec<u8>, status: u16) {
+pub(crate) fn push_status(out: &mut Vec<u8>, status: u16) {
     let reason = reason(status);
     write!(out, "HTTP/1.1 {status} {reason}\r\n").expect("a Vec takes every byte");
 }
 
 /// Appends a header. Values come from this program, or have been checked where they were read.
-pub fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn push_header(out: &mut Vec<u8>, name: &str, value: &str) {
     write!(out, "{name}: {value}\r\n").expect("a Vec takes every byte");
 }
 
 /// Appends the time: RFC 9110, section 6.6.1.
-pub fn push_date(out: &mut Vec<u8>) {
+pub(crate) fn push_date(out: &mut Vec<u8>) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let date = HttpDate(Date::of(since.as_secs()));
     write!(out, "Date: {date}\r\n").expect("a Vec takes every byte");
 }
 
 /// Appends what the client is told about trying again.
-pub fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
+pub(crate) fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
     if let Some(after) = &retry.after {
         push_header(out, "Retry-After", after);
     }
@@ -38,7 +38,7 @@ pub fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
 }
 
 /// Appends what lets the page at `origin` read the answer, with these headers of it.
-pub fn push_origin(out: &mut Vec<u8>, origin: &str, headers: &[&str]) {
+pub(crate) fn push_origin(out: &mut Vec<u8>, origin: &str, headers: &[&str]) {
     push_header(out, "Access-Control-Allow-Origin", origin);
     let mut exposed = String::from("request-id, retry-after, retry-after-ms, x-should-retry");
     for name in headers {

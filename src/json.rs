@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The deepest nesting that is taken, which is serde_json's own limit.
-pub const MAX_DEPTH: usize = 127;
+pub(crate) const MAX_DEPTH: usize = 127;
 
 /// The same of a schema, which is never built as a tree and is passed on as it stands below the
 /// levels that are rewritten.
@@ -25,7 +25,7 @@ const MAX_TREE_VALUES: usize = 4000;
 const MAX_TREE_DEPTH: usize = 32;
 
 /// Whether `json` nests deeper than [`MAX_DEPTH`].
-pub fn is_too_deep(json: &str) -> bool {
+pub(crate) fn is_too_deep(json: &str) -> bool {
     is_deeper(json, MAX_DEPTH)
 }
 
@@ -36,13 +36,13 @@ fn is_deeper(json: &str, limit: usize) -> bool {
 }
 
 /// A tree of `json`, or `None` if it is not JSON, or more than a tree is built for.
-pub fn tree(json: &str) -> Option<Value> {
+pub(crate) fn tree(json: &str) -> Option<Value> {
     let is_small = beginning(json).len() == json.len();
     is_small.then(|| serde_json::from_str(json).ok()).flatten()
 }
 
 /// As much of `json` as a tree is built for.
-pub fn beginning(json: &str) -> &str {
+pub(crate) fn beginning(json: &str) -> &str {
     let mut end = json.len();
     walk(json, |at, depth, values| {
         let is_small = depth <= MAX_TREE_DEPTH && values <= MAX_TREE_VALUES;
@@ -55,7 +55,7 @@ pub fn beginning(json: &str) -> &str {
 }
 
 /// Whether `json` is very many values in very few bytes, which would cost many times those.
-pub fn is_dense(json: &str) -> bool {
+pub(crate) fn is_dense(json: &str) -> bool {
     const MANY: usize = 4096;
     const FEW_BYTES: usize = 12;
     let marks = json.bytes().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count();
@@ -63,7 +63,7 @@ pub fn is_dense(json: &str) -> bool {
 }
 
 /// What is wrong with JSON, without the value that serde quotes: it may be a secret or a prompt.
-pub fn complaint(error: &serde_json::Error) -> String {
+pub(crate) fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(", expected ") {
         Some((found, expected)) if error.is_data() => {
@@ -75,10 +75,10 @@ pub fn complaint(error: &serde_json::Error) -> String {
 }
 
 /// The halves of surrogate pairs, which UTF-16 writes one character as.
-pub const HIGH_FIRST: u16 = 0xD800;
-pub const HIGH_LAST: u16 = 0xDBFF;
-pub const LOW_FIRST: u16 = 0xDC00;
-pub const LOW_LAST: u16 = 0xDFFF;
+pub(crate) const HIGH_FIRST: u16 = 0xD800;
+pub(crate) const HIGH_LAST: u16 = 0xDBFF;
+pub(crate) const LOW_FIRST: u16 = 0xDC00;
+pub(crate) const LOW_LAST: u16 = 0xDFFF;
 
 /// Where the characters begin that stand for halves in a text that was [`mended`]: at the end of
 /// the last private plane, which nobody writes.
@@ -99,7 +99,7 @@ const TEXTS: &[&str] = &[
 /// `json` with what serde refuses in strings made to fit, if there is any: control characters are
 /// escaped, and a half of a surrogate pair without the other becomes U+FFFD, or where the other
 /// half may come later, a character that [`half`] knows.
-pub fn mended(json: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mended(json: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(json.len() + 16);
     let mut has_mended = false;
     let mut key = None;
@@ -165,13 +165,13 @@ fn unit(json: &[u8]) -> Option<u16> {
 }
 
 /// The half of a surrogate pair that `c` stands for in a text that was [`mended`].
-pub fn half(c: char) -> Option<u16> {
+pub(crate) fn half(c: char) -> Option<u16> {
     let unit = u16::try_from(u32::from(c).checked_sub(HALVES)?).ok()?.checked_add(HIGH_FIRST)?;
     (HIGH_FIRST..=LOW_LAST).contains(&unit).then_some(unit)
 }
 
 /// A control character as JSON has it in strings.
-pub fn escaped(control: u8) -> Cow<'static, str> {
+pub(crate) fn escaped(control: u8) -> Cow<'static, str> {
     match control {
         b'\n' => "\\n".into(),
         b'\r' => "\\r".into(),
@@ -231,7 +231,7 @@ fn has_half(json: &str) -> bool {
 
 /// A JSON schema, or nothing, whose strings are whole characters: no service takes halves of them.
 /// A schema of 140 objects in each other has been seen with users.
-pub fn schema<'de, D: Deserializer<'de>>(
+pub(crate) fn schema<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
     match no_deeper_than(MAX_SCHEMA_DEPTH, deserializer)? {
@@ -247,7 +247,7 @@ const MAX_DOCUMENTS: usize = 100_000;
 
 /// The documents that `body` is made of, one after another or in an array; `None` if it is made of
 /// anything else.
-pub fn documents(body: &[u8]) -> Option<Vec<&RawValue>> {
+pub(crate) fn documents(body: &[u8]) -> Option<Vec<&RawValue>> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let documents = if body.trim_ascii_start().starts_with(b"[") {
         serde_json::from_slice::<Vec<&RawValue>>(body).ok()
@@ -260,7 +260,7 @@ pub fn documents(body: &[u8]) -> Option<Vec<&RawValue>> {
 
 /// Follows a document as it comes in, far enough to know whether its object or array is closed.
 #[derive(Debug, Default)]
-pub struct Scan {
+pub(crate) struct Scan {
     depth: usize,
     in_string: bool,
     is_escaped: bool,
@@ -268,7 +268,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
                 _ if self.is_escaped => self.is_escaped = false,
@@ -286,13 +286,15 @@ impl Scan {
     }
 
     /// Whether what has begun is closed.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.has_begun && self.depth == 0 && !self.in_string
     }
 }
 
 /// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
-pub fn flat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(crate) fn flat<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     no_deeper_than(MAX_DEPTH, deserializer)
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 /// Reads what is there; [`io::ErrorKind::WouldBlock`] where nothing is.
-pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     again(|| {
         // SAFETY: the buffer is valid for as many bytes, and the descriptor is open while borrowed.
         unsafe {
@@ -25,7 +25,7 @@ pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize
 }
 
 /// Writes what fits; [`io::ErrorKind::WouldBlock`] where nothing does.
-pub fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     again(|| {
         // SAFETY: the buffer is valid for as many bytes, and the descriptor is open while borrowed.
         unsafe {
@@ -40,20 +40,20 @@ pub fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Reads, and waits for as long as the socket's time-out says.
-pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is valid for as many bytes; a descriptor that is not open is an error.
     let n = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
 /// Ends a connection in both directions: who reads from it is told of its end.
-pub fn shut_down(socket: RawFd) {
+pub(crate) fn shut_down(socket: RawFd) {
     // SAFETY: a plain system call; a descriptor that is not open is an error, which is no matter.
     unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
 }
 
 /// How many of the bytes written to `socket` the other side has not taken yet.
-pub fn untaken(socket: &TcpStream) -> usize {
+pub(crate) fn untaken(socket: &TcpStream) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the call writes one int.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
@@ -61,7 +61,7 @@ pub fn untaken(socket: &TcpStream) -> usize {
 }
 
 /// Whether nothing has come on `socket`, not even its end.
-pub fn is_silent(socket: RawFd) -> bool {
+pub(crate) fn is_silent(socket: RawFd) -> bool {
     let mut byte = 0u8;
     // SAFETY: the buffer is one byte; a descriptor that is not open is an error.
     let n = unsafe {
@@ -72,7 +72,7 @@ pub fn is_silent(socket: RawFd) -> bool {
 
 /// How many connections wait to be accepted, and how many may: Linux tells both of a listening
 /// socket in fields that mean something else for a connection.
-pub fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
+pub(crate) fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
     // SAFETY: all zeroes is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -90,7 +90,7 @@ pub fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
 }
 
 /// poll(2) until `until`; true if a descriptor is ready.
-pub fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
+pub(crate) fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool> {
     let timeout = until.map_or(-1, |until| {
         // Rounded up, so that the caller does not spin through the last millisecond.
         let left = until.saturating_duration_since(Instant::now()).as_micros() + 999;
@@ -108,7 +108,7 @@ pub fn poll(fds: &mut [libc::pollfd], until: Option<Instant>) -> io::Result<bool
 }
 
 /// What poll(2) is asked about `fd`.
-pub fn poll_fd(fd: RawFd, events: libc::c_short) -> libc::pollfd {
+pub(crate) fn poll_fd(fd: RawFd, events: libc::c_short) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
@@ -130,7 +130,7 @@ type Resource = libc::__rlimit_resource_t;
 type Resource = libc::c_int;
 
 /// The limits of the process for a resource.
-pub fn limit(resource: Resource) -> libc::rlimit {
+pub(crate) fn limit(resource: Resource) -> libc::rlimit {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call takes a valid rlimit to write to.
     unsafe { libc::getrlimit(resource, &mut limit) };
@@ -138,19 +138,19 @@ pub fn limit(resource: Resource) -> libc::rlimit {
 }
 
 /// Sets them; `false` if they stay as they were.
-pub fn set_limit(resource: Resource, limit: &libc::rlimit) -> bool {
+pub(crate) fn set_limit(resource: Resource, limit: &libc::rlimit) -> bool {
     // SAFETY: the call takes a valid rlimit.
     unsafe { libc::setrlimit(resource, limit) == 0 }
 }
 
 /// A constant of the system.
-pub fn constant(name: libc::c_int) -> f64 {
+pub(crate) fn constant(name: libc::c_int) -> f64 {
     // SAFETY: a plain query.
     unsafe { libc::sysconf(name) as f64 }
 }
 
 /// Sets how willing this thread is to let others go first.
-pub fn be_nice(nice: libc::c_int) {
+pub(crate) fn be_nice(nice: libc::c_int) {
     // SAFETY: a plain query, and a call that changes this thread's priority only.
     let this = unsafe { libc::gettid() };
     // SAFETY: as above.
@@ -158,7 +158,7 @@ pub fn be_nice(nice: libc::c_int) {
 }
 
 /// Hours, minutes and seconds where the process is, `seconds` after 1970.
-pub fn time_of_day(seconds: u64) -> [libc::c_int; 3] {
+pub(crate) fn time_of_day(seconds: u64) -> [libc::c_int; 3] {
     let seconds = libc::time_t::try_from(seconds).unwrap_or_default();
     // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
     let mut day: libc::tm = unsafe { std::mem::zeroed() };

@@ -19,7 +19,7 @@ use crate::unique::unique;
 ///
 /// # Errors
 /// No descriptors, or no luck.
-pub fn closed_circle(count: usize) -> io::Result<(UnixListener, Vec<UnixStream>)> {
+pub(crate) fn closed_circle(count: usize) -> io::Result<(UnixListener, Vec<UnixStream>)> {
     const ATTEMPTS: usize = 3;
     let mut failure = None;
     for _ in 0..ATTEMPTS {

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 /// The words of `text` in lines of at most `width` characters, where no word is longer.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

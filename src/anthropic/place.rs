@@ -8,7 +8,7 @@ const MAX_KEY_BYTES: usize = 40;
 
 /// The path of the value that byte `offset` belongs to. Only looks at brackets, commas and strings,
 /// so it copes with a text that is broken at or after `offset`.
-pub fn path_at(json: &[u8], offset: usize) -> String {
+pub(super) fn path_at(json: &[u8], offset: usize) -> String {
     let mut path: Vec<Step> = Vec::new();
     // Brackets below the steps that are told.
     let mut deeper = 0_usize;

@@ -14,12 +14,12 @@ pub(super) struct Plain {
 
 impl Plain {
     /// What is of this kind.
-    pub fn new(kind: &str) -> Plain {
+    pub(super) fn new(kind: &str) -> Plain {
         Plain { kind: kind.to_owned(), lines: String::new() }
     }
 
     /// Adds the field `key`, unless it is empty.
-    pub fn text(&mut self, key: &str, text: &str) {
+    pub(super) fn text(&mut self, key: &str, text: &str) {
         let text = text.trim_end();
         if !text.is_empty() {
             self.lines.push_str(&format!("\n{key}: {text}"));
@@ -27,7 +27,7 @@ impl Plain {
     }
 
     /// Adds the field `key`, or what it holds. The value is a small tree.
-    pub fn value(&mut self, key: &str, value: &Value) {
+    pub(super) fn value(&mut self, key: &str, value: &Value) {
         match value {
             Value::String(kind) if key == "type" && self.kind.is_empty() => {
                 self.kind = kind.clone();
@@ -50,7 +50,7 @@ impl Plain {
     }
 
     /// The text, if there is any.
-    pub fn finish(self) -> Option<String> {
+    pub(super) fn finish(self) -> Option<String> {
         (!self.lines.is_empty()).then(|| format!("[{}]{}", self.kind, self.lines))
     }
 }

@@ -37,7 +37,7 @@ use crate::unique::unique;
 use crate::upstream::{Answer, AnswerBody, Ask, Endpoint};
 
 /// A message on its way to a provider and back.
-pub struct Asking<'a> {
+pub(super) struct Asking<'a> {
     pub api: &'a Api,
     pub exchange: &'a Exchange,
     pub ledger: &'a Ledger<'a>,
@@ -46,19 +46,19 @@ pub struct Asking<'a> {
 }
 
 /// The client, by how it wants its answer.
-pub enum Receiver {
+pub(super) enum Receiver {
     Stream(Rc<RefCell<Stream<Reply>>>),
     Whole(Rc<RefCell<dyn Client>>),
 }
 
 /// An answer that is complete, and not ended or sent yet.
-pub struct Delivered {
+pub(super) struct Delivered {
     pub said: Said,
     pub rest: Rest,
 }
 
 /// What a provider has answered.
-pub enum Said {
+pub(super) enum Said {
     /// All but the end of it has gone out.
     Stream,
     Message(Box<Message>),
@@ -68,11 +68,11 @@ pub enum Said {
 
 /// What is left of the provider's body behind its answer; none where a stop sequence has cut it,
 /// since the provider may go on for long, and the end of its connection tells it.
-pub struct Rest(Option<AnswerBody>);
+pub(super) struct Rest(Option<AnswerBody>);
 
 impl Rest {
     /// Reads it, so that the connection can be used again: after the client has its answer.
-    pub fn drain(self) {
+    pub(super) fn drain(self) {
         if let Some(body) = self.0 {
             body.drain();
         }
@@ -80,7 +80,7 @@ impl Rest {
 }
 
 impl Receiver {
-    pub fn waits(&self) -> Rc<RefCell<dyn Client>> {
+    pub(super) fn waits(&self) -> Rc<RefCell<dyn Client>> {
         match self {
             Receiver::Stream(stream) => Rc::clone(stream) as Rc<RefCell<dyn Client>>,
             Receiver::Whole(client) => Rc::clone(client),
@@ -88,7 +88,7 @@ impl Receiver {
     }
 
     /// Whether the client has got anything that a provider said.
-    pub fn has_content(&self) -> bool {
+    pub(super) fn has_content(&self) -> bool {
         match self {
             Receiver::Stream(stream) => stream.borrow().has_content(),
             Receiver::Whole(_) => false,
@@ -97,7 +97,7 @@ impl Receiver {
 }
 
 impl<'a> Asking<'a> {
-    pub fn new(
+    pub(super) fn new(
         api: &'a Api,
         exchange: &'a Exchange,
         ledger: &'a Ledger<'a>,
@@ -108,13 +108,13 @@ impl<'a> Asking<'a> {
     }
 
     /// The headers that tell what was done.
-    pub fn notes(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn notes(&self) -> Vec<(&'static str, String)> {
         self.ledger.record.borrow().notes()
     }
 
     /// A translator for one answer.
     #[inline(never)]
-    pub fn translator(&self, reading: Reading) -> Box<Translator> {
+    pub(super) fn translator(&self, reading: Reading) -> Box<Translator> {
         let Reading { dialect, names, stops, text_tools, is_data } = reading;
         let asked = self.request.stop_sequences.iter().flatten();
         let translator = Translator::new(
@@ -134,14 +134,14 @@ impl<'a> Asking<'a> {
 }
 
 /// A refusal in the provider's own words, beside what it means.
-pub struct Refused {
+pub(super) struct Refused {
     pub error: Error,
     status: u16,
     body: Vec<u8>,
 }
 
 /// How an attempt failed.
-pub enum Failed {
+pub(super) enum Failed {
     Refused(Box<Refused>),
     Other(Failure),
 }
@@ -181,7 +181,7 @@ impl From<Failure> for Failed {
 }
 
 /// One request to one provider.
-pub struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     pub asking: &'a Asking<'a>,
     pub provider: &'a Provider,
     pub model: &'a str,
@@ -198,7 +198,7 @@ struct Outgoing<'a> {
 
 impl Attempt<'_> {
     /// Asks. Beside a refusal comes what it teaches.
-    pub fn run(
+    pub(super) fn run(
         &self,
         learned: &Learned,
         tried: Option<&Lesson>,

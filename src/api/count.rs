@@ -25,7 +25,7 @@ const COUNT_LIMIT_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// The client has gone.
-pub fn count_tokens(
+pub(super) fn count_tokens(
     provider: &Provider,
     exchange: &Exchange,
     model: &str,

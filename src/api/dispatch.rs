@@ -13,12 +13,12 @@ use crate::route::{Asked, Choice};
 use crate::translate::Lesson;
 
 /// A message that is asked of its providers.
-pub struct Dispatch<'a> {
+pub(super) struct Dispatch<'a> {
     pub asking: Asking<'a>,
 }
 
 impl<'a> Dispatch<'a> {
-    pub fn new(asking: Asking<'a>) -> Dispatch<'a> {
+    pub(super) fn new(asking: Asking<'a>) -> Dispatch<'a> {
         Dispatch { asking }
     }
 
@@ -27,7 +27,7 @@ impl<'a> Dispatch<'a> {
     /// # Errors
     /// What the last of them said. The client has got nothing of an answer, unless the stream has
     /// ended with an error.
-    pub fn run(&self, receiver: &Receiver) -> Result<Delivered, Failure> {
+    pub(super) fn run(&self, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, exchange, .. } = self.asking;
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);

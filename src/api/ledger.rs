@@ -13,7 +13,7 @@ use crate::health::ProviderHealth;
 use crate::record::{Ending, Record, Refusal};
 
 /// A request that is not settled. One that nobody settles met a bug, and is settled as such.
-pub struct Ledger<'a> {
+pub(super) struct Ledger<'a> {
     api: &'a Api,
     is_message: bool,
     began: Instant,
@@ -29,7 +29,7 @@ pub struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     /// Opens the books on a request that has come.
-    pub fn open(api: &'a Api, exchange: &Exchange) -> Ledger<'a> {
+    pub(super) fn open(api: &'a Api, exchange: &Exchange) -> Ledger<'a> {
         let action = match &exchange.call {
             Call::Messages => "anthropic_response",
             Call::CountTokens => "count_tokens",
@@ -50,7 +50,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// A provider's turn has come, with a model.
-    pub fn turn_of(&self, provider: &Provider, model: &str) {
+    pub(super) fn turn_of(&self, provider: &Provider, model: &str) {
         self.provider.replace(Some(Arc::clone(&provider.health)));
         let mut record = self.record.borrow_mut();
         record.provider = Some(provider.config.name.clone());
@@ -60,14 +60,14 @@ impl<'a> Ledger<'a> {
 
     /// Something had to be done to get an answer, which `is_odd` if the operator can mend the
     /// cause.
-    pub fn happened(&self, what: String, is_odd: bool) {
+    pub(super) fn happened(&self, what: String, is_odd: bool) {
         let mut record = self.record.borrow_mut();
         record.happened.push(what);
         record.is_odd |= is_odd;
     }
 
     /// Does something that waits for a provider.
-    pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+    pub(super) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let done = wait();
         self.waited.set(self.waited.get() + began.elapsed());
@@ -75,19 +75,19 @@ impl<'a> Ledger<'a> {
     }
 
     /// A byte of a provider's answer has come.
-    pub fn first_byte(&self) {
+    pub(super) fn first_byte(&self) {
         if self.first_byte.get().is_none() {
             self.first_byte.set(Some(self.began.elapsed()));
         }
     }
 
     /// The tokens of the answer so far.
-    pub fn used(&self, usage: Usage) {
+    pub(super) fn used(&self, usage: Usage) {
         self.usage.set(Some(usage));
     }
 
     /// Closes the books.
-    pub fn settle(&self, ending: &Ending) {
+    pub(super) fn settle(&self, ending: &Ending) {
         if self.settled.replace(true) {
             return;
         }

@@ -24,7 +24,7 @@ use crate::translate::Reading;
 use crate::translate::native::WholeMessage;
 
 /// Answers a message.
-pub fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply: Reply) -> Ending {
+pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply: Reply) -> Ending {
     #[cfg(debug_assertions)]
     assert!(!exchange.panics, "provoked by a test");
 
@@ -45,7 +45,7 @@ pub fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply: Reply)
 
 /// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate,
 /// which a header says it is.
-pub fn count_tokens(
+pub(super) fn count_tokens(
     api: &Api,
     exchange: &Exchange,
     ledger: &Ledger<'_>,

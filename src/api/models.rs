@@ -22,7 +22,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// A model of the list, and what is asked where a client names it.
-pub struct Listed {
+pub(super) struct Listed {
     model: Model,
     /// The provider's place, and the model's name there.
     provider: usize,
@@ -31,7 +31,7 @@ pub struct Listed {
 
 /// The models of this server: Claude's tiers, the aliases, and each provider's own. Every name is
 /// listed once.
-pub fn list(config: &Config) -> Vec<Listed> {
+pub(super) fn list(config: &Config) -> Vec<Listed> {
     let routes = &config.routes;
     let several = config.providers.len() > 1;
     let mut models: Vec<Listed> = Vec::new();
@@ -80,7 +80,7 @@ impl Listed {
 }
 
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.
-pub fn answer_list(api: &Api, reply: Reply) -> Ending {
+pub(super) fn answer_list(api: &Api, reply: Reply) -> Ending {
     let models: Vec<Model> = api.models.iter().map(|listed| listed.now(api)).collect();
     let page = ModelList {
         data: &models,
@@ -100,7 +100,7 @@ fn answer(reply: Reply, body: &impl Serialize) -> Ending {
 }
 
 /// Answers with one of them.
-pub fn answer_one(api: &Api, id: &str, reply: Reply) -> Ending {
+pub(super) fn answer_one(api: &Api, id: &str, reply: Reply) -> Ending {
     if let Some(listed) = api.models.iter().find(|listed| listed.model.id == id) {
         return answer(reply, &listed.now(api));
     }

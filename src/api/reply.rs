@@ -18,7 +18,7 @@ const MAX_NOTE_CHARS: usize = 1000;
 
 /// An answer in the making. Whatever happens to the thread that makes it, the client gets an end:
 /// dropping an unfinished one sends an error.
-pub struct Reply {
+pub(super) struct Reply {
     /// The client's connection, until the answer is complete.
     line: Option<Line>,
     pub request_id: String,
@@ -50,7 +50,7 @@ struct Tally {
 
 impl Reply {
     /// The reply to a request, on the client's connection.
-    pub fn new(line: Line, exchange: &Exchange, health: &Arc<Health>) -> Reply {
+    pub(super) fn new(line: Line, exchange: &Exchange, health: &Arc<Health>) -> Reply {
         let tally = Tally {
             health: Arc::clone(health),
             method: exchange.method,
@@ -73,12 +73,12 @@ impl Reply {
     ///
     /// # Errors
     /// The client has gone.
-    pub fn json(mut self, status: u16, body: &[u8]) -> io::Result<()> {
+    pub(super) fn json(mut self, status: u16, body: &[u8]) -> io::Result<()> {
         self.respond(status, body, &Retry::default())
     }
 
     /// Answers with an error in Anthropic's shape.
-    pub fn error(mut self, error: &Error) {
+    pub(super) fn error(mut self, error: &Error) {
         let _ = self.send_error(error);
     }
 
@@ -102,7 +102,7 @@ impl Reply {
     }
 
     /// The client has gone, or cannot be told any more: its connection is closed.
-    pub fn abandon(mut self) {
+    pub(super) fn abandon(mut self) {
         self.state = State::Done;
         self.line = None;
     }

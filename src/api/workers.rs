@@ -45,7 +45,7 @@ const SPARE_THREADS: usize = 8;
 type Serve = Box<dyn Fn(&Exchange, Line) + Send + Sync>;
 
 /// The workers and the server that they serve.
-pub struct Pool {
+pub(super) struct Pool {
     serve: Serve,
     errands: Arc<Errands>,
     front: Mutex<Option<Arc<Front>>>,
@@ -88,7 +88,7 @@ impl Drop for Front {
 }
 
 impl Pool {
-    pub fn new(serve: Serve, errands: Arc<Errands>, max_in_flight: usize) -> Pool {
+    pub(super) fn new(serve: Serve, errands: Arc<Errands>, max_in_flight: usize) -> Pool {
         Pool {
             serve,
             errands,
@@ -195,7 +195,7 @@ fn acknowledge(request: Request) -> io::Result<()> {
 }
 
 /// The pool, as the door sees it.
-pub struct Handle(pub Arc<Pool>);
+pub(super) struct Handle(pub Arc<Pool>);
 
 impl Workers for Handle {
     fn hand(&self, errand: Errand) -> Result<(), Errand> {

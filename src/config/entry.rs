@@ -34,7 +34,7 @@ pub(super) fn key_variables(name: &str, row: &Provider) -> Vec<String> {
 
 impl Entry<'_> {
     /// The name of a variable of this provider: `GROQ_MODEL` for `MODEL`.
-    pub fn variable(&self, suffix: &str) -> String {
+    pub(super) fn variable(&self, suffix: &str) -> String {
         variable(&self.name, self.row, suffix)
     }
 }

@@ -83,7 +83,7 @@ pub(super) struct FileAlias {
 pub(super) struct OneOrMany(Vec<String>);
 
 impl OneOrMany {
-    pub fn all(&self) -> &[String] {
+    pub(super) fn all(&self) -> &[String] {
         &self.0
     }
 }
@@ -133,7 +133,7 @@ impl fmt::Display for Time {
 
 impl FileProvider {
     /// The value for the setting whose flag is `flag`, as a variable would hold it.
-    pub fn field(&self, flag: &str) -> Option<String> {
+    pub(super) fn field(&self, flag: &str) -> Option<String> {
         match flag {
             "base-url" => self.base_url.clone(),
             "model" => self.model.clone(),
@@ -157,7 +157,7 @@ impl File {
     /// # Errors
     /// Why it is no JSON at all, with line and column. Texts of the file are not repeated, here and
     /// in [`File::problems`]: one may be a key.
-    pub fn parse(text: &str) -> Result<File, String> {
+    pub(super) fn parse(text: &str) -> Result<File, String> {
         let root: &RawValue = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|e| not_json(text, &e))?;
         let mut reader = Reader { text, file: File::default() };
@@ -166,7 +166,7 @@ impl File {
     }
 
     /// `line 2, column 5: providers.0.model`
-    pub fn place(&self, path: &str) -> String {
+    pub(super) fn place(&self, path: &str) -> String {
         match self.places.get(path) {
             Some(place) => format!("{place}: {path}"),
             None => path.to_owned(),

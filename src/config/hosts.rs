@@ -28,7 +28,7 @@ pub fn is_own(authority: &str, allowed: &[String]) -> bool {
 }
 
 /// The name or address in it, in lower case, without port, brackets, and the dot of the root.
-pub fn name_of(authority: &str) -> Option<String> {
+pub(super) fn name_of(authority: &str) -> Option<String> {
     let (name, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (name, port) = rest.split_once(']')?;

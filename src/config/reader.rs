@@ -32,7 +32,7 @@ pub(super) struct Reader<'a, 'f> {
 }
 
 impl<'a, 'f> Reader<'a, 'f> {
-    pub fn new(flags: &'a [(&'static str, String)], env: &'a Environment) -> Reader<'a, 'f> {
+    pub(super) fn new(flags: &'a [(&'static str, String)], env: &'a Environment) -> Reader<'a, 'f> {
         Reader {
             flags,
             env,
@@ -47,7 +47,7 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     /// The value of a setting and what messages call the place that it is from. An empty variable
     /// counts as not set.
-    pub fn get(&self, setting: &Setting) -> Option<(String, String)> {
+    pub(super) fn get(&self, setting: &Setting) -> Option<(String, String)> {
         let (value, source) = self.find(setting)?;
         let name = match &source {
             Source::Default => String::new(),
@@ -60,7 +60,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Remembers what was set.
-    pub fn note(&self, setting: &Setting, value: &str, source: Source) {
+    pub(super) fn note(&self, setting: &Setting, value: &str, source: Source) {
         let provider = setting.is_providers().then_some(self.entry.as_ref()).flatten();
         let given = Given {
             provider: provider.map(|entry| entry.name.clone()),
@@ -73,7 +73,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         all.push(given);
     }
 
-    pub fn find(&self, setting: &Setting) -> Option<(String, Source)> {
+    pub(super) fn find(&self, setting: &Setting) -> Option<(String, Source)> {
         let flag = self.flags.iter().rev().find(|(flag, _)| *flag == setting.flag);
         let has_flag = self.entry.as_ref().is_none_or(|entry| entry.is_first);
         if let Some((flag, value)) = flag.filter(|_| has_flag) {
@@ -101,38 +101,38 @@ impl<'a, 'f> Reader<'a, 'f> {
         own.or_else(of_file).or_else(general)
     }
 
-    pub fn source(&self, name: String) -> Source {
+    pub(super) fn source(&self, name: String) -> Source {
         let name = self.env.origin(&name);
         Source::Variable { line: self.env.line(&name), name }
     }
 
-    pub fn file_source(&self, path: String) -> Source {
+    pub(super) fn file_source(&self, path: String) -> Source {
         Source::File { file: self.file.map_or("", |(file, _)| file).to_owned(), path }
     }
 
-    pub fn variable(&self, name: &str) -> Option<String> {
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
         self.env.get(name)
     }
 
     /// What messages call a place in the file: `ccproxy.json: line 3, column 5: providers.0.model`.
-    pub fn place(&self, path: &str) -> String {
+    pub(super) fn place(&self, path: &str) -> String {
         match self.file {
             Some((name, file)) => format!("{name}: {}", file.place(path)),
             None => path.to_owned(),
         }
     }
 
-    pub fn problem(&mut self, problem: impl Into<String>) {
+    pub(super) fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    pub fn warn(&mut self, warning: impl Into<String>) {
+    pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
 
     /// The last one counts, as with other programs; whoever adds an option to a command should
     /// know.
-    pub fn repeated_flags(&mut self) {
+    pub(super) fn repeated_flags(&mut self) {
         for (i, (flag, value)) in self.flags.iter().enumerate() {
             let earlier = self.flags[..i].iter().rev().find(|(other, _)| other == flag);
             if let Some((_, before)) = earlier.filter(|(_, before)| before != value) {
@@ -143,7 +143,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    pub fn host(&mut self, default: &str) -> Host {
+    pub(super) fn host(&mut self, default: &str) -> Host {
         let (name, value) =
             self.get(&HOST).unwrap_or_else(|| ("SERVER_HOST".to_owned(), default.to_owned()));
         let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(&value);
@@ -161,7 +161,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    pub fn port(&mut self) -> u16 {
+    pub(super) fn port(&mut self) -> u16 {
         for name in PORT.variables {
             if self.variable(name).is_some_and(|value| value::is_link(&value)) {
                 let name = self.env.label(name);
@@ -175,7 +175,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         u16::try_from(port).expect("number() keeps the range")
     }
 
-    pub fn number(
+    pub(super) fn number(
         &mut self,
         setting: &Setting,
         default: u64,
@@ -196,7 +196,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A number of bytes, with or without a unit.
-    pub fn bytes(&mut self, setting: &Setting, min: usize, max: usize) -> usize {
+    pub(super) fn bytes(&mut self, setting: &Setting, min: usize, max: usize) -> usize {
         let read = |text: &str| value::bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
         let default = read(setting.default).expect(DEFAULT);
         let Some((name, value)) = self.get(setting) else { return default };
@@ -212,12 +212,12 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A number of messages that may be left open.
-    pub fn optional(&mut self, setting: &Setting, max: u64) -> Option<u64> {
+    pub(super) fn optional(&mut self, setting: &Setting, max: u64) -> Option<u64> {
         self.get(setting)?;
         Some(self.number(setting, max, 1, max, "a number of messages"))
     }
 
-    pub fn networks(&mut self, setting: &Setting) -> Vec<Network> {
+    pub(super) fn networks(&mut self, setting: &Setting) -> Vec<Network> {
         let Some((name, value)) = self.get(setting) else { return Vec::new() };
         let mut networks = Vec::new();
         for entry in value.split([',', ' ']).filter(|entry| !entry.is_empty()) {
@@ -232,11 +232,11 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A time that may be zero, which is its default.
-    pub fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
+    pub(super) fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
         self.time(setting, true)
     }
 
-    pub fn seconds(&mut self, setting: &Setting) -> Duration {
+    pub(super) fn seconds(&mut self, setting: &Setting) -> Duration {
         self.time(setting, false)
     }
 
@@ -257,7 +257,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    pub fn switch(&mut self, setting: &Setting, default: bool) -> bool {
+    pub(super) fn switch(&mut self, setting: &Setting, default: bool) -> bool {
         let Some((name, value)) = self.get(setting) else { return default };
         match &*value.to_ascii_lowercase() {
             "on" | "true" | "1" | "yes" => true,
@@ -270,14 +270,14 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// The parts of a value that commas separate.
-    pub fn list(&self, setting: &Setting) -> Option<(String, Vec<String>)> {
+    pub(super) fn list(&self, setting: &Setting) -> Option<(String, Vec<String>)> {
         let (name, value) = self.get(setting)?;
         let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
         Some((name, items.map(str::to_owned).collect()))
     }
 
     /// The keys that clients must send, which may have every character that a header can carry.
-    pub fn client_keys(&mut self) -> Vec<Secret> {
+    pub(super) fn client_keys(&mut self) -> Vec<Secret> {
         let Some((name, keys)) = self.list(&CLIENT_KEYS) else { return Vec::new() };
         if keys.is_empty() {
             self.problem(format!("{name}: it holds commas and no key"));
@@ -290,7 +290,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Origins as browsers send them: `https://example.com`.
-    pub fn origins(&mut self) -> Vec<String> {
+    pub(super) fn origins(&mut self) -> Vec<String> {
         let Some((name, origins)) = self.list(&CORS_ALLOWED_ORIGINS) else { return Vec::new() };
         let mut valid = Vec::new();
         for origin in origins {
@@ -303,7 +303,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Names of this server without ports, in lower case.
-    pub fn hosts(&mut self) -> Vec<String> {
+    pub(super) fn hosts(&mut self) -> Vec<String> {
         let Some((name, entries)) = self.list(&ALLOWED_HOSTS) else { return Vec::new() };
         let mut valid = Vec::new();
         for entry in entries {
@@ -320,7 +320,7 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     /// The one of `choices` that the value names, whatever its capitals; the default where it is
     /// none.
-    pub fn choice<T: Copy>(
+    pub(super) fn choice<T: Copy>(
         &mut self,
         setting: &Setting,
         what: &str,
@@ -341,14 +341,14 @@ impl<'a, 'f> Reader<'a, 'f> {
         })
     }
 
-    pub fn log_level(&mut self) -> log::LevelFilter {
+    pub(super) fn log_level(&mut self) -> log::LevelFilter {
         use log::LevelFilter::{Debug, Error, Info, Off, Warn};
         let levels =
             [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug)];
         self.choice(&LOG_LEVEL, "a level", &levels).expect(DEFAULT)
     }
 
-    pub fn provider_probe(&mut self) -> ProviderProbe {
+    pub(super) fn provider_probe(&mut self) -> ProviderProbe {
         let probes = [
             ("off", ProviderProbe::Off),
             ("connect", ProviderProbe::Connect),
@@ -357,7 +357,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.choice(&PROVIDER_PROBE, "a probe", &probes).expect(DEFAULT)
     }
 
-    pub fn log_format(&mut self) -> Option<LogFormat> {
+    pub(super) fn log_format(&mut self) -> Option<LogFormat> {
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         self.choice(&LOG_FORMAT, "a format", &formats)
     }

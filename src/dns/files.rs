@@ -19,7 +19,7 @@ pub(super) struct ResolvConf {
 
 impl ResolvConf {
     /// Reads the file's text; `index_of` gives the number of a network interface.
-    pub fn parse(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> ResolvConf {
+    pub(super) fn parse(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> ResolvConf {
         let mut read = ResolvConf { servers: Vec::new(), search: Vec::new(), dots: 1 };
         for line in text.lines() {
             let line = line.split(['#', ';']).next().unwrap_or_default();
@@ -49,7 +49,7 @@ impl ResolvConf {
     }
 
     /// The whole names that `host` may stand for, in the order in which they are asked for.
-    pub fn candidates(&self, host: &str) -> Vec<String> {
+    pub(super) fn candidates(&self, host: &str) -> Vec<String> {
         if host.ends_with('.') {
             return vec![host.to_owned()];
         }

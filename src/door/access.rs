@@ -32,7 +32,7 @@ const GUESSES_PER_MINUTE: u64 = 10;
 
 /// The rules of the configuration.
 #[derive(Debug)]
-pub struct Access {
+pub(super) struct Access {
     origins: Vec<String>,
     /// Further names that the `Host` may have, where only a loopback is listened on.
     hosts: Option<Vec<String>>,
@@ -45,7 +45,7 @@ pub struct Access {
 
 /// What a caller may see of the health paths that tell more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub(super) enum Sight {
     /// It may use the API: it sent a client key, or nobody needs one.
     Known,
     Stranger,
@@ -54,7 +54,7 @@ pub enum Sight {
 }
 
 impl Access {
-    pub fn new(config: &Config) -> Access {
+    pub(super) fn new(config: &Config) -> Access {
         let is_loopback = match config.host {
             Host::Localhost => true,
             Host::Address(address) => address.to_canonical().is_loopback(),
@@ -71,17 +71,17 @@ impl Access {
     }
 
     /// From now on these keys are let in. Connections and answers go on.
-    pub fn replace_keys(&self, keys: Vec<Secret>) {
+    pub(super) fn replace_keys(&self, keys: Vec<Secret>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// Whether the server asks for keys.
-    pub fn has_keys(&self) -> bool {
+    pub(super) fn has_keys(&self) -> bool {
         !self.is_open()
     }
 
     /// The page that sent the request, if it may read the answer.
-    pub fn origin(&self, head: &Head) -> Option<String> {
+    pub(super) fn origin(&self, head: &Head) -> Option<String> {
         let is_named = |o: &str| self.origins.iter().any(|n| n == "*" || n.eq_ignore_ascii_case(o));
         head.origin.filter(|origin| is_named(origin)).map(str::to_owned)
     }
@@ -91,7 +91,7 @@ impl Access {
     ///
     /// # Errors
     /// 403 for a foreign one.
-    pub fn check_host(&self, head: &Head, route: &Route) -> Result<(), Error> {
+    pub(super) fn check_host(&self, head: &Head, route: &Route) -> Result<(), Error> {
         let is_plain = match route {
             Route::Health(path) => !matches!(path, HealthPath::Status | HealthPath::Metrics),
             Route::Hello => true,
@@ -119,7 +119,7 @@ impl Access {
     ///
     /// # Errors
     /// Why it is turned away.
-    pub fn check(
+    pub(super) fn check(
         &self,
         head: &Head,
         route: &Route,
@@ -161,7 +161,7 @@ impl Access {
     }
 
     /// What the caller may see.
-    pub fn sight(&self, head: &Head, peer: IpAddr, now: Instant) -> Sight {
+    pub(super) fn sight(&self, head: &Head, peer: IpAddr, now: Instant) -> Sight {
         if self.is_open() || self.key_of(head).is_some() {
             Sight::Known
         } else if self.guess(head, peer, now).is_err() {
@@ -186,7 +186,7 @@ impl Access {
     }
 
     /// Who sent the request, for the log.
-    pub fn who(&self, head: &Head, peer: IpAddr) -> Caller {
+    pub(super) fn who(&self, head: &Head, peer: IpAddr) -> Caller {
         let address = self.client_address(head, peer);
         let caller = Caller::new(address, head.method, head.target, self.key_of(head));
         caller.saying(head.agent, head.session)

@@ -6,7 +6,13 @@ use crate::line::Manner;
 use crate::unique::unique;
 
 /// Appends an answer to `out`.
-pub fn push(out: &mut Vec<u8>, manner: Manner, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+pub(super) fn push(
+    out: &mut Vec<u8>,
+    manner: Manner,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) {
     begin(out, status, &unique("req_"));
     for (name, value) in headers {
         push_header(out, name, value);
@@ -17,7 +23,7 @@ pub fn push(out: &mut Vec<u8>, manner: Manner, status: u16, headers: &[(&str, &s
 }
 
 /// Appends an error in Anthropic's shape to `out`.
-pub fn push_error(
+pub(super) fn push_error(
     out: &mut Vec<u8>,
     manner: Manner,
     error: &Error,

@@ -15,7 +15,7 @@ const MIN_BYTES_PER_SECOND: usize = 64 << 10;
 
 /// A body that is coming.
 #[derive(Debug)]
-pub struct Body {
+pub(super) struct Body {
     form: Form,
     limit: usize,
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ impl Body {
     ///
     /// # Errors
     /// It is announced as larger.
-    pub fn new(
+    pub(super) fn new(
         length: BodyLength,
         limit: usize,
         budget: &Arc<Budget>,
@@ -58,7 +58,7 @@ impl Body {
     ///
     /// # Errors
     /// The client has to be told, and what it still sends is not read.
-    pub fn take(&mut self, input: &[u8]) -> Result<usize, Error> {
+    pub(super) fn take(&mut self, input: &[u8]) -> Result<usize, Error> {
         let Body { form, bytes, share, limit, .. } = self;
         let taken = match form {
             Form::Sized(length) => {
@@ -88,7 +88,7 @@ impl Body {
     }
 
     /// Whether all of it is there.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         match &self.form {
             Form::Sized(length) => self.bytes.len() == *length,
             Form::Chunked(chunks) => chunks.is_ended(),
@@ -96,7 +96,7 @@ impl Body {
     }
 
     /// When it must be whole, unless more comes until then.
-    pub fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         self.began + PATIENCE + Duration::from_secs((self.received / MIN_BYTES_PER_SECOND) as u64)
     }
 
@@ -105,7 +105,7 @@ impl Body {
     ///
     /// # Errors
     /// There is not so much left.
-    pub fn into_parts(self) -> Result<(Vec<u8>, Share), Error> {
+    pub(super) fn into_parts(self) -> Result<(Vec<u8>, Share), Error> {
         if !self.bytes.is_empty() {
             let cost = memory::cost(&self.bytes) + memory::IN_FLIGHT;
             self.share.grow_to(cost, cost)?;

@@ -5,7 +5,7 @@
 
 /// Follows chunked bytes, however they are cut.
 #[derive(Debug, Default)]
-pub struct Chunks {
+pub(super) struct Chunks {
     state: State,
     /// The size read so far, and how many digits it had.
     size: u64,
@@ -37,17 +37,21 @@ const MAX_IGNORED: usize = 4096;
 
 /// The coding is broken: where one message ends and the next begins cannot be told.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub(super) struct Broken;
 
 impl Chunks {
     /// Whether the last chunk and its trailers have been read.
-    pub fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         self.state == State::End
     }
 
     /// Reads bytes up to the end of the coding and hands their data to `data`. Returns how many
     /// were read: all of them, unless the end came first.
-    pub fn read(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, Broken> {
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<usize, Broken> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::End {
             if let State::Data(left) = self.state {

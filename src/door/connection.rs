@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_millis(5);
 const KEPT_BYTES: usize = 2048;
 
 /// Who decides about requests, and what is said to them.
-pub trait Rules {
+pub(super) trait Rules {
     /// What is kept of a head until its body has come.
     type Ticket;
 
@@ -55,7 +55,7 @@ pub trait Rules {
 
 /// What becomes of a request, by its head.
 #[derive(Debug)]
-pub enum Decision<T> {
+pub(super) enum Decision<T> {
     Answered {
         /// The connection ends, whatever was wanted.
         last: bool,
@@ -66,7 +66,7 @@ pub enum Decision<T> {
 
 /// A request that is turned away.
 #[derive(Debug)]
-pub struct Refused<'a, T> {
+pub(super) struct Refused<'a, T> {
     pub peer: IpAddr,
     /// `None` for one that could not be read.
     pub ticket: Option<&'a T>,
@@ -76,7 +76,7 @@ pub struct Refused<'a, T> {
 
 /// A request that is there with its body.
 #[derive(Debug)]
-pub struct Request<T> {
+pub(super) struct Request<T> {
     pub ticket: T,
     pub body: Vec<u8>,
     pub share: Share,
@@ -85,7 +85,7 @@ pub struct Request<T> {
 
 /// What a step has come to.
 #[derive(Debug)]
-pub enum Step<T> {
+pub(super) enum Step<T> {
     /// There is nothing to do before the client takes or sends something.
     Wait,
     /// Something was done, and there may be more to do.
@@ -96,7 +96,7 @@ pub enum Step<T> {
 
 /// What is to be done with the client's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wants {
+pub(super) enum Wants {
     /// Read, into [`Connection::received`].
     Input,
     /// Write [`Connection::output`].
@@ -130,7 +130,7 @@ struct Upload<T> {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection<T> {
+pub(super) struct Connection<T> {
     peer: IpAddr,
     stage: Stage<T>,
     /// What has come and was not used.
@@ -146,7 +146,7 @@ pub struct Connection<T> {
 }
 
 impl<T> Connection<T> {
-    pub fn new(peer: IpAddr, now: Instant, idle_time: Duration) -> Connection<T> {
+    pub(super) fn new(peer: IpAddr, now: Instant, idle_time: Duration) -> Connection<T> {
         Connection {
             peer,
             stage: Stage::Idle,
@@ -159,7 +159,7 @@ impl<T> Connection<T> {
         }
     }
 
-    pub fn wants(&self) -> Wants {
+    pub(super) fn wants(&self) -> Wants {
         match self.stage {
             _ if !self.output.is_empty() => Wants::Output,
             Stage::Lent => Wants::Nothing,
@@ -169,12 +169,12 @@ impl<T> Connection<T> {
     }
 
     /// Whether a body is on its way.
-    pub fn is_uploading(&self) -> bool {
+    pub(super) fn is_uploading(&self) -> bool {
         matches!(self.stage, Stage::Body(_))
     }
 
     /// Whether its time is over.
-    pub fn is_overdue(&self, now: Instant) -> bool {
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
         !matches!(self.stage, Stage::Lent) && now >= self.deadline
     }
 
@@ -183,7 +183,7 @@ impl<T> Connection<T> {
     /// One that has not said anything yet waits no less than one that sends a byte a second, so it
     /// is the time that decides between them. But one that has come this moment is about to speak,
     /// and so is one whose bytes have come and were not read (`has_unread`).
-    pub fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
+    pub(super) fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
         let waited = now.saturating_duration_since(self.since);
         let is_heard = has_unread && self.wants() == Wants::Input;
         match self.stage {
@@ -195,23 +195,23 @@ impl<T> Connection<T> {
     }
 
     /// Whether something that was read has not been used.
-    pub fn has_input(&self) -> bool {
+    pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
 
     /// Takes what was read.
-    pub fn received(&mut self, bytes: &[u8]) {
+    pub(super) fn received(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
     /// What is still to be sent.
-    pub fn output(&self) -> &[u8] {
+    pub(super) fn output(&self) -> &[u8] {
         &self.output[self.sent..]
     }
 
     /// So much of the output has been sent. Returns whether that was the last that is said here:
     /// the client is to be told by a half-closed connection.
-    pub fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
+    pub(super) fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
         self.sent += bytes;
         if self.sent < self.output.len() {
             if bytes > 0 {
@@ -235,7 +235,7 @@ impl<T> Connection<T> {
     }
 
     /// A worker has answered, to the end. `last` as for [`Connection::sent`], which is returned.
-    pub fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
+    pub(super) fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
         if last {
             self.linger(now);
         } else {
@@ -245,7 +245,7 @@ impl<T> Connection<T> {
     }
 
     /// Refuses an upload that the server does not wait for.
-    pub fn refuse_upload(
+    pub(super) fn refuse_upload(
         &mut self,
         refusal: Refusal,
         error: &Error,
@@ -259,7 +259,7 @@ impl<T> Connection<T> {
     }
 
     /// Goes on as far as one request, with what has come.
-    pub fn step<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
+    pub(super) fn step<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
         if !self.output.is_empty() {
             return Step::Wait;
         }
@@ -406,7 +406,7 @@ impl<T> Connection<T> {
     }
 
     /// Answers the request at hand with an error.
-    pub fn refuse(
+    pub(super) fn refuse(
         &mut self,
         ticket: Option<&T>,
         refusal: Refusal,

@@ -20,11 +20,11 @@ use crate::record::{Caller, Refusal};
 use crate::unique::unique;
 
 /// The door's rules, by its configuration.
-pub struct Desk(pub Arc<Shared>);
+pub(super) struct Desk(pub Arc<Shared>);
 
 /// What is kept of a head until its body has come.
 #[derive(Debug)]
-pub struct Ticket {
+pub(super) struct Ticket {
     pub call: Call,
     pub method: &'static str,
     pub whose: Whose,
@@ -36,14 +36,14 @@ pub struct Ticket {
 
 /// Who sent a request, and the page that may read the answer.
 #[derive(Debug, Clone)]
-pub struct Whose {
+pub(super) struct Whose {
     pub caller: Caller,
     pub origin: Option<String>,
 }
 
 impl Whose {
     /// Somebody whose request could not be read.
-    pub fn unknown(peer: IpAddr) -> Whose {
+    pub(super) fn unknown(peer: IpAddr) -> Whose {
         Whose { caller: Caller::unknown(peer), origin: None }
     }
 }
@@ -156,7 +156,7 @@ impl Ticket {
 
 impl Ticket {
     /// The ticket of a request that no worker has taken.
-    pub fn of(exchange: Exchange) -> Ticket {
+    pub(super) fn of(exchange: Exchange) -> Ticket {
         Ticket {
             call: exchange.call,
             method: exchange.method,
@@ -211,7 +211,7 @@ impl Shared {
     }
 
     /// Answers with an error, which counts and is told as a refusal for that reason.
-    pub fn refuse(
+    pub(super) fn refuse(
         &self,
         refusal: Refusal,
         error: &Error,
@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// Why a message that is there is not taken, if it is not.
-    pub fn refusal(&self, has_place: bool) -> Option<(Refusal, Error)> {
+    pub(super) fn refusal(&self, has_place: bool) -> Option<(Refusal, Error)> {
         let (refusal, reason) = if self.closing.load(Ordering::Relaxed) {
             (Refusal::Draining, "ccproxy is shutting down; try again".to_owned())
         } else if !has_place {

@@ -13,7 +13,7 @@ use crate::os::{receive_now, send_now};
 const HEAD_BYTES: usize = 8 << 10;
 
 /// A socket that never makes anybody wait.
-pub trait Socket {
+pub(super) trait Socket {
     /// Reads what is there; [`ErrorKind::WouldBlock`] where nothing is.
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes what fits.
@@ -37,7 +37,7 @@ impl Socket for Arc<Peer> {
 }
 
 /// A connection, and its socket.
-pub struct Entry<S, T> {
+pub(super) struct Entry<S, T> {
     pub core: Connection<T>,
     pub socket: S,
     /// There may be something to read, also the end.
@@ -51,7 +51,7 @@ pub struct Entry<S, T> {
 }
 
 /// What becomes of an entry after its turn.
-pub enum Next<T> {
+pub(super) enum Next<T> {
     /// It waits for its socket, or for a worker.
     Wait,
     /// There is more to do.
@@ -62,7 +62,7 @@ pub enum Next<T> {
 }
 
 impl<S: Socket, T> Entry<S, T> {
-    pub fn new(core: Connection<T>, socket: S) -> Entry<S, T> {
+    pub(super) fn new(core: Connection<T>, socket: S) -> Entry<S, T> {
         Entry {
             core,
             socket,
@@ -75,7 +75,7 @@ impl<S: Socket, T> Entry<S, T> {
 
     /// One turn: what can be sent is sent, some bytes are read if they are needed, and one request
     /// is answered.
-    pub fn turn<R: Rules<Ticket = T>>(
+    pub(super) fn turn<R: Rules<Ticket = T>>(
         &mut self,
         rules: &mut R,
         scratch: &mut [u8],
@@ -111,7 +111,7 @@ impl<S: Socket, T> Entry<S, T> {
     }
 
     /// A worker has given it back. `last` tells that its answer was the last one here.
-    pub fn returned<R: Rules<Ticket = T>>(&mut self, last: bool, rules: &R, now: Instant) {
+    pub(super) fn returned<R: Rules<Ticket = T>>(&mut self, last: bool, rules: &R, now: Instant) {
         if self.core.returned(last, now, rules.idle_time()) {
             let _ = self.socket.end();
         }

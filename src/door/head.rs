@@ -7,7 +7,7 @@
 use crate::error::Error;
 
 /// The largest head, and the most headers in it.
-pub const LIMIT_BYTES: usize = 32 << 10;
+pub(super) const LIMIT_BYTES: usize = 32 << 10;
 const MAX_HEADERS: usize = 100;
 
 /// The headers that say where the request ends, or what becomes of the connection.
@@ -15,7 +15,7 @@ const FRAMING: &[&str] = &["content-length", "transfer-encoding", "host", "conne
 
 /// A request's head, as far as it matters to anybody here. Everything is borrowed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Head<'a> {
+pub(super) struct Head<'a> {
     pub method: &'a str,
     pub target: &'a str,
     /// HTTP/1.0: no chunks, and always closed, since keeping it open would have to be announced.
@@ -53,7 +53,7 @@ pub struct Head<'a> {
 
 /// How long the body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyLength {
+pub(super) enum BodyLength {
     None,
     Bytes(u64),
     Chunked,
@@ -81,7 +81,7 @@ fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
 ///
 /// # Errors
 /// A byte that no head holds, or too many of them: told at once, not when the head would end.
-pub fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
+pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
     // An end may have begun in what was seen.
     let from = seen.saturating_sub(3);
     for at in from..bytes.len().min(LIMIT_BYTES) {
@@ -105,7 +105,7 @@ pub fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
     if bytes.windows(3).any(|w| w[..2] == *b"\r\n" && matches!(w[2], b' ' | b'\t')) {
         return bad("a header is folded");
     }

@@ -21,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// The connections, and what has been sent on them.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     lanes: Vec<Lane>,
     asked: Instant,
 }
@@ -40,7 +40,7 @@ struct Lane {
 ///
 /// # Errors
 /// What could not be had: descriptors, threads, or an answer.
-pub fn connect(
+pub(super) fn connect(
     workers: &dyn Workers,
     errands: &Errands,
     mut next_id: impl FnMut() -> u64,
@@ -90,13 +90,13 @@ fn request(id: u64) -> Vec<u8> {
 }
 
 impl Link {
-    pub fn new(streams: Vec<UnixStream>, now: Instant) -> Link {
+    pub(super) fn new(streams: Vec<UnixStream>, now: Instant) -> Link {
         let lane = |stream| Lane { stream, waiting: VecDeque::new(), partial: 0 };
         Link { lanes: streams.into_iter().map(lane).collect(), asked: now }
     }
 
     /// Whether there is an API.
-    pub fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         !self.lanes.is_empty()
     }
 
@@ -104,7 +104,7 @@ impl Link {
     ///
     /// # Errors
     /// The API is not there any more.
-    pub fn send(&mut self, id: u64, now: Instant) -> io::Result<()> {
+    pub(super) fn send(&mut self, id: u64, now: Instant) -> io::Result<()> {
         self.collect();
         let lane = self.lanes.iter_mut().min_by_key(|lane| lane.waiting.len());
         let lane = lane.ok_or(ErrorKind::NotConnected)?;
@@ -118,24 +118,24 @@ impl Link {
     }
 
     /// Whether the API should be asked if it is there.
-    pub fn should_ask(&self, now: Instant) -> bool {
+    pub(super) fn should_ask(&self, now: Instant) -> bool {
         self.is_up() && now.saturating_duration_since(self.asked) >= ASK_EVERY
     }
 
     /// Whether a request waits to be taken.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.lanes.iter().any(|lane| !lane.waiting.is_empty())
     }
 
     /// Reads which errands were taken. Returns false if the API has gone or does not take any.
-    pub fn is_well(&mut self, now: Instant) -> bool {
+    pub(super) fn is_well(&mut self, now: Instant) -> bool {
         let is_late =
             |(_, since): &(u64, Instant)| now.saturating_duration_since(*since) > PATIENCE;
         self.collect() && !self.lanes.iter().any(|lane| lane.waiting.front().is_some_and(is_late))
     }
 
     /// Gives the connections up. Returns the errands that nobody may have taken.
-    pub fn give_up(&mut self) -> Vec<u64> {
+    pub(super) fn give_up(&mut self) -> Vec<u64> {
         self.lanes.drain(..).flat_map(|lane| lane.waiting.into_iter().map(|(id, _)| id)).collect()
     }
 

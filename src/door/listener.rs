@@ -23,7 +23,7 @@ const PORT_ATTEMPTS: usize = 10;
 ///
 /// # Errors
 /// A sentence about the address that cannot be listened on, and what to do.
-pub fn open(host: Host, port: u16) -> Result<Vec<TcpListener>, String> {
+pub(super) fn open(host: Host, port: u16) -> Result<Vec<TcpListener>, String> {
     let on = |address: IpAddr| {
         let address = SocketAddr::new(address, port);
         bind(address).map_err(|e| problem(address, &e))

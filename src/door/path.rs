@@ -5,7 +5,7 @@ use crate::health::HealthPath;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Route {
+pub(super) enum Route {
     /// Answered in the door, from memory.
     Health(HealthPath),
     /// Claude Code's sign of life at its start.
@@ -26,7 +26,7 @@ const POST: &str = "POST, OPTIONS";
 /// Finds the route. The query plays no part, nor do a slash at the end, doubled slashes, or a
 /// scheme and host before the path, nor what stands before `/v1/messages` and `/v1/models`: people
 /// put `/v1`, or `/anthropic` as other services have it, into the base URL that clients append to.
-pub fn find(method: &str, url: &str) -> Route {
+pub(super) fn find(method: &str, url: &str) -> Route {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),

@@ -33,7 +33,7 @@ use crate::record::Refusal;
 use crate::unique::unique;
 
 /// The tokens of the waker and of the listeners; connections are numbered from [`FIRST_KEY`] on.
-pub const WAKER: Token = Token(0);
+pub(super) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 const FIRST_KEY: usize = 16;
 
@@ -57,7 +57,7 @@ const ROOM_RETRY: Duration = Duration::from_millis(2);
 type Client = Entry<Arc<Peer>, Ticket>;
 
 /// The thread's own.
-pub struct Reactor {
+pub(super) struct Reactor {
     shared: Arc<Shared>,
     desk: Desk,
     poll: Poll,
@@ -84,7 +84,7 @@ impl Reactor {
     ///
     /// # Errors
     /// A listener cannot be watched.
-    pub fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         poll: Poll,
         listeners: Vec<Arc<TcpListener>>,
@@ -119,7 +119,7 @@ impl Reactor {
     }
 
     /// Serves for ever, whatever becomes of a turn.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         let _keeping = heap::keep();
         let mut events = Events::with_capacity(EVENTS);
         loop {

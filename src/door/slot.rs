@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A place among those that `taken` counts.
 #[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
+pub(super) struct Slot(Arc<AtomicUsize>);
 
 impl Slot {
     /// Takes a place, or `None` where `max` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Slot> {
+    pub(super) fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Slot> {
         taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
             .is_ok()

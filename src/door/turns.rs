@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Whom a bucket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Who {
+pub(super) enum Who {
     /// The sender of a client key, by its number.
     Key(usize),
     V4(u32),
@@ -33,7 +33,7 @@ impl From<IpAddr> for Who {
 
 /// The buckets of all callers.
 #[derive(Debug)]
-pub struct Turns {
+pub(super) struct Turns {
     per_minute: f64,
     young: HashMap<Who, Bucket>,
     old: HashMap<Who, Bucket>,
@@ -47,7 +47,7 @@ struct Bucket {
 }
 
 impl Turns {
-    pub fn new(per_minute: u64) -> Turns {
+    pub(super) fn new(per_minute: u64) -> Turns {
         Turns { per_minute: per_minute as f64, young: HashMap::new(), old: HashMap::new() }
     }
 
@@ -55,7 +55,7 @@ impl Turns {
     ///
     /// # Errors
     /// How many seconds it takes until there is one again.
-    pub fn take(&mut self, who: Who, now: Instant) -> Result<(), u64> {
+    pub(super) fn take(&mut self, who: Who, now: Instant) -> Result<(), u64> {
         let full = self.per_minute;
         let mut bucket = match self.young.get(&who).or_else(|| self.old.get(&who)) {
             Some(bucket) => {

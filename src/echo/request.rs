@@ -61,7 +61,7 @@ pub(super) enum Choice {
 
 impl ChatRequest {
     /// The tools that were offered and have a name.
-    pub fn tools(&self) -> Vec<Tool<'_>> {
+    pub(super) fn tools(&self) -> Vec<Tool<'_>> {
         let tools: Vec<&RawValue> = self.tools.as_deref().map_or(vec![], parse);
         let named = tools.into_iter().filter_map(|tool| {
             let name: String = parse(look_up(tool, "function/name")?);
@@ -70,7 +70,7 @@ impl ChatRequest {
         named.filter(|tool| !tool.name.is_empty()).collect()
     }
 
-    pub fn choice(&self) -> Choice {
+    pub(super) fn choice(&self) -> Choice {
         let Some(choice) = self.tool_choice.as_deref() else { return Choice::Free };
         match choice.get() {
             "\"none\"" => Choice::None,

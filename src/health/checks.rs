@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use super::{Answer, TEXT};
 
 /// A check: its name, and whether it is passed.
-pub type Check = (&'static str, bool);
+pub(super) type Check = (&'static str, bool);
 
 /// The answer of a group of checks, as Kubernetes' own servers give it: `ok`, or a list if it was
 /// asked for or something fails. Why it fails is in the log; strangers are told that it does.
-pub fn answer(
+pub(super) fn answer(
     group: &str,
     all: &[Check],
     one: &Option<String>,
@@ -48,7 +48,7 @@ pub fn answer(
 }
 
 /// The values of the parameter `name`; one without `=` has the empty value.
-pub fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub(super) fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)

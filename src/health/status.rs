@@ -23,7 +23,7 @@ const HIDDEN: &str = "hidden";
 
 /// What of a provider's address is shown: none of it holds what only the user knows.
 #[derive(Debug)]
-pub struct ShownUrl {
+pub(super) struct ShownUrl {
     /// Scheme, host and port.
     origin: String,
     /// The path too, where it is the provider's documented one.
@@ -31,7 +31,7 @@ pub struct ShownUrl {
 }
 
 impl ShownUrl {
-    pub fn new(provider: &ProviderConfig) -> ShownUrl {
+    pub(super) fn new(provider: &ProviderConfig) -> ShownUrl {
         if provider.row.key == Key::Embedded {
             let shown = provider.shown_base_url().to_owned();
             return ShownUrl { origin: shown.clone(), known: shown };

@@ -59,6 +59,6 @@ impl Words {
 }
 
 /// Whole seconds, of which a part counts as one: who comes back after them is not early.
-pub fn seconds(time: Duration) -> u64 {
+pub(super) fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

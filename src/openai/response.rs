@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 /// The most tool calls of one chunk, and items of one response. Whatever they hold, so many are no
 /// burden, and no model means more.
-pub const MAX_ITEMS: usize = 1000;
+pub(super) const MAX_ITEMS: usize = 1000;
 
 /// A method of a visitor: something else stands where a value belongs, which then is absent.
 macro_rules! absent {
@@ -375,7 +375,7 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Lax<T> {
 }
 
 /// What an array of objects becomes, item by item: none of it is kept but what is wanted.
-pub trait Collect<'de>: Default {
+pub(super) trait Collect<'de>: Default {
     type Item: Deserialize<'de>;
 
     /// Takes the next item, which may be no object. Returns whether it takes more.
@@ -391,7 +391,9 @@ pub trait Collect<'de>: Default {
 }
 
 /// Reads an array of objects, or nothing where something else stands.
-pub fn collect<'de, C: Collect<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<C, D::Error> {
+pub(super) fn collect<'de, C: Collect<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<C, D::Error> {
     struct Array<C>(PhantomData<C>);
     impl<'de, C: Collect<'de>> Visitor<'de> for Array<C> {
         type Value = C;
@@ -471,7 +473,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 
 /// A part of content. `thinking` is a text, or an array of texts.
 #[derive(Default, Deserialize)]
-pub struct WirePart<'a> {
+pub(super) struct WirePart<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
     #[serde(borrow, default)]

@@ -1,14 +1,14 @@
 //! How many tokens a picture is, by its size, which the head of the file tells.
 
 /// What a picture costs at most: Anthropic scales larger ones down.
-pub const MAX_TOKENS: u64 = 1600;
+pub(super) const MAX_TOKENS: u64 = 1600;
 /// Pixels of a token: <https://docs.anthropic.com/en/docs/build-with-claude/vision>.
 const TOKEN_PIXELS: u64 = 750;
 /// The segments of a JPEG that are looked through for its size.
 const MAX_SEGMENTS: usize = 64;
 
 /// The tokens of a picture in base64; the most there can be if its size cannot be read.
-pub fn tokens(base64: &str) -> u64 {
+pub(super) fn tokens(base64: &str) -> u64 {
     let file = Base64(base64.as_bytes());
     let size = png(file).or_else(|| gif(file)).or_else(|| webp(file)).or_else(|| jpeg(file));
     size.map_or(MAX_TOKENS, |(width, height)| {

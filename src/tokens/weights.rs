@@ -4,11 +4,11 @@
 //! data; the samples in `tests/fixtures/tokens` were held out.
 
 /// The parts of a token.
-pub const TOKEN: i64 = 64;
+pub(super) const TOKEN: i64 = 64;
 
 /// What stands before a word and is counted with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lead {
+pub(super) enum Lead {
     None,
     Space,
     /// Another character, as in `.name` and `(name`.
@@ -16,20 +16,20 @@ pub enum Lead {
 }
 
 /// By [`Lead`].
-pub const LEAD: [i64; 3] = [9, -4, 28];
+pub(super) const LEAD: [i64; 3] = [9, -4, 28];
 
 /// A word by how many letters it has, and each letter beyond.
-pub const LENGTH: [i64; 16] =
+pub(super) const LENGTH: [i64; 16] =
     [1, 22, 40, 45, 55, 63, 71, 86, 96, 106, 113, 129, 138, 141, 159, 179];
-pub const LONGER: i64 = 13;
+pub(super) const LONGER: i64 = 13;
 
 /// Each capital that is not the first letter.
-pub const UPPER: i64 = 7;
+pub(super) const UPPER: i64 = 7;
 
 /// The end of `it's`.
-pub const APOSTROPHE: i64 = 29;
+pub(super) const APOSTROPHE: i64 = 29;
 
-pub struct Punctuation {
+pub(super) struct Punctuation {
     /// By how many marks there are, not counting those that repeat the one before.
     pub length: [i64; 8],
     pub longer: i64,
@@ -40,7 +40,7 @@ pub struct Punctuation {
     pub at_line_end: i64,
 }
 
-pub const PUNCTUATION: Punctuation = Punctuation {
+pub(super) const PUNCTUATION: Punctuation = Punctuation {
     length: [26, 37, 90, 113, 139, 184, 208, 232],
     longer: 24,
     quote: -13,
@@ -51,7 +51,7 @@ pub const PUNCTUATION: Punctuation = Punctuation {
 
 /// The ranges that a word can have letters of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     /// Those of ASCII and those with accents.
     Latin,
     Cyrillic,
@@ -63,7 +63,7 @@ const CYRILLIC_WORD: i64 = 31;
 
 /// A range of characters beyond ASCII.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Script {
+pub(super) struct Script {
     /// The first character after the range.
     pub end: u32,
     /// A run of them, and each of them.
@@ -77,7 +77,7 @@ pub struct Script {
 
 impl Script {
     /// Whether characters of `other` can stand in one word with those of this range.
-    pub fn goes_with(&self, other: &Script) -> bool {
+    pub(super) fn goes_with(&self, other: &Script) -> bool {
         self.end == other.end || self.family == other.family && self.family != Family::Own
     }
 
@@ -99,7 +99,7 @@ impl Script {
     }
 }
 
-pub static SCRIPTS: &[Script] = &[
+pub(super) static SCRIPTS: &[Script] = &[
     // Marks of Latin-1.
     Script::marks(0xc0, 29),
     // Latin with accents.
@@ -157,7 +157,7 @@ pub static SCRIPTS: &[Script] = &[
 
 /// A letter by the one before it: `a` to `z` and any other. The last row is for the first letter.
 #[rustfmt::skip]
-pub static PAIRS: [[i8; 27]; 28] = [
+pub(super) static PAIRS: [[i8; 27]; 28] = [
     [22, 3, 7, -25, 32, 9, -12, 13, 22, 26, 11, -21, -12, -8, 33, -2, 40, -19, -15, -21, 26, 17, 19, 0, -4, 28, 12],
     [8, 21, 39, 21, -4, 25, 28, 5, 31, -15, 28, -34, 25, 8, -7, 35, 50, -4, -17, 19, 12, 56, 34, 39, -14, 59, 30],
     [1, 40, 1, 27, -32, 47, 19, -23, 0, 10, -17, -15, 17, 26, -4, 9, 46, -34, 7, -39, 11, 51, 10, 48, -8, 23, 24],

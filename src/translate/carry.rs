@@ -29,10 +29,10 @@ use crate::json;
 use crate::openai::ReasoningItem;
 
 /// The signature of a thinking block that carries nothing.
-pub const SIGNATURE: &str = "ccproxy";
+pub(super) const SIGNATURE: &str = "ccproxy";
 
 /// The signature of one that came in the field `reasoning`, where others send `reasoning_content`.
-pub const REASONING: &str = "ccproxy1:reasoning";
+pub(super) const REASONING: &str = "ccproxy1:reasoning";
 
 const DETAILS: &str = "ccproxy1:reasoning_details:";
 const ITEM: &str = "ccproxy1:reasoning_item:";
@@ -45,7 +45,7 @@ const IN_ID: &str = "-ccproxy1-";
 
 /// What a thinking block has carried.
 #[derive(Debug)]
-pub enum Carried<'a> {
+pub(super) enum Carried<'a> {
     /// Nothing but the field that it came in.
     Reasoning,
     ReasoningDetails(Vec<&'a RawValue>),
@@ -53,7 +53,7 @@ pub enum Carried<'a> {
 }
 
 /// Reads what the `signature` of a thinking block, or the `data` of a redacted one, has carried.
-pub fn parse(signature: &str) -> Option<Carried<'_>> {
+pub(super) fn parse(signature: &str) -> Option<Carried<'_>> {
     if signature == REASONING {
         return Some(Carried::Reasoning);
     }
@@ -67,7 +67,7 @@ pub fn parse(signature: &str) -> Option<Carried<'_>> {
 
 /// What a thinking block is going to carry.
 #[derive(Debug, Default)]
-pub struct Cargo {
+pub(super) struct Cargo {
     /// OpenRouter's, in the order of their first pieces.
     details: Vec<Map<String, Value>>,
     /// OpenAI's, encoded.
@@ -76,7 +76,7 @@ pub struct Cargo {
 
 impl Cargo {
     /// Adds a piece of `reasoning_details`: to the entry of its index and type, or as a new one.
-    pub fn detail(&mut self, piece: Map<String, Value>) {
+    pub(super) fn detail(&mut self, piece: Map<String, Value>) {
         let Some(whole) = self.details.iter_mut().rev().find(|whole| continues(whole, &piece))
         else {
             if self.details.len() < MAX_DETAILS {
@@ -101,7 +101,7 @@ impl Cargo {
     /// the upstream will see: Gemini behind OpenRouter matches the two.
     ///
     /// <https://github.com/UKGovernmentBEIS/inspect_ai/issues/3986>
-    pub fn rename_call(&mut self, upstream: &str, id: &str) {
+    pub(super) fn rename_call(&mut self, upstream: &str, id: &str) {
         for known in self.details.iter_mut().filter_map(|detail| detail.get_mut("id")) {
             if known == upstream {
                 *known = Value::from(id);
@@ -110,13 +110,13 @@ impl Cargo {
     }
 
     /// Takes an item of the Responses API.
-    pub fn reasoning_item(&mut self, item: &ReasoningItem<'_>) {
+    pub(super) fn reasoning_item(&mut self, item: &ReasoningItem<'_>) {
         let json = serde_json::to_string(item).expect("strings serialize");
         self.item = Some(format!("{ITEM}{json}"));
     }
 
     /// The signature, or the data of a redacted block; `None` if there is nothing to carry.
-    pub fn encode(&self) -> Option<String> {
+    pub(super) fn encode(&self) -> Option<String> {
         if self.item.is_some() {
             return self.item.clone();
         }
@@ -130,7 +130,7 @@ impl Cargo {
 }
 
 /// The entries of `reasoning_details`. What is more than a model's is none.
-pub fn details(json: &RawValue) -> Vec<Map<String, Value>> {
+pub(super) fn details(json: &RawValue) -> Vec<Map<String, Value>> {
     let Some(Value::Array(details)) = json::tree(json.get()) else { return Vec::new() };
     let object = |detail| match detail {
         Value::Object(object) => Some(object),
@@ -140,13 +140,13 @@ pub fn details(json: &RawValue) -> Vec<Map<String, Value>> {
 }
 
 /// What of an entry the client can be shown.
-pub fn shown(detail: &Map<String, Value>) -> &str {
+pub(super) fn shown(detail: &Map<String, Value>) -> &str {
     let text = ["text", "summary"].iter().find_map(|key| detail.get(*key)?.as_str());
     text.unwrap_or_default()
 }
 
 /// Whether an entry is more than its frame: services begin and end with empty ones.
-pub fn says_something(detail: &Map<String, Value>) -> bool {
+pub(super) fn says_something(detail: &Map<String, Value>) -> bool {
     const WORDS: &[&str] = &["text", "summary", "data", "signature"];
     WORDS.iter().any(|key| detail.get(*key).and_then(Value::as_str).is_some_and(|s| !s.is_empty()))
 }
@@ -171,13 +171,13 @@ fn continues<'a>(whole: &'a Map<String, Value>, piece: &'a Map<String, Value>) -
 /// encoded, though it looks like base64 itself, so that it comes back as it was in any case. Before
 /// it stands a checksum: some clients shorten long ids, and half a signature is refused where none
 /// is not (<https://github.com/BerriAI/litellm/issues/37849>).
-pub fn into_id(id: &str, thought_signature: &str) -> String {
+pub(super) fn into_id(id: &str, thought_signature: &str) -> String {
     let encoded = base64url(thought_signature.as_bytes());
     format!("{id}{IN_ID}{:08x}-{encoded}", checksum(&encoded))
 }
 
 /// The `thought_signature` that an id has carried.
-pub fn from_id(id: &str) -> Option<String> {
+pub(super) fn from_id(id: &str) -> Option<String> {
     let (sum, encoded) = id.split_once(IN_ID)?.1.split_once('-')?;
     if u32::from_str_radix(sum, 16) != Ok(checksum(encoded)) {
         return None;

@@ -35,7 +35,7 @@ const REPLACEMENT: &str = "\\ufffd";
 
 impl Object {
     /// Takes a piece as far as the object goes, and returns the rest of it.
-    pub fn push<'p>(&mut self, piece: &'p str) -> &'p str {
+    pub(super) fn push<'p>(&mut self, piece: &'p str) -> &'p str {
         if self.form == Form::Complete {
             return piece;
         }

@@ -86,7 +86,7 @@ pub(super) struct HeldText {
 
 impl HeldText {
     /// Appends a piece. Once a sequence is found, the text ends before it.
-    pub fn push(&mut self, piece: &str, stops: &mut Stops) {
+    pub(super) fn push(&mut self, piece: &str, stops: &mut Stops) {
         if stops.found.is_none() {
             self.text.push_str(piece);
             self.search(stops, false);
@@ -94,7 +94,7 @@ impl HeldText {
     }
 
     /// Appends what no sequence is looked for in, to a text that is finished.
-    pub fn push_free(&mut self, piece: &str, stops: &Stops) {
+    pub(super) fn push_free(&mut self, piece: &str, stops: &Stops) {
         if stops.found.is_none() {
             self.text.push_str(piece);
             self.free = self.text.len();
@@ -102,17 +102,17 @@ impl HeldText {
     }
 
     /// Nothing follows.
-    pub fn finish(&mut self, stops: &mut Stops) {
+    pub(super) fn finish(&mut self, stops: &mut Stops) {
         self.search(stops, true);
     }
 
     /// What may go out.
-    pub fn free(&self) -> &str {
+    pub(super) fn free(&self) -> &str {
         &self.text[..self.free]
     }
 
     /// It has gone out.
-    pub fn clear_free(&mut self) {
+    pub(super) fn clear_free(&mut self) {
         self.text.drain(..self.free);
         self.free = 0;
     }

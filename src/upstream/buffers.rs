@@ -22,13 +22,13 @@ pub(super) struct GrowingBuffers {
 
 impl GrowingBuffers {
     /// Buffers of up to `limit` bytes each: the head of a request and that of its answer must fit.
-    pub fn new(limit: usize) -> GrowingBuffers {
+    pub(super) fn new(limit: usize) -> GrowingBuffers {
         let (input, output) = (Vec::new(), Vec::new());
         GrowingBuffers { limit, input, consumed: 0, filled: 0, progress: false, output }
     }
 
     /// The request has been sent.
-    pub fn forget_output(&mut self) {
+    pub(super) fn forget_output(&mut self) {
         self.output = Vec::new();
     }
 

@@ -29,7 +29,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// That of a `content-encoding`.
-    pub fn named(name: &str) -> Option<Coding> {
+    pub(super) fn named(name: &str) -> Option<Coding> {
         match &*name.trim().to_ascii_lowercase() {
             "gzip" | "x-gzip" => Some(Coding::Gzip),
             "deflate" => Some(Coding::Deflate),
@@ -83,7 +83,7 @@ enum At {
 }
 
 impl<R: Read> Decoded<R> {
-    pub fn new(body: R, coding: Coding) -> Decoded<R> {
+    pub(super) fn new(body: R, coding: Coding) -> Decoded<R> {
         Decoded {
             body,
             coding,

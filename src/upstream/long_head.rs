@@ -19,18 +19,18 @@ pub(super) struct LongHead {
 
 impl LongHead {
     /// Whether it takes the place of `buffers`, which are full with a piece that nobody can use.
-    pub fn is_needed(buffers: &mut dyn Buffers) -> bool {
+    pub(super) fn is_needed(buffers: &mut dyn Buffers) -> bool {
         !buffers.input().is_empty() && buffers.input_append_buf().is_empty()
     }
 
     /// Takes over what is in `buffers`.
-    pub fn take(&mut self, buffers: &mut dyn Buffers) {
+    pub(super) fn take(&mut self, buffers: &mut dyn Buffers) {
         self.input.extend_from_slice(buffers.input());
         buffers.input_consume(buffers.input().len());
     }
 
     /// All of it has been used: the connection's buffer goes on.
-    pub fn is_used_up(&self) -> bool {
+    pub(super) fn is_used_up(&self) -> bool {
         self.used == self.input.len()
     }
 }

@@ -95,13 +95,13 @@ impl Resolver for CachingResolver {
 }
 
 impl CachingResolver {
-    pub fn new(embedded: bool) -> CachingResolver {
+    pub(super) fn new(embedded: bool) -> CachingResolver {
         let look_up: LookUp = if cfg!(target_env = "musl") { by_ourselves } else { by_system };
         CachingResolver { embedded, hosts: Arc::default(), look_up }
     }
 
     /// What is known could not be connected to: it is asked for again before it is used.
-    pub fn doubt(&self) {
+    pub(super) fn doubt(&self) {
         for known in self.lock().values_mut().filter_map(|host| host.known.as_mut()) {
             known.is_doubtful |= known.asked.elapsed() > DOUBT_AFTER;
         }

@@ -63,27 +63,27 @@ struct Outgoing {
 }
 
 impl Socket {
-    pub fn new(stream: Stream) -> Socket {
+    pub(super) fn new(stream: Stream) -> Socket {
         Socket { stream, outgoing: Mutex::default(), patience: AtomicU64::new(0) }
     }
 
-    pub fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
 
     /// Reads what is there, without waiting.
-    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
         receive_now(&self.stream, buffer)
     }
 
     /// Reads, and waits as [`Socket::be_patient`] has said.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         receive(self.fd(), buffer)
     }
 
     /// Reading may take about so long: a few percent more or less save a system call for each read,
     /// and who reads looks at the clock.
-    pub fn be_patient(&self, patience: Duration) -> io::Result<()> {
+    pub(super) fn be_patient(&self, patience: Duration) -> io::Result<()> {
         let wanted = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX).max(1000);
         let is = self.patience.load(Ordering::Relaxed);
         if is.abs_diff(wanted) > wanted / 64 {
@@ -95,7 +95,7 @@ impl Socket {
 
     /// From now on [`Socket::send`] never fails and never has to be waited for: the caller looks
     /// after what is unsent.
-    pub fn look_after(&self) {
+    pub(super) fn look_after(&self) {
         self.lock().is_looked_after = true;
     }
 
@@ -103,7 +103,7 @@ impl Socket {
     ///
     /// # Errors
     /// As write(2).
-    pub fn send(&self, mut bytes: &[u8]) -> io::Result<bool> {
+    pub(super) fn send(&self, mut bytes: &[u8]) -> io::Result<bool> {
         let mut outgoing = self.lock();
         if outgoing.is_over {
             return Ok(true);
@@ -131,31 +131,31 @@ impl Socket {
     }
 
     /// Whether what is sent from now on waits for what is sent after that.
-    pub fn hold(&self, is_held: bool) {
+    pub(super) fn hold(&self, is_held: bool) {
         self.lock().is_held = is_held;
     }
 
-    pub fn has_unsent(&self) -> bool {
+    pub(super) fn has_unsent(&self) -> bool {
         !self.lock().unsent.is_empty()
     }
 
     /// Forgets what is unsent, and all that is sent later: there is an answer, or else a reason why
     /// none can be expected.
-    pub fn end_sending(&self, failure: Option<io::Error>) {
+    pub(super) fn end_sending(&self, failure: Option<io::Error>) {
         self.lock().end(failure);
     }
 
     /// Whether nothing more is sent.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.lock().is_over
     }
 
     /// Why nothing more is sent, where it failed; told once.
-    pub fn take_failure(&self) -> Option<io::Error> {
+    pub(super) fn take_failure(&self) -> Option<io::Error> {
         self.lock().failure.take()
     }
 
-    pub fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.lock().failure.is_some()
     }
 

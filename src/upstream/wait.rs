@@ -186,18 +186,18 @@ pub(super) fn stopped() -> Option<Stop> {
 }
 
 impl Call {
-    pub fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> Phase {
         self.phase
     }
 
     /// The client has its answer: what is left is read without it, and not for long.
-    pub fn finish_alone(&mut self, patience: Duration) {
+    pub(super) fn finish_alone(&mut self, patience: Duration) {
         (self.client, self.peer) = (None, None);
         self.timeouts.idle = patience;
     }
 
     /// All that is still to come has to come within `patience`.
-    pub fn end_within(&mut self, patience: Duration) {
+    pub(super) fn end_within(&mut self, patience: Duration) {
         self.until = Some(Instant::now() + patience);
     }
 

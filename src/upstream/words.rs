@@ -47,7 +47,7 @@ struct ByProxy {
 }
 
 impl Place {
-    pub fn of(config: &ProviderConfig, timeouts: Timeouts, in_container: bool) -> Place {
+    pub(super) fn of(config: &ProviderConfig, timeouts: Timeouts, in_container: bool) -> Place {
         let by_proxy = |proxy: &Option<HttpProxy>| {
             proxy.as_ref().map(|proxy| ByProxy {
                 url: without_user(proxy.url.expose()),
@@ -73,17 +73,17 @@ impl Place {
     }
 
     /// Where a call leads, through the provider's own Messages API or not.
-    pub fn target(&self, is_native: bool) -> &Target {
+    pub(super) fn target(&self, is_native: bool) -> &Target {
         self.native.as_ref().filter(|_| is_native).unwrap_or(&self.base)
     }
 
     /// What it says, beside who says it.
-    pub fn says(&self, what: &str) -> String {
+    pub(super) fn says(&self, what: &str) -> String {
         format!("{}: {what}", self.provider)
     }
 
     /// Nothing came for as long as the phase may take.
-    pub fn silent(&self, target: &Target, phase: Phase, is_on_the_way: bool) -> Error {
+    pub(super) fn silent(&self, target: &Target, phase: Phase, is_on_the_way: bool) -> Error {
         let name = &self.provider;
         let address = target.address();
         // What a proxy is told and says is part of the way.
@@ -124,7 +124,7 @@ impl Place {
     }
 
     /// What `error` in `phase` is about. `is_on_the_way` tells that the proxy has not led on yet.
-    pub fn failed(
+    pub(super) fn failed(
         &self,
         target: &Target,
         error: &ureq::Error,
@@ -220,7 +220,7 @@ impl Place {
     }
 
     /// The answer to http was TLS.
-    pub fn https_port(&self, target: &Target) -> Error {
+    pub(super) fn https_port(&self, target: &Target) -> Error {
         lasting(
             Cause::Tls,
             format!(
@@ -332,7 +332,7 @@ impl Target {
         Target { host: host.to_owned(), port, is_https, variable: String::new(), proxy: None }
     }
 
-    pub fn is_proxied(&self) -> bool {
+    pub(super) fn is_proxied(&self) -> bool {
         self.proxy.is_some()
     }
 

@@ -12,7 +12,7 @@ use ccproxy::translate::{
 };
 
 /// A body of a client: it is refused, or becomes JSON for every kind of provider.
-pub fn request(data: &[u8]) {
+pub(super) fn request(data: &[u8]) {
     let Ok(request) = anthropic::parse(data) else { return };
     estimate(&request);
     let learned = Learned::default();
@@ -31,7 +31,7 @@ pub fn request(data: &[u8]) {
 }
 
 /// A provider's stream, cut after the first byte's number of bytes: one message that ends once.
-pub fn answer(data: &[u8]) {
+pub(super) fn answer(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     for dialect in [Dialect::ChatCompletions, Dialect::Responses] {
         let (id, model) = ("msg_1".to_owned(), "m".to_owned());
@@ -60,7 +60,7 @@ pub fn answer(data: &[u8]) {
 }
 
 /// A stream, and a whole message, of a provider's own Messages API.
-pub fn native(data: &[u8]) {
+pub(super) fn native(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let (mut whole, mut cut) = (Vec::new(), Vec::new());
     for (size, out) in [(body.len().max(1), &mut whole), (usize::from(*first) + 1, &mut cut)] {
@@ -73,7 +73,7 @@ pub fn native(data: &[u8]) {
 }
 
 /// A provider's error: it is told, and may teach.
-pub fn refusal(data: &[u8]) {
+pub(super) fn refusal(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let status = [400, 401, 402, 404, 413, 422, 429, 500, 503][usize::from(*first) % 9];
     let error = upstream_error(status, body, Default::default(), Context::default());

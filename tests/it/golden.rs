@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 /// A kind of pair: the directory, and how the names of its inputs and outputs end.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub(crate) struct Kind {
     pub dir: &'static str,
     pub input: &'static str,
     pub output: &'static str,
 }
 
 /// An input: its name without the ending, and its bytes.
-pub struct Case {
+pub(crate) struct Case {
     pub name: String,
     pub input: Vec<u8>,
 }
@@ -32,7 +32,7 @@ impl Kind {
     }
 
     /// Every input, in the order of the names.
-    pub fn cases(&self) -> Vec<Case> {
+    pub(crate) fn cases(&self) -> Vec<Case> {
         let files = self.files();
         let names = files.iter().filter_map(|file| file.strip_suffix(self.input));
         let case = |name: &str| Case {
@@ -46,7 +46,7 @@ impl Kind {
 
     /// Compares what `translate` makes of each input with the outputs on disk, or with
     /// `UPDATE_GOLDEN=1` writes them. A case may have several outputs, each with a name.
-    pub fn check(&self, translate: impl Fn(&Case) -> Vec<(String, String)>) {
+    pub(crate) fn check(&self, translate: impl Fn(&Case) -> Vec<(String, String)>) {
         let update = std::env::var_os("UPDATE_GOLDEN").is_some();
         let mut faults = Vec::new();
         let mut known = BTreeSet::new();

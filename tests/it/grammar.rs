@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 /// The events of an encoded stream, each with the name on its `event:` line.
-pub fn events(stream: &[u8]) -> Result<Vec<(String, Value)>, String> {
+pub(crate) fn events(stream: &[u8]) -> Result<Vec<(String, Value)>, String> {
     let text = std::str::from_utf8(stream).map_err(|e| e.to_string())?;
     let event = |frame: &str| {
         let parts = frame.strip_prefix("event: ").and_then(|rest| rest.split_once("\ndata: "));
@@ -21,7 +21,7 @@ pub fn events(stream: &[u8]) -> Result<Vec<(String, Value)>, String> {
 /// Whether `stream` is one message: blocks come one after another; the last event is `message_stop`,
 /// with every block stopped, or `error`, also as the only one, and then half a call is not stopped,
 /// since a client would run it.
-pub fn check(stream: &[u8]) -> Result<(), String> {
+pub(crate) fn check(stream: &[u8]) -> Result<(), String> {
     if !stream.ends_with(b"\n\n") {
         return Err("it does not end with a frame".to_owned());
     }

@@ -53,21 +53,21 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// A source file: its path below `src`, and its code without comments.
-pub struct Source {
+pub(crate) struct Source {
     pub path: PathBuf,
     pub code: String,
 }
 
 impl Source {
     /// The path of its module: `["translate", "answer"]`; none for `lib.rs` and `main.rs`.
-    pub fn path(&self) -> Vec<String> {
+    pub(crate) fn path(&self) -> Vec<String> {
         let path = self.path.with_extension("");
         let names = path.iter().map(|name| name.to_str().expect("a name").to_owned());
         names.filter(|name| !["mod", "lib", "main"].contains(&name.as_str())).collect()
     }
 
     /// The same without what is compiled for tests alone.
-    pub fn without_tests(mut self) -> Source {
+    pub(crate) fn without_tests(mut self) -> Source {
         let end = self.code.find("#[cfg(test)]\nmod tests").unwrap_or(self.code.len());
         self.code.truncate(end);
         self
@@ -92,7 +92,7 @@ impl Source {
     }
 }
 
-pub fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut directories = vec![root.clone()];
     let mut sources = Vec::new();

@@ -128,7 +128,7 @@ fn stream(
 }
 
 /// The message as JSON, or the error.
-pub fn whole(
+pub(crate) fn whole(
     dialect: Dialect,
     form: BodyForm,
     reads: &[&[u8]],

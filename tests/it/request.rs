@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::golden::{Case, Kind};
 use crate::splits::{Random, damage_bytes};
 
-pub const REQUESTS: Kind =
+pub(crate) const REQUESTS: Kind =
     Kind { dir: "request", input: ".anthropic.json", output: ".openai.json" };
 
 const FOR_RESPONSES: Kind =
@@ -51,14 +51,14 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
 }
 
 /// The request for `provider`, or the error the client gets.
-pub fn show(case: &Case, provider: &Provider, dialect: Dialect) -> String {
+pub(crate) fn show(case: &Case, provider: &Provider, dialect: Dialect) -> String {
     let shown = translate(&case.input, provider, dialect)
         .unwrap_or_else(|error| String::from_utf8(error.body("req_test")).expect("UTF-8"));
     shown + "\n"
 }
 
 /// The providers a case is for: those that its name ends in, every one for `everything`.
-pub fn providers(case: &Case) -> Vec<&'static Provider> {
+pub(crate) fn providers(case: &Case) -> Vec<&'static Provider> {
     if case.name == "everything" {
         return PROVIDERS.iter().filter(|provider| provider.speaks_chat).collect();
     }

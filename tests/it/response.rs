@@ -21,7 +21,7 @@ const ANSWERS: [(Dialect, Kind); 2] = [
 ];
 
 /// All of them.
-pub fn answers() -> impl Iterator<Item = (Dialect, Case)> {
+pub(crate) fn answers() -> impl Iterator<Item = (Dialect, Case)> {
     ANSWERS
         .into_iter()
         .flat_map(|(dialect, kind)| kind.cases().into_iter().map(move |case| (dialect, case)))

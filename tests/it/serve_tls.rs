@@ -15,13 +15,13 @@ use crate::support::client::Client;
 use crate::support::proxy::Setup;
 
 const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certificates/authority.pem");
-pub const FAULTS: &str =
+pub(crate) const FAULTS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certificates/faults_authority.pem");
-pub const SERVER: &[u8] = include_bytes!("certificates/server.pem");
-pub const EXPIRED: &[u8] = include_bytes!("certificates/expired.pem");
-pub const EARLY: &[u8] = include_bytes!("certificates/early.pem");
-pub const OTHER_NAME: &[u8] = include_bytes!("certificates/other_name.pem");
-pub const SELF_MADE: &[u8] = include_bytes!("certificates/self_made.pem");
+pub(crate) const SERVER: &[u8] = include_bytes!("certificates/server.pem");
+pub(crate) const EXPIRED: &[u8] = include_bytes!("certificates/expired.pem");
+pub(crate) const EARLY: &[u8] = include_bytes!("certificates/early.pem");
+pub(crate) const OTHER_NAME: &[u8] = include_bytes!("certificates/other_name.pem");
+pub(crate) const SELF_MADE: &[u8] = include_bytes!("certificates/self_made.pem");
 const SERVER_KEY: &[u8] = include_bytes!("certificates/server.key");
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -68,7 +68,7 @@ fn proxy_to(address: SocketAddr) -> Setup {
 }
 
 /// A server whose certificate is this, which is for the same key.
-pub fn start_with(chain: &[u8]) -> SocketAddr {
+pub(crate) fn start_with(chain: &[u8]) -> SocketAddr {
     listen_with(chain, |mut stream| {
         let _ = read_request(&mut stream);
     })

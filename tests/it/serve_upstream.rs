@@ -9,14 +9,14 @@ use crate::support::client::{Answer, Client, JSON, message};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Connection, Refusing, Upstream};
 
-pub fn start() -> (Upstream, Proxy) {
+pub(crate) fn start() -> (Upstream, Proxy) {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).start();
     (upstream, proxy)
 }
 
 /// A client that has asked for a stream, and the provider's connection with the request read.
-pub fn begin_stream(upstream: &Upstream, proxy: &Proxy) -> (Client, Connection) {
+pub(crate) fn begin_stream(upstream: &Upstream, proxy: &Proxy) -> (Client, Connection) {
     let mut client = Client::connect(proxy);
     client.send_stream("hello");
     let mut connection = upstream.accept();
@@ -25,7 +25,7 @@ pub fn begin_stream(upstream: &Upstream, proxy: &Proxy) -> (Client, Connection) 
 }
 
 /// The same for a whole answer.
-pub fn begin_whole(upstream: &Upstream, proxy: &Proxy) -> (Client, Connection) {
+pub(crate) fn begin_whole(upstream: &Upstream, proxy: &Proxy) -> (Client, Connection) {
     let mut client = Client::connect(proxy);
     client.send_whole("hello");
     let mut connection = upstream.accept();
@@ -282,13 +282,13 @@ fn an_error_as_the_streams_first_event_is_a_status() {
 // A provider that breaks off.
 
 #[derive(Clone, Copy, Debug)]
-pub enum End {
+pub(crate) enum End {
     Close,
     Reset,
 }
 
 impl End {
-    pub fn of(self, connection: Connection) {
+    pub(crate) fn of(self, connection: Connection) {
         match self {
             End::Close => connection.wire.close(),
             End::Reset => connection.wire.reset(),

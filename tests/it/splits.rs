@@ -111,7 +111,7 @@ fn frames(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// `input` with one to three faults: in its frames, as services make them, or in its bytes.
-pub fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
+pub(crate) fn damage(input: &[u8], others: &[Case], random: &mut Random) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..=random.below(3) {
         if random.below(20) == 0 {
@@ -205,7 +205,7 @@ fn replaced(bytes: &[u8], one: &[u8], by: &[u8]) -> Vec<u8> {
 }
 
 /// Truncates, drops, repeats, flips or moves some bytes.
-pub fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
+pub(crate) fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
     if bytes.is_empty() {
         return;
     }
@@ -230,15 +230,15 @@ pub fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
 }
 
 /// Numbers that are the same for the same seed: splitmix64.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
     /// A number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

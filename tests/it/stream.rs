@@ -13,7 +13,7 @@ use crate::golden::{Case, Kind};
 use crate::grammar;
 
 /// The golden streams of each API.
-pub const STREAMS: [(Dialect, Kind); 2] = [
+pub(crate) const STREAMS: [(Dialect, Kind); 2] = [
     (
         Dialect::ChatCompletions,
         Kind { dir: "stream", input: ".openai.sse", output: ".anthropic.sse" },
@@ -25,7 +25,7 @@ pub const STREAMS: [(Dialect, Kind); 2] = [
 ];
 
 /// All of them.
-pub fn streams() -> impl Iterator<Item = (Dialect, Case)> {
+pub(crate) fn streams() -> impl Iterator<Item = (Dialect, Case)> {
     STREAMS
         .into_iter()
         .flat_map(|(dialect, kind)| kind.cases().into_iter().map(move |case| (dialect, case)))
@@ -56,7 +56,7 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
 /// A translator for an answer to the client that asked for `claude-opus-5-5`, with the stop sequences
 /// `STOP`, which the provider takes, and `<END>` and `<END>\n---`, which it does not, and about 100
 /// tokens.
-pub fn translator(dialect: Dialect) -> Translator {
+pub(crate) fn translator(dialect: Dialect) -> Translator {
     let asked = ["STOP", "<END>", "<END>\n---"].map(str::to_owned);
     let stops = Stops::new(asked[1..].iter().cloned());
     let (id, model) = ("msg_test".to_owned(), "claude-opus-5-5".to_owned());
@@ -65,7 +65,7 @@ pub fn translator(dialect: Dialect) -> Translator {
 
 /// What a client sees of a stream that comes in `reads`, and the translator at its end. An error
 /// shows as an event, also where it would become a status.
-pub fn translate<'a>(
+pub(crate) fn translate<'a>(
     dialect: Dialect,
     reads: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, Translator) {

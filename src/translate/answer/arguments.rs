@@ -11,7 +11,7 @@ use crate::translate::object::{Form, Object};
 /// Follows the text far enough to know when the object is complete, which tells where a call ends
 /// when services interleave, repeat or merge calls.
 #[derive(Debug, Default)]
-pub struct Arguments {
+pub(super) struct Arguments {
     object: Object,
     /// Bytes of the object's text already handed out. Invariant: `sent <= object.text.len()`.
     sent: usize,
@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn push(&mut self, piece: &str) {
+    pub(super) fn push(&mut self, piece: &str) {
         let mut rest = self.object.push(piece);
         // Some services begin with `{}` and then send what was meant.
         while !rest.is_empty() && !self.has_more {
@@ -46,12 +46,12 @@ impl Arguments {
     }
 
     /// Whether the object is closed.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.object.form == Form::Complete
     }
 
     /// What can be handed on now, each byte once.
-    pub fn take(&mut self) -> &str {
+    pub(super) fn take(&mut self) -> &str {
         // What follows may still take the place of nothing.
         if matches!(self.object.form, Form::Open { .. } | Form::Complete)
             && !EMPTY.starts_with(&*self.object.text)
@@ -65,7 +65,7 @@ impl Arguments {
 
     /// What is left at the end of the call. No arguments are `{}`; a JSON text in a JSON string,
     /// which some services send, is taken out of it.
-    pub fn take_rest(&mut self) -> String {
+    pub(super) fn take_rest(&mut self) -> String {
         match self.object.form {
             Form::Blank => EMPTY.to_owned(),
             Form::Odd => odd(&self.object).unwrap_or_default(),
@@ -74,7 +74,7 @@ impl Arguments {
     }
 
     /// Why a client must not run the call, if nothing more comes of it.
-    pub fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<Fault> {
         let text = &self.object.text;
         match self.object.form {
             Form::Blank => None,
@@ -93,7 +93,7 @@ impl Arguments {
 
 /// What is wrong with the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// The object has no end, as where the output was cut.
     BreaksOff,
     /// They are neither an object nor other JSON, and may have broken off.

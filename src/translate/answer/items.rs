@@ -80,7 +80,7 @@ pub(super) struct CallPiece<'a> {
 
 impl Items {
     /// None yet. A sequence of `stops` ends the last one.
-    pub fn new(stops: Stops) -> Items {
+    pub(super) fn new(stops: Stops) -> Items {
         Items {
             queue: VecDeque::new(),
             index: 0,
@@ -93,47 +93,47 @@ impl Items {
     }
 
     /// The stop sequence that has ended the last item.
-    pub fn stop(&self) -> Option<&str> {
+    pub(super) fn stop(&self) -> Option<&str> {
         self.stops.found()
     }
 
     /// Whether anything has gone out.
-    pub fn has_sent(&self) -> bool {
+    pub(super) fn has_sent(&self) -> bool {
         self.index > 0 || self.queue.front().is_some_and(|item| item.open)
     }
 
     /// Whether anything has come.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.index > 0 || !self.queue.is_empty()
     }
 
     /// How many tools have been called.
-    pub fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.calls
     }
 
     /// Whether a tool has been called.
-    pub fn has_calls(&self) -> bool {
+    pub(super) fn has_calls(&self) -> bool {
         self.calls > 0
     }
 
     /// What the last item is of those that have not gone out.
-    pub fn last(&self) -> Option<&Content> {
+    pub(super) fn last(&self) -> Option<&Content> {
         self.queue.back().map(|item| &item.content)
     }
 
     /// Whether a call that has not gone out has no name.
-    pub fn has_nameless_call(&self) -> bool {
+    pub(super) fn has_nameless_call(&self) -> bool {
         self.open_calls().any(|call| call.name.is_none())
     }
 
     /// Whether no call is broken off in its arguments.
-    pub fn has_whole_arguments(&self) -> bool {
+    pub(super) fn has_whole_arguments(&self) -> bool {
         self.open_calls().all(|call| call.arguments.is_complete())
     }
 
     /// What is wrong with the calls that have not been stopped.
-    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+    pub(super) fn faults(&self) -> impl Iterator<Item = Fault> {
         self.open_calls().filter_map(|call| call.arguments.fault())
     }
 
@@ -146,7 +146,7 @@ impl Items {
     }
 
     /// Appends text to the last item, or as a new one if the last is something else.
-    pub fn append(&mut self, voice: Voice, text: &str) {
+    pub(super) fn append(&mut self, voice: Voice, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -170,7 +170,7 @@ impl Items {
     }
 
     /// Appends a list, in which no stop sequence is looked for, to the text that came last.
-    pub fn append_list(&mut self, list: &str) {
+    pub(super) fn append_list(&mut self, list: &str) {
         let is_last = matches!(self.queue.back(), Some(Item { content: Content::Text(_), .. }));
         if !is_last && !self.begin(Content::Text(HeldText::default())) {
             return;
@@ -183,7 +183,7 @@ impl Items {
     }
 
     /// Begins an item, unless a stop sequence has ended the answer before it.
-    pub fn begin(&mut self, content: Content) -> bool {
+    pub(super) fn begin(&mut self, content: Content) -> bool {
         self.finish_text();
         let goes_on = self.stops.found().is_none() && self.begun < MAX_BLOCKS;
         if goes_on {
@@ -194,17 +194,17 @@ impl Items {
     }
 
     /// There were more than a message has.
-    pub fn overflow(&mut self) {
+    pub(super) fn overflow(&mut self) {
         self.begun = MAX_BLOCKS + 1;
     }
 
     /// Whether more have begun than a message has; those are left out.
-    pub fn has_too_many(&self) -> bool {
+    pub(super) fn has_too_many(&self) -> bool {
         self.begun > MAX_BLOCKS
     }
 
     /// The last item is over: what was held back of a text goes out.
-    pub fn finish_text(&mut self) {
+    pub(super) fn finish_text(&mut self) {
         if let Some(Item { content: Content::Text(text), .. }) = self.queue.back_mut() {
             text.finish(&mut self.stops);
         }
@@ -212,7 +212,7 @@ impl Items {
 
     /// The thinking that came last, or a new one if something else has come since and `begin` says
     /// so.
-    pub fn thinking(&mut self, begin: bool) -> Option<&mut Thinking> {
+    pub(super) fn thinking(&mut self, begin: bool) -> Option<&mut Thinking> {
         if begin && !matches!(self.queue.back(), Some(Item { content: Content::Thinking(_), .. })) {
             self.begin(Content::Thinking(Thinking::default()));
         }
@@ -224,7 +224,12 @@ impl Items {
 
     /// Takes a piece of a tool call. The client's ids are made from `message_id`, its names are
     /// those of `names`. `false` if the piece is not part of the answer.
-    pub fn call(&mut self, piece: &CallPiece<'_>, message_id: &str, names: &ToolNames) -> bool {
+    pub(super) fn call(
+        &mut self,
+        piece: &CallPiece<'_>,
+        message_id: &str,
+        names: &ToolNames,
+    ) -> bool {
         let found = self.call_of(piece);
         let says_nothing = piece.id.is_none() && piece.name.is_none() && piece.arguments.is_empty();
         if found.is_none() && says_nothing {
@@ -302,7 +307,7 @@ impl Items {
     ///
     /// # Errors
     /// Why a call that is over is none.
-    pub fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+    pub(super) fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
         loop {
             self.flush_first(sink);
             let over = match self.queue.front() {
@@ -326,7 +331,7 @@ impl Items {
     }
 
     /// Sends everything: nothing more comes.
-    pub fn finish(&mut self, sink: &mut impl Sink) {
+    pub(super) fn finish(&mut self, sink: &mut impl Sink) {
         while !self.queue.is_empty() {
             self.flush_first(sink);
             self.finish_first_call(sink);
@@ -335,7 +340,7 @@ impl Items {
     }
 
     /// Throws away what has not gone out.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.queue.clear();
     }
 

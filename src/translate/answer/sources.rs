@@ -58,7 +58,7 @@ struct Citation<'a> {
 
 impl Sources {
     /// Takes one, or a list of them. What is something else is none.
-    pub fn take(&mut self, told: &RawValue) {
+    pub(super) fn take(&mut self, told: &RawValue) {
         let json = told.get();
         if !json.starts_with('[') {
             return self.take_one(json);
@@ -102,7 +102,7 @@ impl Sources {
     }
 
     /// The list of those that are not listed yet, as text that follows another.
-    pub fn list(&mut self) -> Option<String> {
+    pub(super) fn list(&mut self) -> Option<String> {
         let new = &self.told[self.listed..];
         self.listed = self.told.len();
         if new.is_empty() {

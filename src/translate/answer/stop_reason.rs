@@ -4,7 +4,7 @@ use crate::anthropic::StopReason;
 
 /// What an upstream's word for the end of its answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
+pub(super) enum Finish {
     /// The answer stopped for this.
     Stop(StopReason),
     /// The upstream failed: what came is no finished turn.
@@ -127,13 +127,13 @@ fn letters(word: &str) -> String {
 }
 
 /// Whether the word says that the answer has not ended.
-pub fn is_none(finish_reason: &str) -> bool {
+pub(super) fn is_none(finish_reason: &str) -> bool {
     NOT_YET.contains(&&*letters(finish_reason))
 }
 
 /// What the word means: the whole of it, or the last part of it that is known. Gateways write
 /// `content_filter: PROHIBITED_CONTENT` and `FinishReason.STOP`.
-pub fn finish(finish_reason: &str) -> Finish {
+pub(super) fn finish(finish_reason: &str) -> Finish {
     let known = |word: &str| {
         let letters = letters(word);
         let word = letters.strip_prefix("finishreason").unwrap_or(&letters);
@@ -152,7 +152,7 @@ pub fn finish(finish_reason: &str) -> Finish {
 ///
 /// A message with a tool call stops for it whatever the upstream says, since the client runs tools
 /// only then; one without never does.
-pub fn stop_reason(finish_reason: &str, has_tool_use: bool) -> StopReason {
+pub(super) fn stop_reason(finish_reason: &str, has_tool_use: bool) -> StopReason {
     let named = match finish(finish_reason) {
         Finish::Stop(named) => named,
         Finish::Failed | Finish::Unknown => StopReason::EndTurn,

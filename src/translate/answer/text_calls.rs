@@ -19,7 +19,7 @@ use crate::translate::reading::TextTools;
 
 /// A piece of the answer's text, or a call in its place.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub(super) enum Said<'a> {
     Text(&'a str),
     Call { name: String, arguments: String },
 }
@@ -50,7 +50,7 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// Finds the calls in a text; envelopes may be cut across pieces.
 #[derive(Debug, Default)]
-pub struct TextCalls {
+pub(super) struct TextCalls {
     tools: TextTools,
     /// Text that may begin an envelope, or the envelope that `open` tells of.
     held: String,
@@ -96,12 +96,12 @@ impl Code {
 }
 
 impl TextCalls {
-    pub fn new(tools: TextTools) -> TextCalls {
+    pub(super) fn new(tools: TextTools) -> TextCalls {
         TextCalls { tools, ..TextCalls::default() }
     }
 
     /// Takes a piece of text and hands out what is known to be text, or a call.
-    pub fn push(&mut self, piece: &str, mut out: impl FnMut(Said<'_>)) {
+    pub(super) fn push(&mut self, piece: &str, mut out: impl FnMut(Said<'_>)) {
         if self.tools.is_empty() {
             out(Said::Text(piece));
             return;
@@ -111,7 +111,7 @@ impl TextCalls {
     }
 
     /// Hands out what was held back: nothing follows.
-    pub fn finish(&mut self, mut out: impl FnMut(Said<'_>)) {
+    pub(super) fn finish(&mut self, mut out: impl FnMut(Said<'_>)) {
         while self.step(true, &mut out) {}
     }
 

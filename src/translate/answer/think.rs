@@ -2,7 +2,7 @@
 
 /// What a piece of text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Voice {
+pub(super) enum Voice {
     Thinking,
     Text,
 }
@@ -12,7 +12,7 @@ const CLOSE: &str = "</think>";
 
 /// The splitter; tags may be cut across pieces.
 #[derive(Debug, Default)]
-pub struct ThinkSplitter {
+pub(super) struct ThinkSplitter {
     state: State,
     /// Text that may be the beginning of a tag, or is white space that may come before one.
     held: String,
@@ -36,12 +36,12 @@ enum State {
 
 impl ThinkSplitter {
     /// For the text as the model has written it.
-    pub fn of_bare_model() -> ThinkSplitter {
+    pub(super) fn of_bare_model() -> ThinkSplitter {
         ThinkSplitter { closes_alone: true, ..ThinkSplitter::default() }
     }
 
     /// Takes a piece of content and hands out what is known to be thinking or text.
-    pub fn push(&mut self, piece: &str, mut out: impl FnMut(Voice, &str)) {
+    pub(super) fn push(&mut self, piece: &str, mut out: impl FnMut(Voice, &str)) {
         if self.state == State::Text && !self.closes_alone {
             out(Voice::Text, piece);
             return;
@@ -111,7 +111,7 @@ impl ThinkSplitter {
     }
 
     /// Hands out what was held back for a tag that did not come.
-    pub fn finish(&mut self, mut out: impl FnMut(Voice, &str)) {
+    pub(super) fn finish(&mut self, mut out: impl FnMut(Voice, &str)) {
         let voice = if self.state == State::Inside { Voice::Thinking } else { Voice::Text };
         let held = std::mem::take(&mut self.held);
         // White space alone is no answer; an empty block would only confuse the client.

@@ -6,7 +6,7 @@ use crate::openai::{Number, ResponsesUsage, UpstreamUsage};
 /// The counts of an upstream, as far as it tells them. What is negative or no number is not told,
 /// and no prompt has 0 tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(super) struct Counts {
     /// All of the input, with what came from a cache or went into one.
     input: Option<u64>,
     cached: u64,
@@ -17,7 +17,7 @@ pub struct Counts {
 impl Counts {
     /// The counts in Anthropic's split, whose `input_tokens` leave out what has to do with a cache;
     /// what is not told is estimated. Without counts Claude Code never compacts.
-    pub fn filled(self, input_estimate: u64, output_estimate: u64) -> Usage {
+    pub(super) fn filled(self, input_estimate: u64, output_estimate: u64) -> Usage {
         let input = self.input.filter(|n| *n > 0).unwrap_or(input_estimate);
         let cached = self.cached.min(input);
         let written = self.written.min(input - cached);
@@ -32,7 +32,7 @@ impl Counts {
 
 /// The counts of chat completions: their `prompt_tokens` include what has to do with a cache, but
 /// for gateways that tell it beside them.
-pub fn translate(upstream: &UpstreamUsage) -> Counts {
+pub(super) fn translate(upstream: &UpstreamUsage) -> Counts {
     let (details, others) = (upstream.prompt_tokens_details.0, upstream.input_tokens_details.0);
     let number = |number: Number| number.0.unwrap_or(0);
     let cached = [
@@ -69,7 +69,7 @@ pub fn translate(upstream: &UpstreamUsage) -> Counts {
 }
 
 /// The same for the counts of the Responses API.
-pub fn of_response(upstream: &ResponsesUsage) -> Counts {
+pub(super) fn of_response(upstream: &ResponsesUsage) -> Counts {
     let details = upstream.input_tokens_details.0;
     Counts {
         input: upstream.input_tokens.0,

@@ -7,7 +7,7 @@
 
 /// What was said of the sizes, as far as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Overflow {
+pub(super) struct Overflow {
     /// The tokens of the prompt.
     pub input: Option<u64>,
     /// The most tokens that the model takes.
@@ -298,7 +298,10 @@ struct Told {
 }
 
 /// What `said` and the `codes` beside it tell of an overflow; `None` if they tell of none.
-pub fn overflow<'a>(said: &str, codes: impl IntoIterator<Item = &'a str>) -> Option<Overflow> {
+pub(super) fn overflow<'a>(
+    said: &str,
+    codes: impl IntoIterator<Item = &'a str>,
+) -> Option<Overflow> {
     if let Some(found) = FORMS.iter().find_map(|form| numbers(form, said)) {
         return Some(found);
     }

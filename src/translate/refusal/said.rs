@@ -78,33 +78,33 @@ pub(super) struct Said {
 
 impl Said {
     /// Reads a body, or an error object. Of one that was cut, as far as it goes.
-    pub fn read(body: &str) -> Said {
+    pub(super) fn read(body: &str) -> Said {
         let trimmed = body.trim();
         let value = json::tree(trimmed).or_else(|| parse_beginning(json::beginning(trimmed)));
         value.as_ref().map(Said::of).unwrap_or_default()
     }
 
     /// Reads an error object.
-    pub fn of(value: &Value) -> Said {
+    pub(super) fn of(value: &Value) -> Said {
         let mut said = Said::default();
         said.text = said.dig(value, 0);
         said
     }
 
     /// The first of the codes that is an HTTP status of an error.
-    pub fn status(&self) -> Option<u16> {
+    pub(super) fn status(&self) -> Option<u16> {
         let number = |code: &String| code.parse().ok().filter(|n| (400..600).contains(n));
         self.codes.iter().find_map(number)
     }
 
     /// Whether a code has one of these words in it.
-    pub fn has_code(&self, words: &[&str]) -> bool {
+    pub(super) fn has_code(&self, words: &[&str]) -> bool {
         let lower = |code: &String| code.to_ascii_lowercase();
         self.codes.iter().map(lower).any(|code| words.iter().any(|word| code.contains(word)))
     }
 
     /// Whether a code is one of these.
-    pub fn is_code(&self, words: &[&str]) -> bool {
+    pub(super) fn is_code(&self, words: &[&str]) -> bool {
         let lower = |code: &String| code.to_ascii_lowercase();
         self.codes.iter().map(lower).any(|code| words.contains(&&*code))
     }

@@ -57,13 +57,15 @@ const EDITOR_WITH_UNDO: ClientTool = ClientTool {
 };
 
 /// Whether the client runs `tool` though Anthropic defines it.
-pub fn is_one(tool: &Tool<'_>) -> bool {
+pub(super) fn is_one(tool: &Tool<'_>) -> bool {
     tool.kind.as_deref().is_some_and(|kind| TOOLS.iter().any(|known| kind.starts_with(known.kind)))
 }
 
 /// The name, the description and the schema of `tool`, if the client runs it though Anthropic
 /// defines it.
-pub fn function<'a>(tool: &'a Tool<'_>) -> Option<(&'a str, Cow<'static, str>, &'static RawValue)> {
+pub(super) fn function<'a>(
+    tool: &'a Tool<'_>,
+) -> Option<(&'a str, Cow<'static, str>, &'static RawValue)> {
     let kind = tool.kind.as_deref()?;
     let known = TOOLS.iter().find(|known| kind.starts_with(known.kind))?;
     let name = tool.name.as_deref().unwrap_or(known.name);

@@ -27,7 +27,7 @@ const NO_THOUGHT_SIGNATURE: &str = "skip_thought_signature_validator";
 const UNDERSTOOD: &str = "Understood.";
 
 /// Writes it for chat completions.
-pub fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
+pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
     let row = &wanted.row;
     let mut chat = ChatRequest {
         model: wanted.model,

@@ -13,7 +13,7 @@ use crate::translate::carry;
 use crate::translate::hash::hash;
 
 /// The id the upstream gets for the client's, of a call of the function that it knows as `name`.
-pub fn upstream_id<'a>(call: &Call<'a>, rule: ToolId, name: &str) -> Cow<'a, str> {
+pub(super) fn upstream_id<'a>(call: &Call<'a>, rule: ToolId, name: &str) -> Cow<'a, str> {
     let Call { call, use_number, index, .. } = *call;
     let id = &*call.id;
     let first = use_number == 0;

@@ -27,7 +27,7 @@ const ENCRYPTED_REASONING: &[&str] = &["reasoning.encrypted_content"];
 /// translates the answer looks for the stop strings.
 ///
 /// Models that the row knows no efforts of refuse reasoning, and to be asked for it.
-pub fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
+pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let reasons = wanted.row.knows_effort(wanted.model);
     let effort = wanted.effort;
     let summary = (effort != Some("none") && wanted.summary).then_some("auto");

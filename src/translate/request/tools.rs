@@ -16,7 +16,7 @@ use crate::translate::reading::ToolNames;
 const MAX_NAME: usize = 64;
 
 /// The tools to offer and how to choose among them.
-pub struct Offer<'a> {
+pub(super) struct Offer<'a> {
     pub tools: Vec<Tool<'a>>,
     pub choice: Option<ToolChoice<'a>>,
     pub parallel: Option<bool>,
@@ -28,7 +28,7 @@ pub struct Offer<'a> {
 /// all where the server was to search for them. Server tools are dropped, and `tool_choice` if
 /// nothing is left for it to choose. `keywords` are left out of schemas beside the provider's own;
 /// `may_think` tells that the model may think, which some take no forced call with.
-pub fn offer<'a>(
+pub(super) fn offer<'a>(
     request: &'a MessagesRequest<'a>,
     provider: &Provider,
     keywords: &[&'static str],
@@ -152,7 +152,7 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
 
 /// The name a tool has upstream: its own if the provider takes it, else a shortened one with a
 /// hash, the same every time.
-pub fn upstream_name<'a>(name: &'a str, provider: &Provider) -> Cow<'a, str> {
+pub(super) fn upstream_name<'a>(name: &'a str, provider: &Provider) -> Cow<'a, str> {
     let rule = provider.tool_name;
     let takes_dash = rule != ToolName::WithoutDash;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && takes_dash);

@@ -10,7 +10,7 @@ use super::upstream::{Connection, Upstream};
 
 /// A connection to the proxy.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     pub wire: Wire,
     /// What came of the stream and is not a whole event yet.
     events: Vec<u8>,
@@ -18,7 +18,7 @@ pub struct Client {
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub head: Head,
     pub body: Vec<u8>,
@@ -26,13 +26,13 @@ pub struct Answer {
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub(crate) struct Event {
     pub name: String,
     pub data: Value,
 }
 
 /// A request for a message, as JSON.
-pub fn message(text: &str, stream: bool) -> Vec<u8> {
+pub(crate) fn message(text: &str, stream: bool) -> Vec<u8> {
     json!({
         "model": "claude-sonnet-5-5", "max_tokens": 1000, "stream": stream,
         "messages": [{ "role": "user", "content": text }],
@@ -42,23 +42,23 @@ pub fn message(text: &str, stream: bool) -> Vec<u8> {
 }
 
 impl Client {
-    pub fn connect(proxy: &Proxy) -> Client {
+    pub(crate) fn connect(proxy: &Proxy) -> Client {
         let stream = TcpStream::connect(proxy.address).expect("the proxy listens");
         Client { wire: Wire::new(stream), events: Vec::new() }
     }
 
     /// Sends a request.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         self.wire.send(&request(method, path, headers, body));
     }
 
     /// Sends a request for a streamed answer.
-    pub fn send_stream(&mut self, text: &str) {
+    pub(crate) fn send_stream(&mut self, text: &str) {
         self.send("POST", "/v1/messages", JSON, &message(text, true));
     }
 
     /// A stream in flight, of which the client has seen the first piece: "before".
-    pub fn in_flight(proxy: &Proxy, upstream: &Upstream) -> (Client, Connection) {
+    pub(crate) fn in_flight(proxy: &Proxy, upstream: &Upstream) -> (Client, Connection) {
         let mut client = Client::connect(proxy);
         client.send_stream("hello");
         let mut connection = upstream.accept();
@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Streams in flight, of each of which the client has seen the first piece.
-    pub fn many_in_flight(
+    pub(crate) fn many_in_flight(
         proxy: &Proxy,
         upstream: &Upstream,
         count: usize,
@@ -80,12 +80,12 @@ impl Client {
     }
 
     /// Sends a request for a whole answer.
-    pub fn send_whole(&mut self, text: &str) {
+    pub(crate) fn send_whole(&mut self, text: &str) {
         self.send("POST", "/v1/messages", JSON, &message(text, false));
     }
 
     /// Sends a request and reads its answer.
-    pub fn ask(
+    pub(crate) fn ask(
         &mut self,
         method: &str,
         path: &str,
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// Sends one request on a connection of its own and reads its answer.
-    pub fn fetch(
+    pub(crate) fn fetch(
         proxy: &Proxy,
         method: &str,
         path: &str,
@@ -108,12 +108,12 @@ impl Client {
     }
 
     /// Sends a message on a connection of its own and reads the whole answer.
-    pub fn fetch_message(proxy: &Proxy, text: &str) -> Answer {
+    pub(crate) fn fetch_message(proxy: &Proxy, text: &str) -> Answer {
         Client::fetch(proxy, "POST", "/v1/messages", JSON, &message(text, false))
     }
 
     /// Reads an answer.
-    pub fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = self.answer_without_body();
         if answer.status != 204 {
             answer.body = self.wire.body(&answer.head).expect("the body's end is announced");
@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// Reads an answer's head; it has nothing else.
-    pub fn answer_without_body(&mut self) -> Answer {
+    pub(crate) fn answer_without_body(&mut self) -> Answer {
         let head = self.wire.head();
         let status = head.start.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
         let status = status.and_then(|digits| digits.parse().ok()).expect("a status line");
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Reads the head of a stream.
-    pub fn begin(&mut self) -> Head {
+    pub(crate) fn begin(&mut self) -> Head {
         let Answer { status, head, .. } = self.answer_without_body();
         if status != 200 {
             let body = self.wire.body(&head).unwrap_or_default();
@@ -143,7 +143,7 @@ impl Client {
     }
 
     /// The next event of the stream as soon as it is there, or `None` for the end.
-    pub fn event(&mut self) -> Option<Event> {
+    pub(crate) fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = take_event(&mut self.events) {
                 return Some(event);
@@ -159,20 +159,20 @@ impl Client {
     }
 
     /// Reads one event, which must be called `name`.
-    pub fn expect(&mut self, name: &str) -> Value {
+    pub(crate) fn expect(&mut self, name: &str) -> Value {
         let event = self.event().unwrap_or_else(|| panic!("{name} comes before the end"));
         assert_eq!(event.name, name, "{}", event.data);
         event.data
     }
 
     /// Reads the beginning of a message.
-    pub fn expect_start(&mut self) {
+    pub(crate) fn expect_start(&mut self) {
         self.expect("message_start");
         self.expect("ping");
     }
 
     /// Reads events up to the next piece of text.
-    pub fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         loop {
             let event = self.event().expect("text comes before the end");
             if event.name == "content_block_delta" {
@@ -182,7 +182,7 @@ impl Client {
     }
 
     /// Reads the rest of the stream, which must end a message well, and returns its text.
-    pub fn finish(&mut self) -> String {
+    pub(crate) fn finish(&mut self) -> String {
         let events = self.events();
         let last = events.last().expect("there is an event");
         assert_eq!(last.name, "message_stop", "{}", last.data);
@@ -192,7 +192,7 @@ impl Client {
     }
 
     /// Reads the rest of the stream, which must end with an error, and returns its type and message.
-    pub fn fail(&mut self) -> (String, String) {
+    pub(crate) fn fail(&mut self) -> (String, String) {
         let events = self.events();
         let last = events.last().expect("there is an event");
         assert_eq!(last.name, "error", "{}", last.data);
@@ -203,7 +203,7 @@ impl Client {
     }
 
     /// Reads the rest of the stream.
-    pub fn events(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.event()).collect()
     }
 }
@@ -214,20 +214,20 @@ fn without_introduction(text: &str) -> &str {
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
 
     /// The text of the message that this answer is.
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         assert_eq!(self.status, 200, "{}", self.text());
         let message = self.json();
         assert_eq!(message["type"], "message");
@@ -235,7 +235,7 @@ impl Answer {
     }
 
     /// The message of the error that this answer is, in Anthropic's shape.
-    pub fn error(&self, status: u16, kind: &str) -> String {
+    pub(crate) fn error(&self, status: u16, kind: &str) -> String {
         assert_eq!((self.status, self.header("content-type")), (status, Some("application/json")));
         let body = self.json();
         assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)));
@@ -249,10 +249,10 @@ impl Answer {
 }
 
 /// The headers of a request with a JSON body.
-pub const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
+pub(crate) const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
 
 /// The bytes of a request.
-pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut out = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in headers {
         out.push_str(&format!("{name}: {value}\r\n"));
@@ -267,7 +267,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
 }
 
 /// Takes the first whole event off `bytes`.
-pub fn take_event(bytes: &mut Vec<u8>) -> Option<Event> {
+pub(crate) fn take_event(bytes: &mut Vec<u8>) -> Option<Event> {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
     let event: Vec<u8> = bytes.drain(..end + 2).collect();
     let text = std::str::from_utf8(&event).expect("events are UTF-8").trim_end();

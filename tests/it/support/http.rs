@@ -10,7 +10,7 @@ use super::PATIENCE;
 
 /// A request's or an answer's first line and headers.
 #[derive(Debug, Clone)]
-pub struct Head {
+pub(crate) struct Head {
     pub start: String,
     headers: Vec<(String, String)>,
 }
@@ -28,7 +28,7 @@ impl Head {
     }
 
     /// The value of a header that is there once, or not at all.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
         assert_eq!(values.next(), None, "{name} is there twice");
@@ -38,25 +38,25 @@ impl Head {
 
 /// A connection, and the bytes that came but were not asked for yet.
 #[derive(Debug)]
-pub struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream) -> Wire {
+    pub(crate) fn new(stream: TcpStream) -> Wire {
         stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_nodelay(true).expect("it is TCP");
         Wire { stream, buffer: Vec::new() }
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the other side takes what it is sent");
     }
 
     /// Sends until nothing is taken for `patience`; returns how many bytes were.
-    pub fn try_send(&mut self, bytes: &[u8], patience: Duration) -> usize {
+    pub(crate) fn try_send(&mut self, bytes: &[u8], patience: Duration) -> usize {
         self.stream.set_write_timeout(Some(patience)).expect("it is not zero");
         let mut sent = 0;
         while sent < bytes.len() {
@@ -71,18 +71,18 @@ impl Wire {
     }
 
     /// The next head, or `None` if the other side closes instead or nothing comes.
-    pub fn try_head(&mut self) -> Option<Head> {
+    pub(crate) fn try_head(&mut self) -> Option<Head> {
         self.through(b"\r\n\r\n").map(|bytes| Head::parse(&bytes))
     }
 
-    pub fn head(&mut self) -> Head {
+    pub(crate) fn head(&mut self) -> Head {
         self.try_head().unwrap_or_else(|| {
             panic!("a head comes before the end; there was {:?}", self.shown_buffer())
         })
     }
 
     /// The body that `head` announces.
-    pub fn body(&mut self, head: &Head) -> Option<Vec<u8>> {
+    pub(crate) fn body(&mut self, head: &Head) -> Option<Vec<u8>> {
         if let Some(length) = head.header("content-length") {
             return Some(self.exactly(length.parse().expect("a length is a number")));
         }
@@ -93,7 +93,7 @@ impl Wire {
     }
 
     /// The next chunk of a body, or `None` for its end.
-    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
         let line = self.through(b"\r\n").expect("a chunk comes, or the last one");
         let line = std::str::from_utf8(&line).expect("a chunk's size is ASCII");
         let length =
@@ -104,29 +104,29 @@ impl Wire {
     }
 
     /// Everything up to the end of the connection.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.fill() {}
         std::mem::take(&mut self.buffer)
     }
 
     /// Waits until the other side has closed the connection, without another byte.
-    pub fn wait_closed(&mut self) {
+    pub(crate) fn wait_closed(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "before the end came {:?}", String::from_utf8_lossy(&rest));
     }
 
     /// Closes at once and says so with a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("it is a socket");
     }
 
     /// Closes, also if the other side has sent what nobody read.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.hang_up();
     }
 
     /// The same, for who only borrows it.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 

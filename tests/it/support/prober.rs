@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A thread that asks for health until it is told to stop.
-pub struct Prober {
+pub(crate) struct Prober {
     stop: Sender<()>,
     probes: Receiver<Probe>,
     seen: Vec<Probe>,
@@ -30,7 +30,7 @@ struct Probe {
 }
 
 impl Prober {
-    pub fn start(proxy: &Proxy) -> Prober {
+    pub(crate) fn start(proxy: &Proxy) -> Prober {
         let address = proxy.address;
         let (stop, stopped) = mpsc::channel();
         let (told, probes) = mpsc::channel();
@@ -43,7 +43,7 @@ impl Prober {
     }
 
     /// Waits until `condition` holds, and looks again after each probe.
-    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < deadline, "{what} takes too long");
@@ -52,7 +52,7 @@ impl Prober {
     }
 
     /// Stops, and fails if one probe failed.
-    pub fn finish(mut self, during: &str) {
+    pub(crate) fn finish(mut self, during: &str) {
         // So that there is one after the last thing that happened.
         self.seen.extend(self.probes.recv_timeout(PATIENCE));
         let _ = self.stop.send(());

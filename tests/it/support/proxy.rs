@@ -1,6 +1,6 @@
 //! The program itself, with an environment of its own and nothing else.
 
-pub mod confined;
+pub(crate) mod confined;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -20,7 +20,7 @@ use super::upstream::Upstream;
 use super::{KEY, PATIENCE};
 
 /// How the program is started.
-pub struct Setup {
+pub(crate) struct Setup {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     dotenv: Option<String>,
@@ -29,12 +29,12 @@ pub struct Setup {
 
 impl Setup {
     /// Without one argument or variable.
-    pub fn empty() -> Setup {
+    pub(crate) fn empty() -> Setup {
         Setup { arguments: Vec::new(), variables: Vec::new(), dotenv: None, file: None }
     }
 
     /// With this configuration file.
-    pub fn file(file: Value) -> Setup {
+    pub(crate) fn file(file: Value) -> Setup {
         let setup = Setup::listening().variable("CCPROXY_CONFIG", "ccproxy.json");
         Setup { file: Some(file.to_string()), ..setup }
     }
@@ -47,12 +47,12 @@ impl Setup {
     }
 
     /// The provider inside the program answers.
-    pub fn echo() -> Setup {
+    pub(crate) fn echo() -> Setup {
         Setup::listening().variable("PROVIDER", "echo")
     }
 
     /// The provider `custom` at `base_url` answers.
-    pub fn at(base_url: &str) -> Setup {
+    pub(crate) fn at(base_url: &str) -> Setup {
         Setup::listening()
             .variable("PROVIDER", "custom")
             .variable("CUSTOM_BASE_URL", base_url)
@@ -61,33 +61,33 @@ impl Setup {
     }
 
     /// `upstream` answers.
-    pub fn asking(upstream: &Upstream) -> Setup {
+    pub(crate) fn asking(upstream: &Upstream) -> Setup {
         Setup::at(&upstream.base_url())
     }
 
     /// Writes its log as JSON, each line an object.
-    pub fn json_log(self) -> Setup {
+    pub(crate) fn json_log(self) -> Setup {
         self.variable("LOG_FORMAT", "json")
     }
 
-    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Setup {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn arguments(mut self, arguments: &[&str]) -> Setup {
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Setup {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
     /// Puts a `.env` where the program is started.
-    pub fn dotenv(mut self, text: &str) -> Setup {
+    pub(crate) fn dotenv(mut self, text: &str) -> Setup {
         self.dotenv = Some(text.to_owned());
         self
     }
 
     /// Starts it and waits until it listens.
-    pub fn start(self) -> Proxy {
+    pub(crate) fn start(self) -> Proxy {
         let process = self.spawn();
         let line = process.wait_for_line("listening on http://");
         let (_, address) = line.split_once("http://").expect("the line has it");
@@ -99,7 +99,7 @@ impl Setup {
     }
 
     /// Runs it to its end.
-    pub fn run(self) -> Finished {
+    pub(crate) fn run(self) -> Finished {
         let mut process = self.spawn();
         let code = process.exit();
         Finished { code, stdout: process.stdout.text(), stderr: process.stderr.text() }
@@ -135,21 +135,21 @@ impl Setup {
 }
 
 /// The program: what cargo has built, unless another build is to be tried.
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     std::env::var_os("CCPROXY_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_ccproxy").into(), PathBuf::from)
 }
 
 /// What a run to its end leaves.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// A running server.
-pub struct Proxy {
+pub(crate) struct Proxy {
     process: Process,
     pub address: SocketAddr,
 }
@@ -164,12 +164,12 @@ impl Deref for Proxy {
 
 impl Proxy {
     /// Waits for its end and returns the exit code, which a signal leaves none of.
-    pub fn exit(&mut self) -> Option<i32> {
+    pub(crate) fn exit(&mut self) -> Option<i32> {
         self.process.exit()
     }
 
     /// Asks for health until `condition` holds for the answer.
-    pub fn wait_until(&self, what: &str, mut condition: impl FnMut(&Answer) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut condition: impl FnMut(&Answer) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let mut client = Client::connect(self);
         while !condition(&client.ask("GET", "/health", &[], b"")) {
@@ -179,7 +179,7 @@ impl Proxy {
 }
 
 /// The program; it ends with the test.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     directory: PathBuf,
     stdout: Arc<Lines>,
@@ -188,44 +188,44 @@ pub struct Process {
 
 impl Process {
     /// Waits for a line of the log with `part` in it, from the start of the program on.
-    pub fn wait_for_line(&self, part: &str) -> String {
+    pub(crate) fn wait_for_line(&self, part: &str) -> String {
         self.stderr.wait(|lines| lines.iter().any(|line| line.contains(part)));
         let found = self.stderr.lock().lines.iter().find(|line| line.contains(part)).cloned();
         found.unwrap_or_else(|| panic!("{part:?} is in the log:\n{}", self.log()))
     }
 
     /// Waits until so many lines of the log hold `part`.
-    pub fn wait_for_lines(&self, part: &str, count: usize) {
+    pub(crate) fn wait_for_lines(&self, part: &str, count: usize) {
         self.stderr.wait(|lines| lines.iter().filter(|l| l.contains(part)).count() >= count);
     }
 
     /// Waits for the line of the JSON log that tells of the request `id`.
-    pub fn record(&self, id: &str) -> Value {
+    pub(crate) fn record(&self, id: &str) -> Value {
         let line = self.wait_for_line(&format!("\"request_id\":\"{id}\",\"status\""));
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
     }
 
     /// The log so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.stderr.text()
     }
 
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         let id = i32::try_from(self.child.id()).expect("a process id is positive");
         // SAFETY: a plain system call; the child has not been waited for, so the id is its.
         assert_eq!(unsafe { libc::kill(id, signal) }, 0);
     }
 
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.entries("task")
     }
 
-    pub fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         self.entries("fd")
     }
 
     /// The memory that is really there (`VmRSS`).
-    pub fn memory_kib(&self) -> u64 {
+    pub(crate) fn memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("it is running");
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));

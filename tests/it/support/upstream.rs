@@ -15,34 +15,34 @@ use super::http::{Head, Wire};
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The listening side.
-pub struct Upstream {
+pub(crate) struct Upstream {
     listener: TcpListener,
 }
 
 impl Upstream {
-    pub fn start() -> Upstream {
+    pub(crate) fn start() -> Upstream {
         let listener = TcpListener::bind(LOOPBACK).expect("the loopback has a free port");
         // On Linux it bounds accept(2) too.
         SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).expect("it is not zero");
         Upstream { listener }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.listener.local_addr().expect("it is bound")
     }
 
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         format!("http://{}/v1", self.address())
     }
 
     /// Waits for a connection.
-    pub fn accept(&self) -> Connection {
+    pub(crate) fn accept(&self) -> Connection {
         let (stream, _) = self.listener.accept().expect("a connection comes");
         Connection::new(stream)
     }
 
     /// Fails if there is a connection that nobody accepted.
-    pub fn assert_nobody_waits(&self) {
+    pub(crate) fn assert_nobody_waits(&self) {
         self.listener.set_nonblocking(true).expect("it is a socket");
         let accepted = self.listener.accept();
         self.listener.set_nonblocking(false).expect("it is a socket");
@@ -51,7 +51,7 @@ impl Upstream {
     }
 
     /// Answers every request from now on, streamed or whole as it asks.
-    pub fn answer_all(self) {
+    pub(crate) fn answer_all(self) {
         thread::spawn(move || {
             while let Ok((stream, _)) = self.listener.accept() {
                 thread::spawn(move || {
@@ -72,12 +72,12 @@ impl Upstream {
     }
 
     /// Answers every request from now on with a stream that `answer` makes.
-    pub fn answer_with(self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+    pub(crate) fn answer_with(self, answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
         self.answer_as(move || ("Content-Type: text/event-stream\r\n".to_owned(), answer()));
     }
 
     /// The same with the headers and the body that `answer` makes.
-    pub fn answer_as(self, answer: impl Fn() -> (String, Vec<u8>) + Send + Sync + 'static) {
+    pub(crate) fn answer_as(self, answer: impl Fn() -> (String, Vec<u8>) + Send + Sync + 'static) {
         let answer = Arc::new(answer);
         thread::spawn(move || {
             while let Ok((stream, _)) = self.listener.accept() {
@@ -99,7 +99,7 @@ impl Upstream {
 
     /// Answers the first request of each connection, and closes when the next one comes: at its first
     /// byte, which resets the connection, or when all of it has been read.
-    pub fn answer_once_per_connection(self) {
+    pub(crate) fn answer_once_per_connection(self) {
         thread::spawn(move || {
             let mut count = 0;
             while let Ok((stream, _)) = self.listener.accept() {
@@ -128,16 +128,16 @@ impl Upstream {
 }
 
 /// An address that refuses every connection for as long as it is kept: bound, but not listening.
-pub struct Refusing(Socket);
+pub(crate) struct Refusing(Socket);
 
 impl Refusing {
-    pub fn start() -> Refusing {
+    pub(crate) fn start() -> Refusing {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
         socket.bind(&SockAddr::from(LOOPBACK)).expect("the loopback has a free port");
         Refusing(socket)
     }
 
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         let address = self.0.local_addr().ok().and_then(|address| address.as_socket());
         format!("http://{}/v1", address.expect("it is bound"))
     }
@@ -145,14 +145,14 @@ impl Refusing {
 
 /// A request as the provider sees it.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     pub head: Head,
     pub body: Value,
 }
 
 /// A connection from the proxy.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     pub wire: Wire,
     unsent: Vec<u8>,
 }
@@ -166,13 +166,13 @@ impl Connection {
     }
 
     /// Reads the next request.
-    pub fn request(&mut self) -> Request {
+    pub(crate) fn request(&mut self) -> Request {
         let head = self.wire.head();
         self.request_after(head)
     }
 
     /// Reads the next request, which is for `path`.
-    pub fn request_at(&mut self, path: &str) -> Request {
+    pub(crate) fn request_at(&mut self, path: &str) -> Request {
         let head = self.wire.head();
         self.request_to(head, path)
     }
@@ -188,32 +188,32 @@ impl Connection {
     }
 
     /// Begins a stream of events.
-    pub fn begin_events(&mut self) {
+    pub(crate) fn begin_events(&mut self) {
         self.wire.send(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
         );
     }
 
     /// Sends one event of the stream.
-    pub fn event(&mut self, data: &str) {
+    pub(crate) fn event(&mut self, data: &str) {
         let event = format!("data: {data}\n\n");
         self.wire.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
     }
 
     /// Sends one event with its name.
-    pub fn raw_event(&mut self, name: &str, data: &str) {
+    pub(crate) fn raw_event(&mut self, name: &str, data: &str) {
         let event = format!("event: {name}\ndata: {data}\n\n");
         self.wire.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
     }
 
     /// Sends a piece of the answer's text.
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         self.event(&chunk(json!({ "content": text }), None));
     }
 
     /// Sends a piece as far as it is taken, and returns whether that was all of it. What is left goes
     /// out with [`Connection::finish_say`].
-    pub fn try_say(&mut self, text: &str) -> bool {
+    pub(crate) fn try_say(&mut self, text: &str) -> bool {
         let event = format!("data: {}\n\n", chunk(json!({ "content": text }), None));
         self.unsent = format!("{:x}\r\n{event}\r\n", event.len()).into_bytes();
         let taken = self.wire.try_send(&self.unsent, HELD_BACK);
@@ -222,13 +222,13 @@ impl Connection {
     }
 
     /// Sends what [`Connection::try_say`] could not.
-    pub fn finish_say(&mut self) {
+    pub(crate) fn finish_say(&mut self) {
         let unsent = std::mem::take(&mut self.unsent);
         self.wire.send(&unsent);
     }
 
     /// Ends the answer and the stream.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.event(&chunk(json!({}), Some("stop")));
         self.event(
             &json!({ "choices": [], "usage": { "prompt_tokens": 9, "completion_tokens": 3 } })
@@ -239,7 +239,7 @@ impl Connection {
     }
 
     /// Answers with a whole completion.
-    pub fn complete(&mut self, text: &str) {
+    pub(crate) fn complete(&mut self, text: &str) {
         let message = json!({ "role": "assistant", "content": text });
         let body = json!({
             "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m",
@@ -250,7 +250,7 @@ impl Connection {
     }
 
     /// Answers with a status, headers and a JSON body.
-    pub fn answer(&mut self, status: &str, headers: &[(&str, &str)], body: &str) {
+    pub(crate) fn answer(&mut self, status: &str, headers: &[(&str, &str)], body: &str) {
         let mut out = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\n");
         for (name, value) in headers {
             out.push_str(&format!("{name}: {value}\r\n"));

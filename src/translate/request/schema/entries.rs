@@ -9,41 +9,41 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A key, and its value as JSON.
-pub type Entry<'a> = (Cow<'a, str>, Cow<'a, str>);
+pub(super) type Entry<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// The entries of an object.
 #[derive(Debug, Default, Clone)]
-pub struct Entries<'a>(pub Vec<Entry<'a>>);
+pub(super) struct Entries<'a>(pub Vec<Entry<'a>>);
 
 impl<'a> Entries<'a> {
     /// Those of an object, or `None` if `json` is none.
-    pub fn parse(json: &'a str) -> Option<Entries<'a>> {
+    pub(super) fn parse(json: &'a str) -> Option<Entries<'a>> {
         serde_json::from_str(json).ok()
     }
 
     /// As [`Entries::parse`], of JSON that does not live as long.
-    pub fn parse_owned(json: &str) -> Option<Entries<'a>> {
+    pub(super) fn parse_owned(json: &str) -> Option<Entries<'a>> {
         let entries = Entries::parse(json)?.0.into_iter();
         Some(Entries(entries.map(|(k, v)| (owned(k), owned(v))).collect()))
     }
 
-    pub fn parse_cow(json: &Cow<'a, str>) -> Option<Entries<'a>> {
+    pub(super) fn parse_cow(json: &Cow<'a, str>) -> Option<Entries<'a>> {
         match json {
             Cow::Borrowed(json) => Entries::parse(json),
             Cow::Owned(json) => Entries::parse_owned(json),
         }
     }
 
-    pub fn get(&self, key: &str) -> Option<&Cow<'a, str>> {
+    pub(super) fn get(&self, key: &str) -> Option<&Cow<'a, str>> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, value)| value)
     }
 
-    pub fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
     /// Takes out every entry of `key`; returns the value of the first.
-    pub fn take(&mut self, key: &str) -> Option<Cow<'a, str>> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Cow<'a, str>> {
         let at = self.0.iter().position(|(k, _)| k == key)?;
         let (_, value) = self.0.remove(at);
         self.0.retain(|(k, _)| k != key);
@@ -51,7 +51,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Gives `key` this value, where it stands or at the end.
-    pub fn set(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
+    pub(super) fn set(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
         let entry = (Cow::Borrowed(key), value.into());
         match self.0.iter().position(|(k, _)| k == key) {
             Some(at) => {
@@ -67,22 +67,22 @@ impl<'a> Entries<'a> {
     }
 
     /// Puts `key` first.
-    pub fn set_first(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
+    pub(super) fn set_first(&mut self, key: &'static str, value: impl Into<Cow<'a, str>>) {
         self.take(key);
         self.0.insert(0, (Cow::Borrowed(key), value.into()));
     }
 
     /// Adds those of `other` whose keys are not there yet.
-    pub fn add_missing(&mut self, other: Entries<'a>) {
+    pub(super) fn add_missing(&mut self, other: Entries<'a>) {
         let mut keys = self.keys();
         self.0.extend(other.0.into_iter().filter(|(key, _)| keys.insert(key.clone())));
     }
 
-    pub fn keys(&self) -> HashSet<Cow<'a, str>> {
+    pub(super) fn keys(&self) -> HashSet<Cow<'a, str>> {
         self.0.iter().map(|(key, _)| key.clone()).collect()
     }
 
-    pub fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let mut json = String::from("{");
         for (key, value) in &self.0 {
             push_key(&mut json, key);
@@ -98,7 +98,7 @@ fn owned<'a>(text: Cow<'_, str>) -> Cow<'a, str> {
 }
 
 /// Writes `"key":`, after a comma if it is not the first.
-pub fn push_key(out: &mut String, key: &str) {
+pub(super) fn push_key(out: &mut String, key: &str) {
     if !out.ends_with('{') {
         out.push(',');
     }
@@ -106,18 +106,18 @@ pub fn push_key(out: &mut String, key: &str) {
     out.push(':');
 }
 
-pub fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string always serializes")
 }
 
 /// The items of an array as JSON, or `None` if `json` is none.
-pub fn list(json: &str) -> Option<Vec<&str>> {
+pub(super) fn list(json: &str) -> Option<Vec<&str>> {
     let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
     Some(items.into_iter().map(RawValue::get).collect())
 }
 
 /// The items of an array, which live as long as it does where it is borrowed.
-pub fn items<'a>(json: &Cow<'a, str>) -> Vec<Cow<'a, str>> {
+pub(super) fn items<'a>(json: &Cow<'a, str>) -> Vec<Cow<'a, str>> {
     match json {
         Cow::Borrowed(json) => {
             list(json).unwrap_or_default().into_iter().map(Cow::Borrowed).collect()
@@ -129,7 +129,7 @@ pub fn items<'a>(json: &Cow<'a, str>) -> Vec<Cow<'a, str>> {
     }
 }
 
-pub fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     let mut json = String::from("[");
     for item in items {
         if json.len() > 1 {
@@ -142,7 +142,7 @@ pub fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// The text of a JSON string, or `None` if `json` is none.
-pub fn string(json: &str) -> Option<String> {
+pub(super) fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 

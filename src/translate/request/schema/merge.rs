@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::entries::{Entries, list, quoted, string, to_list};
 
 /// A schema that others are merged into.
-pub struct Merge<'a> {
+pub(super) struct Merge<'a> {
     entries: Entries<'a>,
     keys: HashSet<Cow<'a, str>>,
     /// Once there is something to add to them.
@@ -15,14 +15,14 @@ pub struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub fn into(entries: Entries<'a>) -> Merge<'a> {
+    pub(super) fn into(entries: Entries<'a>) -> Merge<'a> {
         let keys = entries.keys();
         Merge { entries, keys, properties: None, required: None }
     }
 
     /// Adds what `part` says: properties and required ones to those there are, anything else where
     /// nothing is said yet.
-    pub fn part(&mut self, mut part: Entries<'a>) {
+    pub(super) fn part(&mut self, mut part: Entries<'a>) {
         let properties = part.take("properties");
         self.properties(properties);
         self.require(names(part.take("required").as_deref()));
@@ -30,7 +30,7 @@ impl<'a> Merge<'a> {
         self.entries.0.extend(part.0.into_iter().filter(|(key, _)| keys.insert(key.clone())));
     }
 
-    pub fn properties(&mut self, more: Option<Cow<'a, str>>) {
+    pub(super) fn properties(&mut self, more: Option<Cow<'a, str>>) {
         let Some(more) = more.and_then(|json| Entries::parse_cow(&json)) else { return };
         if self.properties.is_none() {
             let there = self.entries.get("properties").and_then(Entries::parse_cow);
@@ -43,7 +43,7 @@ impl<'a> Merge<'a> {
         all.0.extend(more.0.into_iter().filter(|(name, _)| names.insert(name.clone())));
     }
 
-    pub fn require(&mut self, more: Vec<String>) {
+    pub(super) fn require(&mut self, more: Vec<String>) {
         if more.is_empty() {
             return;
         }
@@ -64,7 +64,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    pub fn finish(mut self) -> Entries<'a> {
+    pub(super) fn finish(mut self) -> Entries<'a> {
         if let Some((properties, _)) = &self.properties {
             self.entries.set("properties", properties.to_json());
         }
@@ -77,7 +77,7 @@ impl<'a> Merge<'a> {
 }
 
 /// The strings of an array.
-pub fn names(json: Option<&str>) -> Vec<String> {
+pub(super) fn names(json: Option<&str>) -> Vec<String> {
     let items = json.and_then(list).unwrap_or_default();
     items.into_iter().filter_map(string).collect()
 }

@@ -18,7 +18,7 @@ use rewrite::Rewrite;
 
 /// What the schemas of one request may cost together.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     /// Bytes that may be written more than once: for references, and for words that several
     /// branches share.
     copies: usize,
@@ -28,7 +28,7 @@ pub struct Budget {
 
 impl Budget {
     /// For schemas of `bytes` together.
-    pub fn new(bytes: usize) -> Budget {
+    pub(super) fn new(bytes: usize) -> Budget {
         Budget {
             copies: bytes.saturating_mul(2).saturating_add(256 << 10),
             scan: bytes.saturating_mul(16).saturating_add(8 << 20),
@@ -58,7 +58,7 @@ fn take(left: &mut usize, bytes: usize) -> bool {
 
 /// The schema of a tool's arguments: an object with `type` and `properties`, as `rules` want it and
 /// without `drops`. One that is all brackets and commas passes as it is: no tool means it.
-pub fn object<'a>(
+pub(super) fn object<'a>(
     schema: &'a RawValue,
     rules: &SchemaRules,
     drops: &[&str],
@@ -94,7 +94,7 @@ pub fn object<'a>(
 }
 
 /// The schema of a whole answer, as `rules` want it and without `drops`.
-pub fn format<'a>(
+pub(super) fn format<'a>(
     schema: &'a RawValue,
     rules: &SchemaRules,
     drops: &[&str],

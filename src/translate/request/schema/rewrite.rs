@@ -18,7 +18,7 @@ const TYPES: &[&str] = &["string", "number", "integer", "boolean", "object", "ar
 /// Stands for what cannot be told.
 const OBJECT: &str = r#"{"type":"object"}"#;
 
-pub struct Rewrite<'a> {
+pub(super) struct Rewrite<'a> {
     whole: &'a str,
     rules: &'a SchemaRules,
     drops: &'a [&'a str],
@@ -29,7 +29,7 @@ pub struct Rewrite<'a> {
 }
 
 /// What the value of a keyword is made of.
-pub enum Holds {
+pub(super) enum Holds {
     Schema,
     /// An object whose keys are names and whose values are schemas.
     NamedSchemas,
@@ -37,7 +37,7 @@ pub enum Holds {
     Data,
 }
 
-pub fn holds(keyword: &str) -> Holds {
+pub(super) fn holds(keyword: &str) -> Holds {
     match keyword {
         "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
             Holds::NamedSchemas
@@ -74,7 +74,7 @@ fn types_of(keyword: &str) -> &'static [&'static str] {
 }
 
 impl<'a> Rewrite<'a> {
-    pub fn new(
+    pub(super) fn new(
         whole: &'a str,
         rules: &'a SchemaRules,
         drops: &'a [&'a str],
@@ -84,7 +84,7 @@ impl<'a> Rewrite<'a> {
     }
 
     /// The root of a tool's schema, which is an object.
-    pub fn root(&mut self, root: Entries<'a>) -> Entries<'a> {
+    pub(super) fn root(&mut self, root: Entries<'a>) -> Entries<'a> {
         let plain = self.rules.plain_root;
         let mut root = self.resolved(root, plain, 0);
         if !plain {
@@ -122,13 +122,13 @@ impl<'a> Rewrite<'a> {
     }
 
     /// The whole schema as JSON, `root` having been prepared.
-    pub fn written(mut self, root: Entries<'_>) -> String {
+    pub(super) fn written(mut self, root: Entries<'_>) -> String {
         self.write(root, 0);
         self.out
     }
 
     /// Any schema as JSON.
-    pub fn schema(&mut self, json: &str) -> String {
+    pub(super) fn schema(&mut self, json: &str) -> String {
         self.write_schema(json, 0);
         std::mem::take(&mut self.out)
     }

@@ -14,7 +14,7 @@ use super::{Lines, PATIENCE, Process, Proxy, Setup, State, program};
 
 /// What the system allows. `None` is what the test itself may do.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Confines {
+pub(crate) struct Confines {
     /// `RLIMIT_NOFILE`.
     pub descriptors: Option<u64>,
     /// `RLIMIT_NPROC`, which counts the threads of a user and does not bind root.
@@ -27,26 +27,26 @@ pub struct Confines {
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
+pub(crate) struct Footprint {
     pub threads: usize,
     pub descriptors: usize,
 }
 
 impl Footprint {
     /// Whether this is no more than `base`, give or take the few that a probe needs.
-    pub fn is_near(self, base: Footprint) -> bool {
+    pub(crate) fn is_near(self, base: Footprint) -> bool {
         const NEAR: usize = 10;
         self.threads <= base.threads + NEAR && self.descriptors <= base.descriptors + NEAR
     }
 }
 
 impl Proxy {
-    pub fn footprint(&self) -> Footprint {
+    pub(crate) fn footprint(&self) -> Footprint {
         Footprint { threads: self.threads(), descriptors: self.descriptors() }
     }
 
     /// The inodes of its sockets, as the system's tables name them.
-    pub fn sockets(&self) -> Vec<String> {
+    pub(crate) fn sockets(&self) -> Vec<String> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.process.child.id()));
         let links =
             entries.expect("it runs").filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -58,7 +58,7 @@ impl Proxy {
     }
 
     /// Puts a pipe that nobody writes to where the configuration file was.
-    pub fn replace_file_by_pipe(&self) {
+    pub(crate) fn replace_file_by_pipe(&self) {
         let path = self.process.directory.join("ccproxy.json");
         fs::remove_file(&path).expect("the test has put it there");
         let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
@@ -67,19 +67,19 @@ impl Proxy {
     }
 
     /// Replaces the `.env` that the program reads when it is told to.
-    pub fn write_dotenv(&self, text: &str) {
+    pub(crate) fn write_dotenv(&self, text: &str) {
         fs::write(self.process.directory.join(".env"), text).expect("the directory is the test's");
     }
 
     /// Takes the `.env` away.
-    pub fn remove_dotenv(&self) {
+    pub(crate) fn remove_dotenv(&self) {
         fs::remove_file(self.process.directory.join(".env")).expect("the test has put one there");
     }
 }
 
 impl Setup {
     /// Starts it within `confines` and waits until it listens.
-    pub fn start_confined(self, confines: Confines) -> Proxy {
+    pub(crate) fn start_confined(self, confines: Confines) -> Proxy {
         let (mut child, directory) = self.spawn_confined(confines);
         let stdout = Lines::of(child.stdout.take().expect("it is piped"));
         let stderr = Lines::of(child.stderr.take().expect("it is piped"));
@@ -90,7 +90,7 @@ impl Setup {
 
     /// Starts it and reads its log up to the line that tells where it listens; what comes then stays
     /// in the pipe for as long as that is kept.
-    pub fn start_with_unread_log(self) -> (Proxy, ChildStderr) {
+    pub(crate) fn start_with_unread_log(self) -> (Proxy, ChildStderr) {
         let (mut child, directory) = self.spawn_confined(Confines::default());
         let stdout = Lines::of(child.stdout.take().expect("it is piped"));
         let mut pipe = child.stderr.take().expect("it is piped");
@@ -178,7 +178,7 @@ impl Confines {
 }
 
 /// Lets the test itself, and what it starts, have as many descriptors as the system allows.
-pub fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the calls take a valid rlimit.
     unsafe {
@@ -190,7 +190,7 @@ pub fn raise_descriptor_limit() {
     assert!(limit.rlim_max >= enough, "`ulimit -Hn` must be {enough}, not {}", limit.rlim_max);
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: a plain system call.
     unsafe { libc::geteuid() == 0 }
 }
