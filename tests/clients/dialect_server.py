@@ -9,7 +9,8 @@ import time
 
 import native
 import responses
-from dialects import DIALECTS, openai_form
+from dialect import openai_form
+from dialects import DIALECTS
 from rules import Refusal, sign, thinking_is_off
 from script import API_KEY, CREATED, Received, ScriptedHandler, ScriptedServer, pieces
 

@@ -1,4 +1,4 @@
-"""What providers of chat completions refuse: functions that make a rule, for the rows of `dialects`.
+"""What providers of chat completions refuse: functions that make a rule, for the files of `dialects`.
 
 A rule reads a request and yields a `Refusal` for everything that it finds. What is said is a `Refusal`
 whose texts have names in braces, which the rule fills in.
