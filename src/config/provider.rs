@@ -71,11 +71,9 @@ impl ProviderConfig {
         if self.row.key == Key::Embedded { "embedded" } else { &self.base_url }
     }
 
-    /// The most output tokens to ask `model` for; 0 for no limit. The row's limit is that of its
-    /// model.
+    /// The most output tokens to ask `model` for; 0 for no limit.
     pub fn max_tokens_for(&self, model: &str) -> u64 {
-        let of_row = if model == self.row.model { self.row.max_tokens } else { 0 };
-        self.max_tokens.unwrap_or(of_row)
+        self.max_tokens.unwrap_or_else(|| self.row.max_tokens_of(model))
     }
 
     /// The name of a variable of this provider: `GROQ_MODEL` for `MODEL`.

@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "columns are named after what is seen on the wire")]
 
+mod limits;
 mod rows;
 mod schema_rules;
 
 use crate::openai::Dialect;
-use rows::LOW_TO_HIGH;
+pub use limits::Limits;
 pub use rows::PROVIDERS;
+use rows::words::LOW_TO_HIGH;
 pub use schema_rules::SchemaRules;
 
 /// A service: how it is reached, and what it takes.
@@ -19,6 +21,10 @@ pub struct Provider {
     pub name: &'static str,
     /// The prefix of its variables where that is another.
     pub prefix: &'static str,
+    /// The page that says how it is asked.
+    pub source: &'static str,
+    /// The day on which the row was last held against what the service says.
+    pub checked: &'static str,
     /// What else people call it: its company, its models.
     pub also: &'static [&'static str],
     /// How its keys begin, where no other service's do.
@@ -39,8 +45,8 @@ pub struct Provider {
     pub model: &'static str,
     /// Whether it knows Claude's names, which are then passed on unless a model is configured.
     pub knows_claude: bool,
-    /// The largest `max_tokens` that is sent for `model`; 0 sends what the client asked for.
-    pub max_tokens: u64,
+    /// How much its models take and write: the first that fits the name.
+    pub limits: &'static [Limits],
     /// The smallest one that is taken.
     pub least_max_tokens: u64,
     pub max_tokens_field: MaxTokensField,
@@ -252,6 +258,8 @@ impl Provider {
     pub const COMPATIBLE: Provider = Provider {
         name: "",
         prefix: "",
+        source: "",
+        checked: "",
         also: &[],
         key_prefixes: &[],
         shares_prefix: false,
@@ -264,7 +272,7 @@ impl Provider {
         auth: Auth::Bearer,
         model: "",
         knows_claude: false,
-        max_tokens: 0,
+        limits: &[],
         least_max_tokens: 1,
         max_tokens_field: MaxTokensField::MaxTokens,
         stream_usage: true,

@@ -19,7 +19,7 @@ pub(super) fn request(data: &[u8]) {
     // The first byte behind the body's own chooses, so that each is met.
     let provider = &PROVIDERS[data.len() % PROVIDERS.len()];
     for api in [Dialect::ChatCompletions, Dialect::Responses] {
-        let (max_tokens, images) = (provider.max_tokens, provider.images);
+        let (max_tokens, images) = (provider.max_tokens_of(provider.model), provider.images);
         let target = Target { provider, model: "m", max_tokens, images, api, learned: &learned };
         if let Ok(translated) = translate(&request, &target) {
             serde_json::to_vec(&translated.wanted.write()).expect("it serializes");

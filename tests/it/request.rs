@@ -41,7 +41,7 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
     let target = Target {
         provider,
         model,
-        max_tokens: provider.max_tokens,
+        max_tokens: provider.max_tokens_of(model),
         images: provider.images,
         api: dialect,
         learned: &Learned::default(),
