@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use ccproxy::config::{SETTINGS, Setting};
-use ccproxy::provider::PROVIDERS;
+use ccproxy::provider::{Key, PROVIDERS, Provider};
 
 use crate::support::proxy::Setup;
 
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
 fn readme() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    fs::read_to_string(path).expect("README.md")
+    fs::read_to_string(README).expect("README.md")
 }
 
 /// The cells of every row whose first cell is `first`.
@@ -27,16 +28,108 @@ fn code(names: impl IntoIterator<Item = String>) -> String {
     names.join(", ")
 }
 
+/// What the table of the providers tells of a row: heading, and cell.
+type Column = (&'static str, fn(&Provider) -> String);
+
+/// The columns of that table. It is made of the rows, so a fact stands in one place.
+const COLUMNS: &[Column] = &[
+    ("provider", |row| format!("`{}`", row.name)),
+    ("base URL", |row| match (row.key, row.base_url) {
+        (Key::Embedded, _) => "inside ccproxy".to_owned(),
+        (_, "") => format!("`{}_BASE_URL`, such as `{}`", upper(row), row.example_url),
+        (_, url) => format!("`{url}`"),
+    }),
+    ("key", |row| {
+        let names: Vec<String> = row.key_vars.iter().map(|name| format!("`{name}`")).collect();
+        let begin = match row.key {
+            Key::Embedded => return "none".to_owned(),
+            Key::Optional => "none, or ",
+            Key::Required => "",
+        };
+        format!("{begin}{}", names.join(" or "))
+    }),
+    ("default model", |row| match row.model {
+        "" if row.knows_claude => "the client's".to_owned(),
+        "" => format!("`{}_MODEL`", upper(row)),
+        model => format!("`{model}`"),
+    }),
+    ("window", |row| tokens(row.limits_of(row.model).map(|limits| limits.window))),
+    ("output", |row| tokens(row.limits_of(row.model).map(|limits| limits.output))),
+    ("Messages API", |row| match (row.native, row.native_models) {
+        (None, _) => String::new(),
+        (Some(_), []) => "on demand".to_owned(),
+        (Some(_), [""]) => "yes".to_owned(),
+        (Some(_), models) => code(models.iter().map(|model| format!("{model}…"))),
+    }),
+    ("efforts", |row| {
+        let known = row.efforts.iter().find(|known| Provider::is_among(row.model, known.models));
+        known.map_or_else(String::new, |known| known.words.join(" "))
+    }),
+    ("checked", |row| format!("[{}]({})", row.checked, row.source)),
+];
+
+/// How the names of a provider's variables begin.
+fn upper(row: &Provider) -> String {
+    row.name.to_ascii_uppercase()
+}
+
+/// `1,048,576`, or nothing where it is not known or has no bound.
+fn tokens(number: Option<u64>) -> String {
+    let digits = number.filter(|number| *number > 0).map(|number| number.to_string());
+    let digits = digits.unwrap_or_default();
+    let mut shown = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// The table as README.md must have it.
+fn table_of_providers() -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut table = line(COLUMNS.iter().map(|(heading, _)| (*heading).to_owned()).collect());
+    table.push_str(&"|---".repeat(COLUMNS.len()));
+    table.push_str("|\n");
+    for row in PROVIDERS {
+        table.push_str(&line(COLUMNS.iter().map(|(_, cell)| cell(row)).collect()));
+    }
+    table
+}
+
+/// `UPDATE_GOLDEN=1` writes it.
 #[test]
-fn every_provider_has_a_row() {
+fn the_table_of_the_providers_is_that_of_the_code() {
     let readme = readme();
-    for provider in PROVIDERS {
-        let first = code([provider.name.to_owned()]);
-        let rows = rows(&readme, &first);
-        assert_eq!(rows.len(), 1, "README.md needs one row that begins with | {first} |");
-        let row = rows[0].join(" | ");
-        for said in provider.key_vars.iter().copied().chain([provider.base_url, provider.model]) {
-            assert!(row.contains(said), "the row {first} of README.md lacks {said}: {row}");
+    let table = table_of_providers();
+    let begin = readme.find("| provider | base URL |").expect("README.md has the table");
+    let end = begin + readme[begin..].find("\n\n").expect("a paragraph follows") + 1;
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let updated = format!("{}{table}{}", &readme[..begin], &readme[end..]);
+        return fs::write(README, updated).expect("README.md can be written");
+    }
+    let found = &readme[begin..end];
+    let differing = found.lines().zip(table.lines()).find(|(found, wanted)| found != wanted);
+    assert!(found == table, "run UPDATE_GOLDEN=1 cargo test, and read the diff: {differing:?}");
+}
+
+/// A fact without its day and its page cannot be looked up again.
+#[test]
+fn every_row_says_when_it_was_looked_up_and_where() {
+    for row in PROVIDERS {
+        let is_day = row.checked.len() == 10
+            && row.checked.bytes().enumerate().all(|(i, b)| match i {
+                4 | 7 => b == b'-',
+                _ => b.is_ascii_digit(),
+            });
+        assert!(is_day, "{}: checked on {:?}", row.name, row.checked);
+        let is_page = |page: &str| page.starts_with("https://");
+        assert!(is_page(row.source) || row.key == Key::Embedded, "{}: {:?}", row.name, row.source);
+        for limits in row.limits {
+            assert!(is_page(limits.source), "{}: {limits:?}", row.name);
+            assert!(!limits.models.is_empty() && limits.window > 0, "{}: {limits:?}", row.name);
         }
     }
 }
