@@ -5,8 +5,8 @@
 //! with tools, and a window that Claude Code can work in. A model that was one before is sent as it
 //! stands.
 //!
-//! A new one is a constant in the file of its kind, its place in [`PROVIDERS`], its golden file, its
-//! dialect in the test server, and what `UPDATE_GOLDEN=1 cargo test` then writes into the README.
+//! A new one is a constant in the file of its kind, its place in [`PROVIDERS`], its golden file,
+//! its dialect in the test server, and what `UPDATE_GOLDEN=1 cargo test` writes into the README.
 
 mod clouds;
 mod gateways;
