@@ -79,7 +79,7 @@ fn tokens(number: Option<u64>) -> String {
     let digits = digits.unwrap_or_default();
     let mut shown = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);
