@@ -8,8 +8,6 @@ use ccproxy::config::Config;
 use crate::support::client::{Client, message};
 use crate::support::proxy::Setup;
 
-const PLANTED: &str = "planted-5up3r-secret";
-
 /// The configuration for these variables, and the text of a file.
 fn config(env: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
     Config::new(
@@ -260,4 +258,49 @@ fn a_client_key_in_a_file_is_read_again() {
     assert!(line.contains("CCPROXY_API_KEY_FILE"), "{line}");
     assert_eq!(ask("new-key"), 200);
     fs::remove_dir_all(directory).expect("it is the test's");
+}
+
+const PLANTED: &str = "planted-5up3r-secret";
+
+#[test]
+fn no_secret_is_shown() {
+    let proxy = format!("http://user:{PLANTED}@proxy:3128");
+    let env = [
+        ("PROVIDER", "groq"),
+        ("GROQ_API_KEY", PLANTED),
+        ("CCPROXY_API_KEY", PLANTED),
+        ("HTTPS_PROXY", &proxy),
+    ];
+    let config = config(&env, None).expect("a configuration");
+    assert_eq!(config.providers[0].keys.first().map(|key| key.expose()), Some(PLANTED));
+    assert_eq!(
+        config.providers[0].http_proxy.as_ref().map(|proxy| proxy.url.expose()),
+        Some(&*proxy)
+    );
+    assert!(config.client_keys[0].matches(PLANTED));
+    assert!(!config.client_keys[0].matches("planted"));
+    for shown in [format!("{config:?}"), format!("{config:#?}"), config.to_string()] {
+        assert!(!shown.contains(PLANTED), "{shown}");
+        assert!(shown.contains("groq"), "{shown}");
+    }
+}
+
+#[test]
+fn no_secret_is_in_a_problem() {
+    let with = |text: &str| text.replace("SECRET", PLANTED);
+    for (name, value) in [
+        ("GROQ_API_KEY", "SECRET with a space"),
+        ("GROQ_API_KEY", "SECRET\u{e9}"),
+        ("HTTPS_PROXY", "socks5://user:SECRET@proxy"),
+        ("GROQ_BASE_URL", "https://user:SECRET@h"),
+        ("GROQ_BASE_URL", "user:SECRET@h"),
+        ("GROQ_BASE_URL", "https://h/v1?key=SECRET"),
+    ] {
+        let value = with(value);
+        let env = [("PROVIDER", "groq"), ("GROQ_API_KEY", "k"), (name, &*value)];
+        let text =
+            config(&env, None).map(|config| config.providers[0].base_url.clone()).expect_err(name);
+        let told = text.starts_with(&format!("ccproxy: {name}"));
+        assert!(told && !text.contains(PLANTED), "{name}: {text}");
+    }
 }

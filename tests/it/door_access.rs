@@ -182,8 +182,6 @@ fn addresses_in_several_lines_are_one_list() {
     );
 }
 
-// Names: a page can have its own name lead to a loopback.
-
 /// Sends a request whose head is given but for its end.
 fn exchange(proxy: &Proxy, head: &str) -> Answer {
     let mut client = Client::connect(proxy);
@@ -266,8 +264,6 @@ fn who_lets_others_in_is_called_by_any_name() {
         assert_eq!(exchange(&proxy, head).status, 200);
     }
 }
-
-// Guesses.
 
 #[test]
 fn wrong_keys_are_slowed_and_a_right_one_is_not() {
@@ -371,8 +367,6 @@ fn addresses_of_one_network_share_a_limit() {
     );
 }
 
-// Pages.
-
 #[test]
 fn a_page_can_read_why_it_was_refused() {
     const PAGE: (&str, &str) = ("Origin", "https://app.example");
@@ -414,8 +408,6 @@ fn a_page_can_read_why_it_was_refused() {
         }
     }
 }
-
-// Reload.
 
 #[test]
 fn a_reload_that_loses_the_keys_lets_nobody_in() {
@@ -475,4 +467,77 @@ fn a_reload_tells_what_changed_and_what_needs_a_restart() {
     assert!(late.contains("WARN"), "{late}");
     assert!(late.ends_with(": CCPROXY_RATE_LIMIT, CUSTOM_MAX_TOKENS, PORT"), "{late}");
     assert!(!proxy.log().contains("key-two"), "{}", proxy.log());
+}
+
+#[test]
+fn a_foreign_origin_is_refused_before_anything_is_spent() {
+    let upstream = Upstream::start();
+    let proxy =
+        Setup::asking(&upstream).variable("CORS_ALLOWED_ORIGINS", "https://mine.example").start();
+    let headers = &[JSON[0], ("Origin", "https://foreign.example")];
+    let refused = Client::fetch(&proxy, "POST", "/v1/messages", headers, &message("a", false));
+    let told = refused.error(403, "permission_error");
+    assert!(told.contains("https://foreign.example"), "{told}");
+    assert_eq!(refused.header("access-control-allow-origin"), None);
+    let preflight = Client::fetch(&proxy, "OPTIONS", "/v1/messages", headers, b"");
+    preflight.error(403, "permission_error");
+    upstream.assert_nobody_waits();
+}
+
+#[test]
+fn an_allowed_origin_may_read_the_answer() {
+    let origin = "https://mine.example";
+    for allowed in [origin, "https://other.example, https://mine.example/", "*"] {
+        let proxy = Setup::echo().variable("CORS_ALLOWED_ORIGINS", allowed).start();
+        let headers = &[JSON[0], ("Origin", origin)];
+        let preflight = Client::fetch(&proxy, "OPTIONS", "/v1/messages", headers, b"");
+        assert_eq!(preflight.status, 204, "{allowed}");
+        assert_eq!(preflight.header("access-control-allow-origin"), Some(origin), "{allowed}");
+        let methods = preflight.header("access-control-allow-methods").unwrap_or_default();
+        assert!(methods.contains("POST"), "{methods}");
+        let names = preflight.header("access-control-allow-headers").unwrap_or_default();
+        assert!(names.contains('*') && names.contains("Authorization"), "{names}");
+        for stream in [false, true] {
+            let mut client = Client::connect(&proxy);
+            client.send("POST", "/v1/messages", headers, &message("a", stream));
+            let head = client.answer_without_body().head;
+            assert_eq!(head.header("access-control-allow-origin"), Some(origin), "{allowed}");
+            assert_eq!(head.header("vary"), Some("Origin"), "{allowed}");
+        }
+    }
+}
+
+#[test]
+fn only_who_sends_a_client_key_is_answered() {
+    let proxy = Setup::echo().variable("CCPROXY_API_KEY", "first-key, second-key").start();
+    let ask = |header: Option<(&str, &str)>| {
+        let headers: Vec<_> = [JSON[0]].into_iter().chain(header).collect();
+        Client::fetch(&proxy, "POST", "/v1/messages", &headers, &message("a", false))
+    };
+    for header in [
+        None,
+        Some(("x-api-key", "")),
+        Some(("x-api-key", "first-kez")),
+        Some(("x-api-key", "first-key, second-key")),
+        Some(("Authorization", "Bearer wrong")),
+        Some(("Authorization", "Basic first-key")),
+    ] {
+        let refused = ask(header);
+        let told = refused.error(401, "authentication_error");
+        assert!(told.contains("CCPROXY_API_KEY") && !told.contains("first-ke"), "{told}");
+    }
+    for header in [
+        ("x-api-key", "first-key"),
+        ("X-Api-Key", "second-key"),
+        ("Authorization", "Bearer first-key"),
+        ("authorization", "bearer second-key"),
+    ] {
+        assert_eq!(ask(Some(header)).message(), "You said: a", "{header:?}");
+    }
+    proxy.get("/v1/models").error(401, "authentication_error");
+    for path in ["/", "/health", "/status", "/api/hello"] {
+        assert_eq!(proxy.get(path).status, 200, "{path}");
+    }
+    let log = proxy.log();
+    assert!(!log.contains("first-ke") && !log.contains("second-key"), "{log}");
 }

@@ -12,12 +12,6 @@ fn get(proxy: &Proxy, path: &str, headers: &[(&str, &str)]) -> Answer {
     Client::fetch(proxy, "GET", path, headers, b"")
 }
 
-fn metric(proxy: &Proxy, sample: &str) -> Option<f64> {
-    let text = get(proxy, "/metrics", &[]).text();
-    let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    value.map(|value| value.parse().expect("a number"))
-}
-
 #[test]
 fn health_speaks_the_language_of_who_asks() {
     const JSON: &str = "application/json";
@@ -251,6 +245,20 @@ fn limits_stand_beside_what_is_in_use() {
 }
 
 #[test]
+fn the_metrics_tell_limits_beside_what_is_in_use() {
+    let proxy = Setup::echo().variable("CCPROXY_MAX_IN_FLIGHT", "7").start();
+    let text = proxy.get("/metrics").text();
+    let value = |name: &str| proxy.metric(name).unwrap_or_else(|| panic!("{name} is exposed"));
+    assert_eq!(value("ccproxy_in_flight_limit"), 7.0);
+    assert_eq!(value("http_server_active_requests"), 0.0);
+    assert!(value("ccproxy_connections") <= value("ccproxy_connections_limit"));
+    assert!(value("ccproxy_body_memory_bytes") <= value("ccproxy_body_memory_limit_bytes"));
+    for old in ["gen_ai_client_operation_duration", "gen_ai_client_token_usage"] {
+        assert!(!text.contains(old), "{old} has been replaced");
+    }
+}
+
+#[test]
 fn resting_keys_are_told_with_reason_and_time() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CUSTOM_API_KEY", "sk-first,sk-second").start();
@@ -310,7 +318,7 @@ fn the_whole_is_told_and_not_the_first_provider() {
 fn a_provider_that_fails_is_shown_and_left_alone_and_costs_no_readiness() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CCPROXY_BREAKER_PAUSE", "600").start();
-    assert_eq!(metric(&proxy, "ccproxy_provider_up{provider=\"custom\"}"), None);
+    assert_eq!(proxy.metric("ccproxy_provider_up{provider=\"custom\"}"), None);
     for _ in 0..5 {
         let mut client = Client::connect(&proxy);
         client.send_whole("hello");
@@ -332,10 +340,10 @@ fn a_provider_that_fails_is_shown_and_left_alone_and_costs_no_readiness() {
     assert_eq!((strict.status, &strict.json()["reason"]), (503, &json!("provider")));
     let listed = get(&proxy, "/readyz?fail_on=provider", &[]);
     assert!(listed.text().contains("[-]provider failed: reason withheld\n"), "{}", listed.text());
-    assert_eq!(metric(&proxy, "ccproxy_provider_up{provider=\"custom\"}"), Some(0.0));
-    assert_eq!(metric(&proxy, "ccproxy_provider_circuit_open{provider=\"custom\"}"), Some(1.0));
+    assert_eq!(proxy.metric("ccproxy_provider_up{provider=\"custom\"}"), Some(0.0));
+    assert_eq!(proxy.metric("ccproxy_provider_circuit_open{provider=\"custom\"}"), Some(1.0));
     let errors = "ccproxy_upstream_errors_total{provider=\"custom\",error_type=\"upstream_error\"}";
-    assert_eq!(metric(&proxy, errors), Some(5.0));
+    assert_eq!(proxy.metric(errors), Some(5.0));
 }
 
 #[test]
@@ -360,12 +368,9 @@ fn the_first_answer_ends_a_failure() {
     assert_eq!(get(&proxy, "/status", &[]).json()["status"], "degraded");
     assert_eq!(ask("200 OK").status, 200);
     assert_eq!(get(&proxy, "/status", &[]).json()["status"], "active");
-    assert_eq!(metric(&proxy, "ccproxy_provider_up{provider=\"custom\"}"), Some(1.0));
+    assert_eq!(proxy.metric("ccproxy_provider_up{provider=\"custom\"}"), Some(1.0));
     let counted = |status: &str| {
-        metric(
-            &proxy,
-            &format!("ccproxy_requests_total{{provider=\"custom\",status=\"{status}\"}}"),
-        )
+        proxy.metric(&format!("ccproxy_requests_total{{provider=\"custom\",status=\"{status}\"}}"))
     };
     // A message is counted when its answer is out.
     proxy.wait_until("counted", |_| {

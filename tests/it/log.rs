@@ -5,17 +5,11 @@ use libc::SIGTERM;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON, message};
-use crate::support::proxy::{Proxy, Setup};
+use crate::support::proxy::Setup;
+use crate::support::upstream::Upstream;
 
 fn id(answer: &Answer) -> &str {
     answer.header("request-id").expect("every answer has one")
-}
-
-/// A counter of `/metrics`.
-fn counted(proxy: &Proxy, sample: &str) -> f64 {
-    let text = Client::fetch(proxy, "GET", "/metrics", &[], b"").text();
-    let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("{sample} is exposed")).parse().expect("a number")
 }
 
 const KEY: &str = "client-key-of-the-test";
@@ -49,13 +43,19 @@ fn what_the_door_refuses_is_a_line_and_a_count() {
             "{line}"
         );
         assert_eq!(line["msg"], answer.json()["error"]["message"], "{line}");
-        assert_eq!(counted(&proxy, &format!("ccproxy_refused_total{{reason=\"{reason}\"}}")), 1.0);
+        assert_eq!(
+            proxy.metric(&format!("ccproxy_refused_total{{reason=\"{reason}\"}}")),
+            Some(1.0)
+        );
     }
     // Another connection of the same address has had its lines; the counts go on.
     for (body, status, reason) in [(&large, 413, "too_large"), (&small, 429, "rate_limit")] {
         let answer = Client::fetch(&proxy, "POST", "/v1/messages", key, body);
         assert_eq!(answer.status, status, "{}", answer.text());
-        assert_eq!(counted(&proxy, &format!("ccproxy_refused_total{{reason=\"{reason}\"}}")), 1.0);
+        assert_eq!(
+            proxy.metric(&format!("ccproxy_refused_total{{reason=\"{reason}\"}}")),
+            Some(1.0)
+        );
     }
     let log = proxy.log();
     assert!(!log.contains(KEY) && !log.contains("hidden"), "{log}");
@@ -104,7 +104,7 @@ fn a_flood_of_refusals_is_a_few_lines_and_a_number() {
     for _ in 0..200 {
         assert_eq!(client.ask("POST", "/v1/messages", JSON, b"{}").status, 401);
     }
-    assert_eq!(counted(&proxy, "ccproxy_refused_total{reason=\"key\"}"), 200.0);
+    assert_eq!(proxy.metric("ccproxy_refused_total{reason=\"key\"}"), Some(200.0));
     let line = proxy.wait_for_line("and 195 more in ");
     let line: Value = serde_json::from_str(&line).expect("a line is JSON");
     assert_eq!((&line["count"], &line["address"]), (&json!(195), &json!("127.0.0.1")), "{line}");
@@ -179,4 +179,19 @@ fn what_keeps_it_from_starting_is_a_line_like_the_others() {
     let last: Value = serde_json::from_str(run.stderr.lines().last().expect("a line")).unwrap();
     assert_eq!(last["level"], "error", "{last}");
     assert!(last["msg"].as_str().is_some_and(|msg| msg.contains("cannot listen on")), "{last}");
+}
+
+#[test]
+fn a_line_of_the_log_is_one_line() {
+    let upstream = Upstream::start();
+    let proxy = Setup::asking(&upstream).start();
+    let mut client = Client::connect(&proxy);
+    client.send_whole("hello");
+    let mut connection = upstream.accept();
+    connection.request();
+    let forged = json!({ "error": "no model x\n2026-01-01 FAKE \u{1b}[31m" }).to_string();
+    connection.answer("404 Not Found", &[], &forged);
+    client.answer().error(500, "api_error");
+    let line = proxy.wait_for_line("no model x");
+    assert!(line.contains(r"no model x\n2026-01-01 FAKE \u{1b}[31m"), "{line}");
 }

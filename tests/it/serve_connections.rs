@@ -1,7 +1,7 @@
 //! Connections on both sides: which are used again, and what becomes of a message whose client leaves.
 
-use crate::serve_upstream::{End, begin_stream, begin_whole, start};
 use crate::support::client::{Client, JSON};
+use crate::support::exchange::{End, begin_stream, begin_whole, start};
 use crate::support::proxy::Setup;
 use crate::support::upstream::Upstream;
 

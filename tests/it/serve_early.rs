@@ -192,26 +192,3 @@ fn what_is_no_http_is_an_error_and_the_next_message_is_answered() {
     connection.complete("answered");
     assert_eq!(client.answer().message(), "answered");
 }
-
-#[test]
-fn a_provider_behind_an_http_proxy_is_reached_and_a_silent_proxy_is_not_waited_for() {
-    let http_proxy = Upstream::start();
-    let proxy = Setup::at("http://provider.test:8000/v1")
-        .variable("http_proxy", &format!("http://user:secret@{}", http_proxy.address()))
-        .variable("CCPROXY_CONNECT_TIMEOUT", "2")
-        .start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = http_proxy.accept();
-    assert_eq!(connection.wire.head().start, "CONNECT provider.test:8000 HTTP/1.1");
-    connection.wire.send(b"HTTP/1.1 200 OK\r\n\r\n");
-    connection.request();
-    connection.complete("answered");
-    assert_eq!(client.answer().message(), "answered");
-    drop(connection);
-    client.send_whole("again");
-    let mut silent = http_proxy.accept();
-    silent.wire.head();
-    let told = client.answer().error(502, "api_error");
-    assert!(told.contains("of http_proxy did not answer within"), "{told}");
-}

@@ -4,6 +4,7 @@
 //! a timing. Nothing sleeps. Every wait has a bound, which only a broken run meets.
 
 pub(crate) mod client;
+pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod prober;
 pub(crate) mod proxy;

@@ -176,6 +176,23 @@ impl Proxy {
             assert!(Instant::now() < deadline, "{what} takes too long");
         }
     }
+
+    /// What is at `path`, for a caller without a key.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        Client::fetch(self, "GET", path, &[], b"")
+    }
+
+    /// What `/status` tells.
+    pub(crate) fn status(&self) -> Value {
+        self.get("/status").json()
+    }
+
+    /// The value of a sample of `/metrics`, if it is there; `sample` is its name and its labels.
+    pub(crate) fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.get("/metrics").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map(|value| value.parse().expect("a number"))
+    }
 }
 
 /// The program; it ends with the test.

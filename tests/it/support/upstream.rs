@@ -267,3 +267,6 @@ fn chunk(delta: Value, finish_reason: Option<&str>) -> String {
     })
     .to_string()
 }
+
+/// A whole completion.
+pub(crate) const ANSWER: &str = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"answered"},"finish_reason":"stop"}]}"#;
