@@ -6,16 +6,23 @@
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "the names are the API reference's own")]
 
+mod content;
 mod event;
+mod fault;
+mod field;
+mod parse;
 mod place;
 mod plain;
 mod request;
 
+pub use content::{
+    Block, Content, Document, DocumentSource, ImageSource, Other, Thought, ToolResult, ToolUse,
+};
 pub use event::{
     BlockStart, ContentBlock, CountTokens, Delta, Event, Message, MessageDelta, MessageHead, Model,
     ModelList, NoInput, SafeguardResult, StopReason, Usage,
 };
+pub use parse::parse;
 pub use request::{
-    Block, Content, Document, DocumentSource, ImageSource, InputMessage, MessagesRequest, Other,
-    OutputFormat, Role, Thought, Tool, ToolChoice, ToolChoiceKind, ToolResult, ToolUse, parse,
+    InputMessage, MessagesRequest, OutputFormat, Role, Tool, ToolChoice, ToolChoiceKind,
 };
