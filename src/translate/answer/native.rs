@@ -5,20 +5,22 @@
 //! Bytes go out frame by frame, so that a ping or an error of our own never comes between two
 //! halves of one.
 
-use std::borrow::Cow;
-use std::ops::Range;
+mod edits;
+mod seen;
+mod whole;
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::recast;
-use super::stop_reason::{Finish, finish};
 use crate::anthropic::{Event, SafeguardResult, Usage};
 use crate::error::Error;
-use crate::json::complaint;
-use crate::openai::Number;
 use crate::sse::{Decoder, FRAME_LIMIT_BYTES};
+use edits::{Edits, NO_USAGE, place_of, range, with_output, with_results};
+use seen::{Seen, SeenEnd, SeenMessage, SeenUsage, body_error, error};
+pub use whole::{WholeMessage, whole};
 
 /// Looks at the frames of one answer.
 #[derive(Debug)]
@@ -46,115 +48,6 @@ enum State {
     /// Something of the message has gone out.
     Relaying,
     Ended,
-}
-
-/// What of an event's data matters.
-#[derive(Default, Deserialize)]
-struct Seen<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-/// What tells that a message ends, and whether its request's safeguards are answered.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SeenEnd<'a> {
-    #[serde(borrow)]
-    stop_reason: Option<Cow<'a, str>>,
-    safeguard_results: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct SeenStop<'a> {
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-}
-
-/// The reasons that clients know.
-const STOP_REASONS: &[&str] = &[
-    "end_turn",
-    "max_tokens",
-    "stop_sequence",
-    "tool_use",
-    "pause_turn",
-    "refusal",
-    "model_context_window_exceeded",
-];
-
-/// What a reason of another API is in this one. `None` for those that are known, or new.
-///
-/// # Errors
-/// It tells of a failure: what came is no finished turn.
-fn known_stop(reason: &str) -> Result<Option<&'static str>, Error> {
-    if reason.is_empty() || STOP_REASONS.contains(&reason) {
-        return Ok(None);
-    }
-    match finish(reason) {
-        Finish::Stop(stop) => Ok(Some(stop.as_str())),
-        Finish::Unknown => Ok(None),
-        Finish::Failed => {
-            let reason = format!("the upstream ended its answer with stop_reason {reason:?}");
-            Err(Error::upstream(500, reason, Default::default()))
-        }
-    }
-}
-
-/// A message, whole or as it begins.
-#[derive(Default, Deserialize)]
-struct SeenMessage<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stop_reason: Option<Cow<'a, str>>,
-}
-
-/// Counts as they come: those that are missing say nothing.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-struct SeenUsage {
-    input_tokens: Number,
-    cache_creation_input_tokens: Number,
-    cache_read_input_tokens: Number,
-    output_tokens: Number,
-}
-
-#[derive(Deserialize)]
-struct SeenError<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-}
-
-impl SeenUsage {
-    fn of(usage: Option<&RawValue>) -> SeenUsage {
-        usage.and_then(|usage| serde_json::from_str(usage.get()).ok()).unwrap_or_default()
-    }
-
-    fn add_to(self, usage: &mut Usage) {
-        let counts = [
-            (self.input_tokens, &mut usage.input_tokens),
-            (self.cache_creation_input_tokens, &mut usage.cache_creation_input_tokens),
-            (self.cache_read_input_tokens, &mut usage.cache_read_input_tokens),
-            (self.output_tokens, &mut usage.output_tokens),
-        ];
-        for (seen, count) in counts {
-            // As Claude Code reads it: a later zero takes nothing back.
-            if let Some(seen) = seen.0.filter(|seen| *seen > 0) {
-                *count = seen;
-            }
-        }
-    }
 }
 
 impl Native {
@@ -445,212 +338,6 @@ impl Native {
 /// The error of a body that is no stream of events: what it says, if it says anything.
 fn not_a_stream(body: &[u8]) -> Error {
     body_error(body).unwrap_or_else(|| Error::protocol("it is not the stream that was asked for"))
-}
-
-/// The error that `body` tells of, if it tells of one.
-fn body_error(body: &[u8]) -> Option<Error> {
-    let seen: Seen = serde_json::from_slice(body).unwrap_or_default();
-    if seen.kind == "error" || seen.error.is_some() {
-        return Some(error(seen.error));
-    }
-    if seen.kind == "message" { None } else { crate::translate::error_in_body(body, 0) }
-}
-
-/// The error that an `error` event tells of.
-fn error(error: Option<&RawValue>) -> Error {
-    let seen: Option<SeenError> = error.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let kind = seen.as_ref().map_or("", |seen| &*seen.kind);
-    let status = Error::status_of_kind(kind).unwrap_or(500);
-    crate::translate::native_error(status, error.map_or("", RawValue::get).as_bytes())
-}
-
-/// A whole message of the provider's.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "the names of its fields say it")]
-pub struct WholeMessage {
-    /// With the model's name that the client asked for.
-    pub body: Vec<u8>,
-    pub usage: Usage,
-    pub stop_reason: Option<String>,
-}
-
-impl WholeMessage {
-    /// The same, with answers to the request's safeguards where the provider gives none.
-    pub fn with_safeguards(self, results: &[SafeguardResult]) -> WholeMessage {
-        let end = serde_json::from_slice::<SeenEnd>(&self.body).unwrap_or_default();
-        let start = self.body.iter().position(|byte| *byte == b'{');
-        match with_results(&self.body, start, &end, results) {
-            Some(body) => WholeMessage { body, ..self },
-            None => self,
-        }
-    }
-}
-
-/// `json` with `results` in the object that begins at `start`, if there are any to be given.
-fn with_results(
-    json: &[u8],
-    start: Option<usize>,
-    end: &SeenEnd<'_>,
-    results: &[SafeguardResult],
-) -> Option<Vec<u8>> {
-    // With a stop reason in it the object is not empty.
-    let is_asked = end.stop_reason.is_some() && end.safeguard_results.is_none();
-    let (before, after) = json.split_at_checked(start? + 1)?;
-    let results = (is_asked && !results.is_empty()).then(|| serde_json::to_vec(results))?;
-    let results = results.expect("strings always serialize");
-    Some([before, b"\"safeguard_results\":", &results, b",", after].concat())
-}
-
-/// Where the data of a frame stands in it: data of one line stands as it is.
-fn place_of(frame: &[u8], data: &[u8]) -> Option<usize> {
-    frame.windows(data.len().max(1)).position(|window| window == data)
-}
-
-/// Looks at a whole message, whose `model` the client called so. A stream of its events is one too.
-///
-/// # Errors
-/// It is no message.
-pub fn whole(body: Vec<u8>, model: &str) -> Result<WholeMessage, Error> {
-    let begun = body.trim_ascii_start();
-    let is_stream = [&b"event:"[..], b"data:", b":"].iter().any(|field| begun.starts_with(field));
-    let body = if is_stream { recast::message(&body)? } else { body };
-    let seen: SeenMessage = serde_json::from_slice(&body)
-        .map_err(|e| Error::protocol(format!("it is no message: {}", complaint(&e))))?;
-    if seen.kind != "message" {
-        return Err(body_error(&body)
-            .unwrap_or_else(|| Error::protocol("it is no message, but has another \"type\"")));
-    }
-    let mut usage = Usage::default();
-    SeenUsage::of(seen.usage).add_to(&mut usage);
-    let mut edits = Edits::new(&body);
-    edits.stop(serde_json::from_slice(&body).ok())?;
-    edits.model(seen.model, model);
-    edits.usage(seen.usage, serde_json::from_slice(&body).ok(), NO_USAGE);
-    let changed = edits.frame(&body);
-    let stop_reason = seen.stop_reason.map(|reason| match known_stop(&reason) {
-        Ok(Some(known)) => known.to_owned(),
-        _ => reason.into_owned(),
-    });
-    Ok(WholeMessage { body: changed, usage, stop_reason })
-}
-
-/// Counts for a message that has none: the SDKs read them without looking whether they are there.
-const NO_USAGE: &str = r#","usage":{"input_tokens":0,"output_tokens":0}"#;
-const NO_OUTPUT: &str = r#","usage":{"output_tokens":0}"#;
-
-/// What is put in the place of pieces of JSON, which else stays byte by byte.
-struct Edits<'a> {
-    json: &'a [u8],
-    /// Where, in order of what was read, and what.
-    edits: Vec<(Range<usize>, String)>,
-}
-
-impl<'a> Edits<'a> {
-    fn new(json: &'a [u8]) -> Edits<'a> {
-        Edits { json, edits: Vec::new() }
-    }
-
-    fn replace(&mut self, value: &RawValue, by: String) {
-        self.edits.extend(range(self.json, value).map(|place| (place, by)));
-    }
-
-    /// The name the client asked for.
-    fn model(&mut self, model: Option<&RawValue>, name: &str) {
-        if let Some(model) = model {
-            self.replace(model, serde_json::to_string(name).expect("a string always serializes"));
-        }
-    }
-
-    /// A reason in a word of another API, which stands in `holder`, becomes that of this one.
-    /// Returns whether it was one.
-    ///
-    /// # Errors
-    /// It tells of a failure.
-    fn stop(&mut self, holder: Option<&RawValue>) -> Result<bool, Error> {
-        let seen = holder.map(|holder| serde_json::from_str::<SeenStop>(holder.get()));
-        let Some(raw) = seen.and_then(Result::ok).and_then(|seen| seen.stop_reason) else {
-            return Ok(false);
-        };
-        let reason = serde_json::from_str::<Cow<str>>(raw.get()).unwrap_or_default();
-        let Some(known) = known_stop(&reason)? else { return Ok(false) };
-        let is_found = range(self.json, raw).is_some();
-        self.replace(raw, format!("\"{known}\""));
-        Ok(is_found)
-    }
-
-    /// Counts that no client can add up are 0: some providers begin with -1. Where there are none,
-    /// `none` goes into the object that should hold them.
-    fn usage(&mut self, usage: Option<&RawValue>, holder: Option<&RawValue>, none: &str) {
-        let holder = holder.filter(|holder| {
-            let inside = holder.get().strip_prefix('{').unwrap_or_default().trim_start();
-            !inside.is_empty() && !inside.starts_with('}')
-        });
-        match (usage, holder) {
-            (Some(usage), _) => {
-                if let Some(mended) = without_negatives(usage.get()) {
-                    self.replace(usage, mended);
-                }
-            }
-            (None, Some(holder)) => {
-                let place = range(self.json, holder).map(|place| place.end - 1);
-                self.edits.extend(place.map(|at| (at..at, none.to_owned())));
-            }
-            (None, None) => {}
-        }
-    }
-
-    /// `frame`, which holds the JSON in one piece, with what was put in.
-    fn frame(mut self, frame: &[u8]) -> Vec<u8> {
-        // The data of one line stands in the frame as it is.
-        let data = frame.windows(self.json.len().max(1)).position(|window| window == self.json);
-        let Some(data) = data else { return frame.to_vec() };
-        self.edits.sort_by_key(|(place, _)| place.start);
-        let mut out = Vec::with_capacity(frame.len() + 64);
-        let mut from = 0;
-        for (place, by) in &self.edits {
-            out.extend_from_slice(&frame[from..data + place.start]);
-            out.extend_from_slice(by.as_bytes());
-            from = data + place.end;
-        }
-        out.extend_from_slice(&frame[from..]);
-        out
-    }
-}
-
-/// The frame of a `message_delta` with counts that can be added up, where it has none.
-fn with_output(frame: &[u8]) -> Option<Vec<u8>> {
-    let mut decoder = Decoder::default();
-    decoder.feed(frame);
-    let data = decoder.next_frame().ok().flatten()?.data;
-    let seen: Seen = serde_json::from_slice(data).ok()?;
-    let mut edits = Edits::new(data);
-    edits.usage(seen.usage, serde_json::from_slice(data).ok(), NO_OUTPUT);
-    (!edits.edits.is_empty()).then(|| edits.frame(frame))
-}
-
-/// Counts with 0 for every negative number, if there is one.
-fn without_negatives(usage: &str) -> Option<String> {
-    let is_start = |at: usize| {
-        let before = usage[..at].trim_end();
-        usage[at..].starts_with('-') && before.ends_with([':', '[', ','])
-    };
-    let mut out = String::new();
-    let mut from = 0;
-    for (at, _) in usage.match_indices('-').filter(|(at, _)| is_start(*at)) {
-        out.push_str(&usage[from..at]);
-        out.push('0');
-        let rest = &usage[at + 1..];
-        let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
-        from = at + 1 + rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-    }
-    (from > 0).then(|| out + &usage[from..])
-}
-
-/// Where `value`, which was read from `json`, stands in it.
-fn range(json: &[u8], value: &RawValue) -> Option<Range<usize>> {
-    let begin = (value.get().as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
-    let range = begin..begin + value.get().len();
-    (json.get(range.clone())? == value.get().as_bytes()).then_some(range)
 }
 
 #[cfg(test)]
