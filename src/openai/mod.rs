@@ -5,20 +5,20 @@
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "the names are the API reference's own")]
 
+mod lenient;
 mod request;
 mod response;
 mod responses;
 
 use serde::Serialize;
 
+pub use lenient::{Later, Lax, Number, Text};
 pub use request::{
     ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function,
     FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat,
     Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };
-pub use response::{
-    Choice, Chunk, ContentPiece, FunctionDelta, Later, Lax, Number, Text, ToolDelta, UpstreamUsage,
-};
+pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};
 pub use responses::{
     FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart, ReasoningConfig,
     ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest, ResponsesUsage,

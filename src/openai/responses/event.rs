@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use crate::openai::response::{Collect, Lax, List, Number, PromptDetails, Text, collect};
+use crate::openai::lenient::{Collect, Lax, List, Number, Text, collect};
+use crate::openai::response::PromptDetails;
 
 /// The fields of all events.
 #[derive(Debug, Default, Deserialize)]
