@@ -1,6 +1,6 @@
 //! An upstream's error in words for people: who, why, and the setting that mends it.
 
-use super::plain_text;
+use super::said::plain_text;
 use crate::error::{Cause, Error};
 use crate::redact::without_keys;
 

@@ -205,6 +205,26 @@ impl Said {
     }
 }
 
+/// Text that is not JSON: HTML without its tags, white space folded.
+pub(super) fn plain_text(text: &str) -> String {
+    let mut out = String::new();
+    let mut in_tag = false;
+    for (at, c) in text.char_indices() {
+        // `must be <= 8192` has none.
+        let begins_tag = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!');
+        match c {
+            '<' if text[at + 1..].starts_with(begins_tag) => in_tag = true,
+            '>' if in_tag => {
+                in_tag = false;
+                out.push(' ');
+            }
+            c if !in_tag => out.push(c),
+            _ => {}
+        }
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::Said;
