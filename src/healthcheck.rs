@@ -9,7 +9,8 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::network::Host;
+use crate::door::proxy_protocol;
+use crate::network::{Host, Network};
 
 /// The most that is read of an answer.
 const ANSWER_LIMIT: usize = 16 << 10;
@@ -21,6 +22,8 @@ pub struct Target {
     /// Tried one after the other, until one can be connected to.
     pub addresses: Vec<SocketAddr>,
     pub path: String,
+    /// From these addresses the server wants a header of the PROXY protocol before the request.
+    pub announced: Vec<Network>,
 }
 
 impl Target {
@@ -39,6 +42,7 @@ impl Target {
         let at = |path: &str| Target {
             addresses: here.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
             path: path.to_owned(),
+            announced: Vec::new(),
         };
         match wanted {
             None | Some("") => Ok(at("/health")),
@@ -79,7 +83,15 @@ impl Target {
                 ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
             }
         };
-        Ok(Target { addresses, path: path.to_owned() })
+        Ok(Target { addresses, path: path.to_owned(), announced: Vec::new() })
+    }
+
+    /// The same, where the server on `port` wants connections from these networks announced.
+    /// Another port is another server's.
+    #[must_use]
+    pub fn announced(self, networks: Vec<Network>, port: u16) -> Target {
+        let is_ours = self.addresses.iter().all(|address| address.port() == port);
+        Target { announced: if is_ours { networks } else { Vec::new() }, ..self }
     }
 }
 
@@ -93,7 +105,7 @@ pub fn probe(target: &Target, timeout: Duration) -> Result<String, String> {
     let mut problems = Vec::new();
     for address in &target.addresses {
         let url = format!("http://{address}{}", target.path);
-        match ask(*address, &target.path, deadline) {
+        match ask(*address, target, deadline) {
             Ok(()) => {
                 let ms = began.elapsed().as_millis();
                 return Ok(line(&format!("healthy: 200 {url} in {ms} ms")));
@@ -111,7 +123,8 @@ enum Problem {
     Answer(String),
 }
 
-fn ask(address: SocketAddr, path: &str, deadline: Instant) -> Result<(), Problem> {
+fn ask(address: SocketAddr, target: &Target, deadline: Instant) -> Result<(), Problem> {
+    let path = &target.path;
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(left) }
@@ -122,6 +135,10 @@ fn ask(address: SocketAddr, path: &str, deadline: Instant) -> Result<(), Problem
     let mut answer = Vec::new();
     let mut exchange = || {
         socket.set_write_timeout(Some(left()?))?;
+        let own = socket.local_addr()?.ip().to_canonical();
+        if target.announced.iter().any(|network| network.contains(own)) {
+            socket.write_all(&proxy_protocol::LOCAL)?;
+        }
         write!(
             socket,
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ccproxy-healthcheck/{}\r\n\

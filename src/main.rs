@@ -113,7 +113,8 @@ fn healthcheck(flags: &[(&'static str, String)], wanted: Option<String>) -> bool
     let asked = with_environment(|env| Healthcheck::new(&flags, env)).and_then(|healthcheck| {
         let wanted = wanted.or(healthcheck.wanted);
         let target = Target::new(healthcheck.host, healthcheck.port, wanted.as_deref())
-            .map_err(|problem| Problems(vec![format!("healthcheck: {problem}")]))?;
+            .map_err(|problem| Problems(vec![format!("healthcheck: {problem}")]))?
+            .announced(healthcheck.announced, healthcheck.port);
         Ok(healthcheck::probe(&target, healthcheck.timeout))
     });
     let (healthy, line) = match asked {

@@ -72,6 +72,8 @@ pub struct Config {
     pub rate_limit: Option<u64>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     pub body_limit_bytes: usize,
     pub connect_timeout: Duration,
     pub idle_timeout: Duration,
@@ -184,6 +186,7 @@ impl Config {
         reader.unknown_variables(&providers);
         let host = reader.host(default_host);
         let port = reader.port();
+        let (trusted_proxies, proxy_protocol) = reader.proxies();
         // Those of the probe are the probe's to read; here they are only checked.
         reader.seconds(&HEALTHCHECK_TIMEOUT);
         reader.get(&HEALTHCHECK_URL);
@@ -201,7 +204,8 @@ impl Config {
             log_format: reader.log_format(),
             max_in_flight: reader.optional(&MAX_IN_FLIGHT, 100_000).map(|n| n as usize),
             rate_limit: reader.optional(&RATE_LIMIT, 1_000_000),
-            trusted_proxies: reader.networks(&TRUSTED_PROXIES),
+            trusted_proxies,
+            proxy_protocol,
             body_limit_bytes: reader.bytes(&BODY_LIMIT, 1024, 1 << 30),
             connect_timeout: reader.seconds(&CONNECT_TIMEOUT),
             idle_timeout: reader.seconds(&IDLE_TIMEOUT),
@@ -243,6 +247,8 @@ pub struct Healthcheck {
     pub port: u16,
     pub wanted: Option<String>,
     pub timeout: Duration,
+    /// Who has to say first whom it speaks for, by the PROXY protocol.
+    pub announced: Vec<Network>,
 }
 
 impl Healthcheck {
@@ -255,11 +261,13 @@ impl Healthcheck {
         env: &Environment,
     ) -> Result<Healthcheck, Problems> {
         let mut reader = Reader::new(flags, env);
+        let (trusted_proxies, proxy_protocol) = reader.proxies();
         let healthcheck = Healthcheck {
             host: reader.host("localhost"),
             port: reader.port(),
             wanted: reader.get(&HEALTHCHECK_URL).map(|(_, wanted)| wanted),
             timeout: reader.seconds(&HEALTHCHECK_TIMEOUT),
+            announced: if proxy_protocol { trusted_proxies } else { Vec::new() },
         };
         let problems = [env.faults(), reader.problems].concat();
         if problems.is_empty() { Ok(healthcheck) } else { Err(Problems(problems)) }

@@ -231,6 +231,19 @@ impl<'a, 'f> Reader<'a, 'f> {
         networks
     }
 
+    /// Whose word on their clients is believed, and whether they say it by the PROXY protocol.
+    pub(super) fn proxies(&mut self) -> (Vec<Network>, bool) {
+        let trusted = self.networks(&TRUSTED_PROXIES);
+        let announce = self.switch(&PROXY_PROTOCOL, false);
+        if announce && self.get(&TRUSTED_PROXIES).is_none() {
+            self.problem(
+                "CCPROXY_PROXY_PROTOCOL is on, and CCPROXY_TRUSTED_PROXIES names nobody whose \
+                 header is believed; name the balancer's address there, such as 10.0.0.5",
+            );
+        }
+        (trusted, announce)
+    }
+
     /// A time that may be zero, which is its default.
     pub(super) fn seconds_or_none(&mut self, setting: &Setting) -> Duration {
         self.time(setting, true)

@@ -81,6 +81,7 @@ pub static SETTINGS: &[Setting] = &[
     CORS_ALLOWED_ORIGINS,
     RATE_LIMIT,
     TRUSTED_PROXIES,
+    PROXY_PROTOCOL,
     LOG_LEVEL,
     LOG_FORMAT,
     MAX_IN_FLIGHT,
@@ -261,6 +262,13 @@ pub(super) const TRUSTED_PROXIES: Setting = Setting {
     variables: &["CCPROXY_TRUSTED_PROXIES"],
     default: "",
     doc: "addresses and networks of proxies whose X-Forwarded-For, or Forwarded, is believed, separated by commas",
+};
+pub(super) const PROXY_PROTOCOL: Setting = Setting {
+    group: Group::Clients,
+    flag: "proxy-protocol",
+    variables: &["CCPROXY_PROXY_PROTOCOL"],
+    default: "off",
+    doc: "on: connections from CCPROXY_TRUSTED_PROXIES, and no others, begin with a PROXY protocol header that names the client",
 };
 pub(super) const LOG_LEVEL: Setting = Setting {
     group: Group::Log,

@@ -38,6 +38,8 @@ pub(super) struct Access {
     hosts: Option<Vec<String>>,
     keys: RwLock<Vec<Secret>>,
     trusted_proxies: Vec<Network>,
+    /// They say whom they speak for before the first request.
+    proxies_announce: bool,
     per_minute: Option<u64>,
     turns: Mutex<Turns>,
     guesses: Mutex<Turns>,
@@ -64,6 +66,7 @@ impl Access {
             hosts: is_loopback.then(|| config.allowed_hosts.clone()),
             keys: RwLock::new(config.client_keys.clone()),
             trusted_proxies: config.trusted_proxies.clone(),
+            proxies_announce: config.proxy_protocol,
             per_minute: config.rate_limit,
             turns: Mutex::new(Turns::new(config.rate_limit.unwrap_or(1))),
             guesses: Mutex::new(Turns::new(GUESSES_PER_MINUTE)),
@@ -241,11 +244,23 @@ impl Access {
         }
     }
 
+    /// Whether a connection from there begins with a header of the PROXY protocol.
+    ///
+    /// One that was named must have it, and from everybody else it is not taken, so that nobody
+    /// chooses: the protocol forbids to find out by looking. Who is not named is served as ever,
+    /// since a kubelet, a scraper and a colleague on the machine send none.
+    pub(super) fn is_announced(&self, peer: IpAddr) -> bool {
+        self.proxies_announce && self.is_trusted(peer)
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
     /// The client's address. A header is believed only from a proxy that was named: anybody can
     /// write one. The last address that no such proxy has is the client's.
     fn client_address(&self, head: &Head, peer: IpAddr) -> IpAddr {
-        let trusted = |address: IpAddr| self.trusted_proxies.iter().any(|n| n.contains(address));
-        if !trusted(peer) {
+        if !self.is_trusted(peer) {
             return peer;
         }
         let of_list = head.forwarded_for.iter().rev().flat_map(|line| line.rsplit(','));
@@ -257,7 +272,7 @@ impl Access {
         for hop in of_list.chain(of_standard.flat_map(|line| network::forwarded(line))) {
             let Some(address) = hop else { break };
             client = address;
-            if !trusted(client) {
+            if !self.is_trusted(client) {
                 break;
             }
         }

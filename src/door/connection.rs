@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::body::Body;
 use super::head::{self, BodyLength, Head};
+use super::proxy_protocol;
 use crate::error::Error;
 use crate::line::{Manner, READ_PATIENCE};
 use crate::memory::{Budget, Share};
@@ -109,6 +110,8 @@ pub(super) enum Wants {
 
 #[derive(Debug)]
 enum Stage<T> {
+    /// Before the header of the PROXY protocol, which comes first.
+    Unannounced(Announcement),
     /// Between two requests, or before the first.
     Idle,
     /// In the middle of a head, of which so many bytes were looked at.
@@ -118,6 +121,16 @@ enum Stage<T> {
     Lent,
     /// Answered for the last time, and read on so that the client sees the answer.
     Lingering,
+}
+
+/// How much of a PROXY protocol header has come.
+#[derive(Debug, Clone, Copy)]
+enum Announcement {
+    Nothing,
+    /// Not enough to be read.
+    Begun,
+    /// It has been read; so many bytes are left, which nobody here reads.
+    Rest(usize),
 }
 
 /// A body that is coming, and what it belongs to.
@@ -159,12 +172,17 @@ impl<T> Connection<T> {
         }
     }
 
+    /// Comes from a proxy that first says whom it speaks for.
+    pub(super) fn behind_a_proxy(self) -> Connection<T> {
+        Connection { stage: Stage::Unannounced(Announcement::Nothing), ..self }
+    }
+
     pub(super) fn wants(&self) -> Wants {
         match self.stage {
             _ if !self.output.is_empty() => Wants::Output,
             Stage::Lent => Wants::Nothing,
             Stage::Lingering => Wants::End,
-            Stage::Idle | Stage::Head(_) | Stage::Body(_) => Wants::Input,
+            Stage::Unannounced(_) | Stage::Idle | Stage::Head(_) | Stage::Body(_) => Wants::Input,
         }
     }
 
@@ -265,17 +283,66 @@ impl<T> Connection<T> {
         }
         match &mut self.stage {
             Stage::Lent | Stage::Lingering => Step::Wait,
+            Stage::Unannounced(announcement) => {
+                let announcement = *announcement;
+                self.announced(announcement, now, rules)
+            }
             Stage::Body(_) => self.upload(now, rules),
             Stage::Idle | Stage::Head(_) => match self.find_head(now) {
                 Ok(None) => Step::Wait,
                 Ok(Some(length)) => self.answer(length, now, rules),
-                Err(refusal) => {
-                    let manner = Manner { head_only: false, close: true, old: false };
-                    self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
-                    Step::Done
-                }
+                Err(refusal) => self.refuse_head(refusal, now, rules),
             },
         }
+    }
+
+    /// Takes what has come of the header that says whom the proxy speaks for.
+    fn announced<R: Rules<Ticket = T>>(
+        &mut self,
+        mut announcement: Announcement,
+        now: Instant,
+        rules: &mut R,
+    ) -> Step<T> {
+        if self.input.is_empty() {
+            return Step::Wait;
+        }
+        if matches!(announcement, Announcement::Nothing) {
+            (self.since, self.deadline) = (now, now + HEAD_TIME);
+            announcement = Announcement::Begun;
+        }
+        if !matches!(announcement, Announcement::Rest(_)) {
+            match proxy_protocol::read(&self.input) {
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    self.peer = header.client.unwrap_or(self.peer);
+                    announcement = Announcement::Rest(header.length);
+                }
+                Err(refusal) => return self.refuse_head(refusal, now, rules),
+            }
+        }
+        if let Announcement::Rest(left) = &mut announcement {
+            let taken = self.input.len().min(*left);
+            self.input.drain(..taken);
+            *left -= taken;
+            if *left == 0 {
+                self.idle(now, rules.idle_time().min(FIRST_TIME));
+                return self.step(now, rules);
+            }
+        }
+        self.stage = Stage::Unannounced(announcement);
+        Step::Wait
+    }
+
+    /// Answers what cannot be read.
+    fn refuse_head<R: Rules<Ticket = T>>(
+        &mut self,
+        refusal: head::Refusal,
+        now: Instant,
+        rules: &mut R,
+    ) -> Step<T> {
+        let manner = Manner { head_only: false, close: true, old: false };
+        self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
+        Step::Done
     }
 
     /// Looks for the end of a head in the input.
@@ -315,11 +382,7 @@ impl<T> Connection<T> {
         let (bytes, rest) = input.split_at(length);
         let head = match head::parse(bytes) {
             Ok(head) => head,
-            Err(refusal) => {
-                let manner = Manner { head_only: false, close: true, old: false };
-                self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
-                return Step::Done;
-            }
+            Err(refusal) => return self.refuse_head(refusal, now, rules),
         };
         let close = head.close || rules.is_leaving();
         let manner = Manner { head_only: head.method == "HEAD", close, old: head.old };

@@ -10,6 +10,10 @@ use crate::error::Error;
 pub(super) const LIMIT_BYTES: usize = 32 << 10;
 const MAX_HEADERS: usize = 100;
 
+/// What is said to a proxy that speaks for others where that is not wanted.
+const ANNOUNCED: &str = "a PROXY protocol header is taken with CCPROXY_PROXY_PROTOCOL=on alone, \
+    and from an address of CCPROXY_TRUSTED_PROXIES";
+
 /// The headers that say where the request ends, or what becomes of the connection.
 const FRAMING: &[&str] = &["content-length", "transfer-encoding", "host", "connection", "expect"];
 
@@ -89,6 +93,8 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal
             b'\n' if at == 0 || bytes[at - 1] != b'\r' => return bad("a line ends in a bare LF"),
             b'\n' if at >= 3 && bytes[at - 3..=at] == *b"\r\n\r\n" => return Ok(Some(at + 1)),
             b'\n' | b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
+            // The first byte of its second version that is no empty line.
+            0 if at == 0 => return bad(ANNOUNCED),
             _ => return bad("a byte of the head is a control character"),
         }
         if at > 0 && bytes[at - 1] == b'\r' && bytes[at] != b'\n' {
@@ -106,6 +112,9 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal
 /// # Errors
 /// What is wrong with it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
+    if bytes.starts_with(b"PROXY ") {
+        return bad(ANNOUNCED);
+    }
     if bytes.windows(3).any(|w| w[..2] == *b"\r\n" && matches!(w[2], b' ' | b'\t')) {
         return bad("a header is folded");
     }
@@ -289,7 +298,9 @@ mod tests {
             (400, "GET / HTTP/1.1\r\n Transfer-Encoding: chunked\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nA : b\r\n\r\n"),
             (505, "GET / x HTTP/1.1\r\n\r\n"),
-            (505, "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n\r\n"),
+            (400, "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n\r\n"),
+            (400, "PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n\r\n"),
+            (400, "\0\r\nQUIT\n"),
             (400, "\u{16}\u{3}\u{1}"),
             (400, "GET / HTTP/1.1\r\nContent-Length: +3\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n"),

@@ -27,6 +27,7 @@ mod limits;
 mod link;
 mod listener;
 mod path;
+pub mod proxy_protocol;
 mod reactor;
 #[cfg(test)]
 mod simulation;

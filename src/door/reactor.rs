@@ -323,7 +323,10 @@ impl Reactor {
         if registered.is_err() {
             return self.turn_away(&socket, peer);
         }
-        let core = Connection::new(peer, self.now, self.shared.idle_time);
+        let mut core = Connection::new(peer, self.now, self.shared.idle_time);
+        if self.shared.access.is_announced(peer) {
+            core = core.behind_a_proxy();
+        }
         let mut entry = Entry::new(core, Arc::new(Peer::new(socket)));
         queue(&mut self.queue, key, &mut entry);
         self.connections.insert(key, entry);

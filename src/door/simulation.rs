@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Decision, Refused, Request, Rules};
 use super::entry::{Entry, Next, Socket};
 use super::head::Head;
+use super::proxy_protocol::LOCAL;
 use super::slot::Slot;
 use crate::error::Error;
 use crate::line::Manner;
@@ -265,10 +266,26 @@ impl World {
         let key = self.next();
         let pipe = Pair(Rc::default());
         pipe.0.borrow_mut().room = self.numbers.below(200);
-        let core = Connection::new(Ipv4Addr::LOCALHOST.into(), self.now, IDLE);
+        let mut core = Connection::new(Ipv4Addr::LOCALHOST.into(), self.now, IDLE);
+        let (mut script, mut asked) = (VecDeque::new(), Vec::new());
+        if self.numbers.one_in(4) {
+            core = core.behind_a_proxy();
+            match self.numbers.below(4) {
+                0 => {
+                    script.extend(b"PROXY TCP9 192.0.2.1 192.0.2.2 1 2\r\n");
+                    asked.push((key, false));
+                }
+                1 => script.extend(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+                _ => {
+                    let more = self.numbers.below(9000);
+                    script.extend(&LOCAL[..14]);
+                    script.extend((more as u16).to_be_bytes());
+                    script.extend(std::iter::repeat_n(b'G', more));
+                }
+            }
+        }
         self.entries.insert(key, Entry::new(core, pipe.clone()));
-        let script = VecDeque::new();
-        let shadow = Shadow { pipe, script, asked: Vec::new(), is_off: false, ended: false };
+        let shadow = Shadow { pipe, script, asked, is_off: false, ended: false };
         self.shadows.insert(key, shadow);
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Command, Door};
+use super::{Command, Door, proxy_protocol};
 
 const EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -99,26 +99,31 @@ impl Door {
         let mut failure = io::Error::from(io::ErrorKind::NotConnected);
         for ip in ips {
             match TcpStream::connect_timeout(&SocketAddr::new(*ip, address.port()), PATIENCE) {
-                Ok(socket) => return ask(socket, &self.shared.watchword),
+                Ok(socket) => return self.ask(socket),
                 Err(e) => failure = e,
             }
         }
         Err(failure)
     }
-}
 
-/// Asks on a connection.
-fn ask(mut socket: TcpStream, watchword: &str) -> io::Result<()> {
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    let request = format!(
-        "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Ccproxy-Watchword: {watchword}\r\n\
-         Connection: close\r\n\r\n"
-    );
-    socket.write_all(request.as_bytes())?;
-    let mut start = [0; 5];
-    socket.read_exact(&mut start)?;
-    if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    /// Asks on a connection.
+    fn ask(&self, mut socket: TcpStream) -> io::Result<()> {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let watchword = &self.shared.watchword;
+        let mut request = format!(
+            "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Ccproxy-Watchword: {watchword}\r\n\
+             Connection: close\r\n\r\n"
+        )
+        .into_bytes();
+        if self.shared.access.is_announced(socket.local_addr()?.ip().to_canonical()) {
+            request.splice(..0, proxy_protocol::LOCAL);
+        }
+        socket.write_all(&request)?;
+        let mut start = [0; 5];
+        socket.read_exact(&mut start)?;
+        if start == *b"HTTP/" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
 }
 
 #[cfg(test)]

@@ -104,19 +104,20 @@ class Server(harness.Proxy):
         self.port = int(self.url.rsplit(":", 1)[1])
         return self
 
-    def drain(self):
+    def drain(self, address="127.0.0.1"):
         """Tells it to end while a stream is open, so that it goes on and says 503."""
         message = ask("[[chunks:10000]] [[delay:100]]", stream=True)
-        self._stream = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        self._stream = http.client.HTTPConnection(address, self.port, timeout=LIMIT)
         self._stream.request("POST", "/v1/messages", *message)
         self._answer = self._stream.getresponse()
         self._answer.readline()
-        self.terminate()
+        self.terminate(address)
 
-    def terminate(self):
+    def terminate(self, address="127.0.0.1"):
         """Tells it to end, and waits until it says that it does."""
         self._process.send_signal(signal.SIGTERM)
-        until("health says 503", lambda: get(self.port, "/health")[0] == 503)
+        asked = [self.port, "GET", "/health"]
+        until("health says 503", lambda: request(*asked, address=address)[0] == 503)
 
     def end(self):
         """The second signal; returns the exit code."""
@@ -146,9 +147,9 @@ def ask(text, stream=False, padding=0):
     return json.dumps(body), {"Content-Type": "application/json"}
 
 
-def request(port, method, path, body=None, headers=None):
+def request(port, method, path, body=None, headers=None, address="127.0.0.1"):
     """Status, headers and body of one request to the loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    connection = http.client.HTTPConnection(address, port, timeout=LIMIT)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

@@ -6,6 +6,7 @@ A server that drains holds a stream open: it is alive, and says 503 until its la
 """
 
 import concurrent.futures
+import contextlib
 import http.client
 import http.server
 import itertools
@@ -378,6 +379,106 @@ def varnish(suite):
             until("Varnish holds it for sick", lambda: get(port, "/status")[0] == 503)
 
 
+# --- The PROXY protocol --------------------------------------------------------------------------
+
+HAPROXY_CONNECTIONS = """
+defaults
+    mode tcp
+    option httpchk GET /health
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+    timeout check 2s
+    default-server check inter 200ms fall 2 rise 1
+frontend stats
+    mode http
+    bind 127.0.0.1:{stats}
+    stats enable
+    stats uri /
+"""
+
+# What HAProxy is told of its server: which header it sends, also before its checks.
+HEADERS = [
+    "send-proxy",
+    "send-proxy check-send-proxy",
+    "send-proxy-v2",
+    "send-proxy-v2 check-send-proxy",
+    "send-proxy-v2 proxy-v2-options crc32c,unique-id",
+    "send-proxy-v2-ssl",
+]
+
+NGINX_CONNECTIONS = """\
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+pid {where}/nginx.pid;
+error_log stderr;
+events {{}}
+stream {{
+server {{
+    listen 127.0.0.1:{port};
+    proxy_pass 127.0.0.1:{server};
+    proxy_protocol on;
+}}
+}}
+"""
+BEHIND = {
+    "LOG_FORMAT": "json",
+    "CCPROXY_RATE_LIMIT": "1",
+    "CCPROXY_TRUSTED_PROXIES": "127.0.0.1",
+    "CCPROXY_PROXY_PROTOCOL": "on",
+}
+
+
+def from_address(port, address):
+    """The status of a message that a client with this address sends."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=LIMIT, source_address=(address, 0)
+    )
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/messages", *ask("hello"))
+        return connection.getresponse().status
+
+
+def two_clients(suite, name, port, number):
+    """Each client has its own message a minute, which only its address can tell."""
+    clients = [f"127.0.{number}.2", f"127.0.{number}.3"]
+    seen = [from_address(port, client) for client in [*clients, *clients]]
+    suite.equal(f"{name}: each client has its own limit", seen, [200, 200, 429, 429])
+    return clients
+
+
+def proxy_protocol(suite):
+    with directory() as where, Server(**BEHIND) as server:
+        stats, ports = free_port(), [free_port() for _ in HEADERS]
+        configuration = HAPROXY_CONNECTIONS.format(stats=stats)
+        for number, (port, options) in enumerate(zip(ports, HEADERS)):
+            lines = [f"listen b{number}", f"bind 127.0.0.1:{port}"]
+            lines.append(f"server s 127.0.0.1:{server.port} {options}")
+            configuration += "\n    ".join(lines) + "\n"
+        (where / "haproxy.cfg").write_text(configuration)
+        with running(where, "haproxy", "-db", "-f", where / "haproxy.cfg"):
+            rows = until("HAProxy has checked", lambda: checked_rows(stats))
+            for number, (port, options, row) in enumerate(zip(ports, HEADERS, rows)):
+                suite.check(f"up: HAProxy, {options}", row["status"] == "UP", row)
+                for client in two_clients(suite, f"HAProxy, {options}", port, number):
+                    suite.check(f"the log has the address {client}", server.line(client))
+            port = free_port()
+            text = NGINX_CONNECTIONS.format(where=where, port=port, server=server.port)
+            (where / "nginx.conf").write_text(text)
+            with running(where, "nginx", "-p", where, "-c", where / "nginx.conf"):
+                until("nginx passes on", lambda: get(port, "/health")[0] == 200)
+                two_clients(suite, "nginx, proxy_protocol on", port, len(HEADERS))
+            probe = [lab.BINARY, "--healthcheck", "--port", str(server.port)]
+            outcome = Outcome(probe, BEHIND)
+            suite.check("up: the self-probe", outcome.code == 0, outcome)
+            # Its address is none of the balancer's.
+            suite.check("up: kubelet", lab.kubelet(server.port, "/health", "::1"))
+            suite.equal("who has to send a header, and does not", get(server.port, "/health")[0], 400)
+            server.drain("::1")
+            seen = ["DOWN"] * len(HEADERS)
+            until("HAProxy sees that it drains", lambda: statuses(stats) == seen)
+
+
 # --- The self-probe ------------------------------------------------------------------------------
 
 
@@ -610,6 +711,7 @@ if __name__ == "__main__":
             self_probe,
             varnish,
             haproxy,
+            proxy_protocol,
             nginx,
             blackbox,
             commands,

@@ -1,6 +1,7 @@
 //! What may be given any bytes, and what must hold whatever they are: the pure parts of ccproxy.
 
 use ccproxy::anthropic;
+use ccproxy::door::proxy_protocol;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::{PROVIDERS, Provider};
 use ccproxy::sse::Decoder;
@@ -90,5 +91,20 @@ pub(super) fn refusal(data: &[u8]) {
         let mut learned = Learned::default();
         learned.add(lesson.clone());
         assert!(!lesson.is_lasting() || learned.lessons().contains(&lesson));
+    }
+}
+
+/// What a connection from a proxy begins with: how much of it has come shows only in when it is told.
+pub(super) fn proxy_header(data: &[u8]) {
+    let whole = proxy_protocol::read(data);
+    for cut in 0..data.len() {
+        let part = proxy_protocol::read(&data[..cut]);
+        assert!(part == Ok(None) || part == whole, "{cut}: {part:?}, then {whole:?}");
+    }
+    match whole {
+        Ok(Some(header)) => assert!((15..=16 + 65_535).contains(&header.length)),
+        // Nobody is waited for who has said all of the longest header but what is passed over.
+        Ok(None) => assert!(data.len() < 16 + 216),
+        Err(refusal) => assert!(refusal.status == 400 && !refusal.reason.is_empty()),
     }
 }

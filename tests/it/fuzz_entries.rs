@@ -57,3 +57,18 @@ fn any_native_answer_is_the_same_however_it_is_cut() {
 fn any_error_is_told() {
     run(entries::refusal, ERRORS.cases().into_iter().map(|case| cut(case.input)));
 }
+
+#[test]
+fn any_header_of_a_proxy_is_read_or_refused_wherever_it_is_cut() {
+    let mut block = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xdb".to_vec();
+    block.resize(16 + 219, b'/');
+    let four =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x0a\0\0\x01\xc0\0\x01\xbb".to_vec();
+    let lines = [
+        "PROXY UNKNOWN\r\n",
+        "PROXY TCP4 192.0.2.1 10.0.0.1 49152 443\r\n",
+        "PROXY TCP6 2001:db8::1 ::1 49152 443\r\nGET / HTTP/1.1\r\n\r\n",
+    ];
+    let lines = lines.iter().map(|line| line.as_bytes().to_vec());
+    run(entries::proxy_header, lines.chain([block, four]));
+}
