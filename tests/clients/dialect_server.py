@@ -9,11 +9,11 @@ import time
 
 import native
 import responses
+import responses_rules
 from dialect import openai_form
 from dialects import DIALECTS
 from rules import Refusal, sign, thinking_is_off
 from script import API_KEY, CREATED, Received, ScriptedHandler, ScriptedServer, pieces
-
 from upstream import finish_reason, usage
 
 WRONG_KEY = Refusal("Incorrect API key provided.", None, "invalid_api_key", 401)
@@ -117,7 +117,7 @@ class DialectHandler(ScriptedHandler):
     # --- Responses ---
 
     def answer_responses(self, dialect, body):
-        refusals = list(responses.refusals(body))
+        refusals = list(responses_rules.refusals(body))
         chat = responses.chat_form(body)
         step = self.step_for(chat, body, refusals, openai_form, dialect.key_headers)
         if step is None:

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 
 import responses
+import responses_rules
 from script import API_KEY, CREATED, Received, ScriptedHandler, ScriptedServer, Step, pieces
 
 __all__ = ["API_KEY", "Step", "Upstream", "openai_error"]
@@ -27,8 +28,8 @@ class Upstream(ScriptedServer):
         """Keeps the request and returns the step that answers it."""
         found, body = [], original
         if path == "/v1/responses":
-            found += [refusal.message for refusal in responses.refusals(original)]
-            found += responses.unwise(original)
+            found += [refusal.message for refusal in responses_rules.refusals(original)]
+            found += responses_rules.unwise(original)
             body = responses.chat_form(original)
         name, step = self.next_step(body.get("messages"))
         found += violations(body)

@@ -18,7 +18,7 @@ import lab
 import seed
 import yaml
 from lab import LIMIT, Outcome, Server, ask, directory, free_port, get, request, running, until
-from probers import Listener, up, value
+from probers import Listener, running_prometheus, up, value
 from readme import FILES
 
 NEEDS = ["nginx", "haproxy", "prometheus", "promtool", "systemd-analyze", "strace"]
@@ -299,13 +299,7 @@ def prometheus(suite):
         # The provider's state is known from its answers.
         request(server.port, "POST", "/v1/messages", *ask("hello"))
         port = free_port()
-        with running(
-            where,
-            "prometheus",
-            f"--config.file={where}/prometheus.yml",
-            f"--storage.tsdb.path={where}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ):
+        with running_prometheus(where, port):
             until("Prometheus has scraped", lambda: up(port) == "1")
             until("and the metrics", lambda: value(port, 'up{job="ccproxy-metrics"}') == "1")
             names = set(re.findall(r"\b(?:ccproxy|http)_\w+", FILES["rules.yml"]))

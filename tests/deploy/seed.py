@@ -6,6 +6,12 @@ them, a test puts it around them; only the port becomes the one of the server un
 
 PORT = "3456"
 
+
+def here(text, port):
+    """A text of it for the server on `port`."""
+    return text.replace(PORT, str(port))
+
+
 # Both the Docker health check and whoever tries it by hand.
 WGET = "wget --no-verbose --tries=1 --spider http://localhost:3456/health || exit 1"
 CURL = "curl -f http://localhost:3456/health"

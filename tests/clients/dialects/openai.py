@@ -3,7 +3,7 @@
 A rule of another source names it.
 """
 
-import responses
+import responses_rules
 from dialect import NAME, Dialect, openai_form
 from rules import (
     Refusal,
@@ -94,19 +94,21 @@ def effort_or_tools(body):
 def openai_schemas(body):
     for index, function in tools_of(body):
         place, name = f"tools[{index}].function.parameters", function.get("name")
-        yield from responses.schema_refusals(place, name, function.get("parameters"))
+        yield from responses_rules.schema_refusals(place, name, function.get("parameters"))
 
 
 def openai_efforts(body):
     """https://vercel.com/docs/ai-gateway/capabilities/reasoning/openai"""
     model = str(body.get("model"))
-    known = next((k for start, k in responses.EFFORTS.items() if model.startswith(start)), None)
+    known = next(
+        (k for start, k in responses_rules.EFFORTS.items() if model.startswith(start)), None
+    )
     if "reasoning_effort" in body and known is None:
         yield Refusal("Unrecognized request argument supplied: reasoning_effort")
     elif "reasoning_effort" in body and body["reasoning_effort"] not in known:
         yield Refusal(
             f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with "
-            f"this model. Supported values are: {responses.listing(known)}.",
+            f"this model. Supported values are: {responses_rules.listing(known)}.",
             "reasoning_effort",
             "unsupported_value",
         )
