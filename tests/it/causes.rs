@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::serve_tls;
 use crate::support::client::{Answer, Client, JSON, message};
+use crate::support::exchange::{begin, begin_whole, start};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Refusing, Upstream};
 
@@ -202,12 +203,8 @@ fn what_a_provider_answers() {
     ];
     for (status, content_type, body, told) in rows {
         for stream in [false, true] {
-            let upstream = Upstream::start();
-            let proxy = Setup::asking(&upstream).start();
-            let mut client = Client::connect(&proxy);
-            client.send("POST", "/v1/messages", JSON, &message("hello", stream));
-            let mut connection = upstream.accept();
-            connection.request();
+            let (upstream, proxy) = start();
+            let (mut client, mut connection) = begin(&upstream, &proxy, stream);
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
                  Connection: close\r\n\r\n",
@@ -234,13 +231,9 @@ fn what_an_error_as_the_first_event_of_a_stream_says_is_worded_the_same() {
             lasting(500, &["custom does not know the model test-model; set CUSTOM_MODEL"]),
         ),
     ] {
-        let upstream = Upstream::start();
-        let proxy = Setup::asking(&upstream).start();
+        let (upstream, proxy) = start();
         for stream in [false, true] {
-            let mut client = Client::connect(&proxy);
-            client.send("POST", "/v1/messages", JSON, &message("hello", stream));
-            let mut connection = upstream.accept();
-            connection.request();
+            let (mut client, mut connection) = begin(&upstream, &proxy, stream);
             connection.begin_events();
             connection.event(event);
             connection.wire.close();
@@ -257,8 +250,7 @@ fn what_an_error_as_the_first_event_of_a_stream_says_is_worded_the_same() {
 
 #[test]
 fn a_model_that_the_client_named_is_its_own_to_mend() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = Client::connect(&proxy);
     let body = json!({ "model": "gpt-x", "max_tokens": 9,
         "messages": [{ "role": "user", "content": "hello" }] });
@@ -279,10 +271,7 @@ fn a_model_that_is_gone_is_told_with_one_that_is_there() {
         .variable("GROQ_MODEL", "moonshotai/kimi-k2-instruct")
         .variable("GROQ_BASE_URL", &upstream.base_url())
         .start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     let said = "The model `moonshotai/kimi-k2-instruct` does not exist";
     let body = json!({ "error": { "message": said } }).to_string();
     connection.answer("404 Not Found", &[], &body);
@@ -427,12 +416,8 @@ fn http_and_https_are_told_apart() {
 
 #[test]
 fn what_does_not_speak_http() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     connection.wire.send(b"SSH-2.0-OpenSSH_9.2\r\n");
     connection.wire.close();
     lasting(502, &["custom: what answers at 127.0.0.1:", "does not speak HTTP", "CUSTOM_BASE_URL"])
@@ -443,10 +428,7 @@ fn what_does_not_speak_http() {
 fn silence_is_told_with_its_limit_and_the_setting() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CUSTOM_TIMEOUT", "0.2").start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (mut client, _connection) = begin_whole(&upstream, &proxy);
     passing(
         504,
         "timeout_error",
@@ -463,12 +445,8 @@ fn silence_is_told_with_its_limit_and_the_setting() {
 
 #[test]
 fn what_breaks_off() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, connection) = begin_whole(&upstream, &proxy);
     connection.wire.close();
     passing(502, "api_error", &["custom: 127.0.0.1:", "hung up without an answer"])
         .check("no answer", &client.answer());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, JSON};
-use crate::support::proxy::{Proxy, Setup};
-use crate::support::upstream::Upstream;
+use crate::support::exchange::start;
+use crate::support::proxy::Proxy;
 
 /// Sends a message with these fields beside its own.
 fn send(proxy: &Proxy, fields: Value) -> Client {
@@ -24,8 +24,7 @@ fn send(proxy: &Proxy, fields: Value) -> Client {
 
 /// What the provider gets of a message with these fields.
 fn sent(fields: Value) -> Value {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = send(&proxy, fields);
     let mut connection = upstream.accept();
     let body = connection.request().body;
@@ -67,8 +66,7 @@ fn tools_that_the_client_runs_are_offered() {
 /// the form out would answer with something else than was asked for, so the refusal is told.
 #[test]
 fn a_form_that_is_refused_beside_tools_is_not_left_out() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let schema = json!({ "type": "object", "properties": {}, "additionalProperties": false });
     let mut client = send(
         &proxy,
@@ -93,8 +91,7 @@ fn a_form_that_is_refused_beside_tools_is_not_left_out() {
 /// write, it becomes U+FFFD.
 #[test]
 fn half_a_character_is_refused_in_what_the_client_writes() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let body =
         br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"\ud83d off"}]}"#;
     let answer = Client::fetch(&proxy, "POST", "/v1/messages", JSON, body);
@@ -117,8 +114,7 @@ fn half_a_character_is_refused_in_what_the_client_writes() {
 /// Anthropic refuses two tools of one name, and no provider could tell which was called.
 #[test]
 fn two_tools_of_one_name_are_refused() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let tool = json!({ "name": "f", "input_schema": { "type": "object" } });
     let mut client = send(&proxy, json!({ "tools": [tool, tool] }));
     let told = client.answer().error(400, "invalid_request_error");
@@ -142,8 +138,7 @@ fn a_picture_is_sent_as_it_was_written() {
 /// holds none.
 #[test]
 fn other_statuses_of_success_hold_an_answer_too() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let whole = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
     for status in ["200 OK", "201 Created", "202 Accepted", "203 Non-Authoritative Information"] {
         let mut client = send(&proxy, json!({}));
@@ -164,8 +159,7 @@ fn other_statuses_of_success_hold_an_answer_too() {
 /// hold every answer back for a tag that few write would be worse.
 #[test]
 fn a_closing_tag_alone_ends_thinking() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = send(&proxy, json!({}));
     let mut connection = upstream.accept();
     connection.request();
@@ -193,8 +187,7 @@ fn a_closing_tag_alone_ends_thinking() {
 /// anybody has reported; the memory for it lasts as long as the head. The connection is used again.
 #[test]
 fn a_head_may_have_64_kib() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut connection = None;
     for stream in [false, true] {
         for size in [1_000, 20_000, 60_000] {

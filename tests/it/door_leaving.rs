@@ -2,6 +2,7 @@
 //! behind, and nobody else notices.
 
 use crate::support::client::{Client, JSON, message, request};
+use crate::support::exchange::start;
 use crate::support::prober::Prober;
 use crate::support::proxy::Setup;
 use crate::support::upstream::Upstream;
@@ -83,8 +84,7 @@ fn panics() {
 
 #[test]
 fn a_provider_that_closes_kept_connections_as_they_are_used() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     upstream.answer_once_per_connection();
     let prober = Prober::start(&proxy);
     let mut client = Client::connect(&proxy);

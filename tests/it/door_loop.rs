@@ -10,10 +10,10 @@ use libc::SIGTERM;
 
 use crate::support::PATIENCE;
 use crate::support::client::{Client, JSON, message, request};
+use crate::support::exchange::start;
 use crate::support::prober::Prober;
 use crate::support::proxy::confined::raise_descriptor_limit;
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::upstream::Upstream;
 
 /// Begins a message of which `body` has come, and waits until the server has read that: it answers what
 /// came before.
@@ -111,8 +111,7 @@ fn idle_connections_are_kept_as_long_as_the_setting_says() {
 /// The worker that has the connection does not read, and nobody may forget what came meanwhile.
 #[test]
 fn what_is_sent_during_an_answer_is_answered_after_it() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     for number in 0..50 {
         let (mut client, mut connection) = Client::in_flight(&proxy, &upstream);
         client.send("GET", "/api/hello", &[], b"");

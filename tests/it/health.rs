@@ -5,6 +5,7 @@ use libc::SIGHUP;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
+use crate::support::exchange::{begin_whole, start};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Refusing, Upstream};
 
@@ -160,10 +161,7 @@ fn the_status_tells_why_since_when_and_until_when() {
     let status = || get(&proxy, "/status", &[]).json();
     assert_eq!(status().get("reason"), None);
     for _ in 0..5 {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         let body = r#"{"error":{"message":"the disk is full"}}"#;
         connection.answer("500 Internal Server Error", &[("Connection", "close")], body);
         assert_eq!(client.answer().status, 500);
@@ -190,13 +188,9 @@ fn the_status_tells_why_since_when_and_until_when() {
 
 #[test]
 fn the_status_tells_what_a_provider_refused_though_it_is_well() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let check = |answer: &str, message: &str| {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         let body = json!({ "error": { "message": message } }).to_string();
         connection.answer(answer, &[("Connection", "close")], &body);
         assert!(client.answer().status >= 400);
@@ -320,10 +314,7 @@ fn a_provider_that_fails_is_shown_and_left_alone_and_costs_no_readiness() {
     let proxy = Setup::asking(&upstream).variable("CCPROXY_BREAKER_PAUSE", "600").start();
     assert_eq!(proxy.metric("ccproxy_provider_up{provider=\"custom\"}"), None);
     for _ in 0..5 {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         connection.answer("500 Internal Server Error", &[("Connection", "close")], "");
         client.answer().error(500, "api_error");
     }
@@ -348,13 +339,9 @@ fn a_provider_that_fails_is_shown_and_left_alone_and_costs_no_readiness() {
 
 #[test]
 fn the_first_answer_ends_a_failure() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let ask = |status: &str| {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         match status {
             "200 OK" => connection.complete("hello"),
             status => connection.answer(status, &[("Connection", "close")], ""),
@@ -387,13 +374,9 @@ fn an_unreachable_provider_is_a_failure_and_a_refused_request_is_none() {
     }
     assert_eq!(get(&proxy, "/status", &[]).json()["status"], "degraded");
 
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     for _ in 0..6 {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         connection.answer("422 Unprocessable Entity", &[("Connection", "close")], "");
         client.answer().error(400, "invalid_request_error");
     }

@@ -5,8 +5,8 @@ use libc::SIGTERM;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON, message};
+use crate::support::exchange::{begin_whole, start};
 use crate::support::proxy::Setup;
-use crate::support::upstream::Upstream;
 
 fn id(answer: &Answer) -> &str {
     answer.header("request-id").expect("every answer has one")
@@ -183,12 +183,8 @@ fn what_keeps_it_from_starting_is_a_line_like_the_others() {
 
 #[test]
 fn a_line_of_the_log_is_one_line() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     let forged = json!({ "error": "no model x\n2026-01-01 FAKE \u{1b}[31m" }).to_string();
     connection.answer("404 Not Found", &[], &forged);
     client.answer().error(500, "api_error");

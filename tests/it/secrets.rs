@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, JSON, message};
+use crate::support::exchange::begin_whole;
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::Upstream;
 
@@ -201,10 +202,7 @@ fn what_a_native_provider_quotes_of_its_secrets_is_told_to_nobody() {
 fn a_short_key_is_no_part_of_other_words() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CUSTOM_API_KEY", "a").start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     connection.answer("400 Bad Request", &[], r#"{"error":{"message":"Rate of a call"}}"#);
     assert_eq!(client.answer().error(400, "invalid_request_error"), "custom: Rate of a call");
 }

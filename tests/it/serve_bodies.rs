@@ -5,6 +5,7 @@ use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, JSON};
+use crate::support::exchange::{begin_stream, start};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Connection, Upstream};
 
@@ -41,8 +42,7 @@ fn error(message: &str) -> String {
 
 #[test]
 fn what_comes_in_a_coding_is_read() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = Client::connect(&proxy);
     for made in CODINGS {
         let whole = json!({ "choices": [{ "index": 0, "message": { "content": "whole" },
@@ -76,12 +76,8 @@ fn what_comes_in_a_coding_is_read() {
 
 #[test]
 fn each_event_of_a_stream_in_a_coding_comes_as_it_is_sent() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_stream("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_stream(&upstream, &proxy);
     connection.wire.send(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\
           Transfer-Encoding: chunked\r\n\r\n",
@@ -111,8 +107,7 @@ fn each_event_of_a_stream_in_a_coding_comes_as_it_is_sent() {
 
 #[test]
 fn what_is_no_such_coding_is_an_error_that_names_it() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = Client::connect(&proxy);
     for (coding, words) in [
         ("br", "custom's answer: its body is in the content coding \"br\", though"),
@@ -148,8 +143,7 @@ fn answer_as(connection: &mut Connection, kind: &str, body: &str) {
 
 #[test]
 fn what_is_a_page_by_its_name_alone_is_read() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let whole = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
     let stream = format!("\n: a comment\n\ndata: {whole}\n\ndata: [DONE]\n\n");
     for body in [whole, &stream] {
@@ -275,8 +269,7 @@ fn calls_written_as_text_are_calls_unless_the_setting_is_off() {
 
 #[test]
 fn a_window_that_a_refusal_names_is_told_of_the_model() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let windows = || {
         let list = Client::fetch(&proxy, "GET", "/v1/models", &[], b"").json();
         let models = list["data"].as_array().expect("models").clone();

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::client::Client;
+use crate::support::exchange::{begin_whole, start};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Connection, Upstream};
 
@@ -23,8 +24,7 @@ fn begin_large(upstream: &Upstream, proxy: &Proxy, length: usize) -> (Client, Co
 
 #[test]
 fn an_answer_that_comes_while_the_request_is_sent_is_told() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     for length in [300_000, 8_000_000] {
         for closes in [true, false] {
             let (mut client, mut connection) = begin_large(&upstream, &proxy, length);
@@ -40,8 +40,7 @@ fn an_answer_that_comes_while_the_request_is_sent_is_told() {
 
 #[test]
 fn an_interim_answer_ends_neither_the_request_nor_the_answer() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     const INTERIM: [&str; 3] = [
         "HTTP/1.1 100 Continue\r\n\r\n",
         "HTTP/1.1 102 Processing\r\n\r\n",
@@ -64,8 +63,7 @@ fn an_interim_answer_ends_neither_the_request_nor_the_answer() {
 
 #[test]
 fn a_provider_that_hangs_up_while_the_request_is_sent_is_named_so() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let (mut client, connection) = begin_large(&upstream, &proxy, 8_000_000);
     drop(connection);
     let told = client.answer().error(502, "api_error");
@@ -74,8 +72,7 @@ fn a_provider_that_hangs_up_while_the_request_is_sent_is_named_so() {
 
 #[test]
 fn the_connection_of_a_second_try_is_kept() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = Client::connect(&proxy);
     client.send_whole("one");
     let mut first = upstream.accept();
@@ -98,8 +95,7 @@ fn the_connection_of_a_second_try_is_kept() {
 
 #[test]
 fn of_a_long_error_the_beginning_is_told() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let input = "x".repeat(200_000);
     for (body, wanted) in [
         (
@@ -112,10 +108,7 @@ fn of_a_long_error_the_beginning_is_told() {
         ),
         (format!("it is wrong <i>{input}</i>"), "custom: it is wrong xxxx"),
     ] {
-        let mut client = Client::connect(&proxy);
-        client.send_whole("hello");
-        let mut connection = upstream.accept();
-        connection.request();
+        let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         // What is too long is not read to its end, so the provider may have to stop.
         let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", body.len());
         connection.wire.send(head.as_bytes());
@@ -127,12 +120,8 @@ fn of_a_long_error_the_beginning_is_told() {
 
 #[test]
 fn the_text_of_an_error_is_not_waited_for_for_long() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     connection.wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000\r\n\r\nit is wrong");
     let told = client.answer().error(400, "invalid_request_error");
     assert_eq!(told, "custom: it is wrong");
@@ -157,12 +146,8 @@ fn silence_in_the_handshake_ends_with_the_time_for_connecting_and_its_name() {
 
 #[test]
 fn the_kernel_looks_after_a_connection_that_is_silent() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     // `tr` is the timer, and 2 the one of keepalive: proc(5).
     let port = format!(":{:04X}", upstream.address().port());
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux has it");
@@ -178,12 +163,8 @@ fn the_kernel_looks_after_a_connection_that_is_silent() {
 
 #[test]
 fn what_is_no_http_is_an_error_and_the_next_message_is_answered() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     connection.wire.send(b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n");
     client.answer().error(502, "api_error");
     client.send_whole("again");

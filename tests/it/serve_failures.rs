@@ -1,7 +1,7 @@
 //! A provider that breaks off, or that is silent, away, or too busy.
 
 use crate::support::client::{Answer, Client, JSON, message};
-use crate::support::exchange::{End, begin_stream, begin_whole, start};
+use crate::support::exchange::{End, begin, begin_stream, begin_whole, start};
 use crate::support::proxy::Setup;
 use crate::support::upstream::{Refusing, Upstream};
 
@@ -69,11 +69,7 @@ fn a_fresh_connection_that_is_closed_without_an_answer_is_not_tried_again() {
     let (upstream, proxy) = start();
     for end in [End::Close, End::Reset] {
         for stream in [false, true] {
-            let (mut client, connection) = if stream {
-                begin_stream(&upstream, &proxy)
-            } else {
-                begin_whole(&upstream, &proxy)
-            };
+            let (mut client, connection) = begin(&upstream, &proxy, stream);
             end.of(connection);
             let answer = client.answer();
             assert!(matches!(answer.status, 502 | 504), "{end:?}: {}", answer.text());
@@ -147,11 +143,7 @@ fn silence_before_the_answer_is_504() {
     let proxy = Setup::asking(&upstream).variable("CUSTOM_TIMEOUT", "0.5").start();
     for stream in [false, true] {
         for with_head in [false, true] {
-            let (mut client, mut connection) = if stream {
-                begin_stream(&upstream, &proxy)
-            } else {
-                begin_whole(&upstream, &proxy)
-            };
+            let (mut client, mut connection) = begin(&upstream, &proxy, stream);
             if with_head {
                 connection.begin_events();
             }

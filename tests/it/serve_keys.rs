@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::{Client, JSON, message};
+use crate::support::exchange::{begin_stream, begin_whole};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{ANSWER, Connection, Upstream};
 
@@ -59,18 +60,12 @@ fn a_key_that_a_provider_quotes_is_shown_to_nobody() {
     let upstream = Upstream::start();
     let proxy = Setup::asking(&upstream).variable("CUSTOM_API_KEY", PLAIN).start();
     let quoted = json!({ "error": { "message": format!("Incorrect key: {PLAIN}") } }).to_string();
-    let mut client = Client::connect(&proxy);
-    client.send_whole("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (mut client, mut connection) = begin_whole(&upstream, &proxy);
     connection.answer("401 Unauthorized", &[("Connection", "close")], &quoted);
     let told = client.answer().error(502, "api_error");
     assert!(told.starts_with("custom refuses its key: Incorrect key: [redacted];"), "{told}");
 
-    let mut client = Client::connect(&proxy);
-    client.send_stream("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (mut client, mut connection) = begin_stream(&upstream, &proxy);
     connection.begin_events();
     connection.say("half");
     connection.event(&quoted);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, JSON};
+use crate::support::exchange::{begin_stream, start};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{ANSWER, Upstream};
 
@@ -22,8 +23,7 @@ fn refused(upstream: &Upstream, proxy: &Proxy, body: &Value, refusal: &str) -> (
 
 #[test]
 fn a_refusal_that_names_a_field_is_repaired_once_and_remembered() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let body = json!({ "model": "claude-opus-5-5", "max_tokens": 32000, "temperature": 0.5,
         "messages": [{ "role": "user", "content": "hello" }] });
     let too_many = "max_tokens is too large: 32000. This model supports at most 16384 completion \
@@ -60,12 +60,8 @@ fn a_refusal_that_names_a_field_is_repaired_once_and_remembered() {
 /// The provider's connection is still open then, and the client may ask again at once.
 #[test]
 fn what_was_learned_is_known_when_the_message_ends() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
-    let mut client = Client::connect(&proxy);
-    client.send_stream("hello");
-    let mut connection = upstream.accept();
-    connection.request();
+    let (upstream, proxy) = start();
+    let (mut client, mut connection) = begin_stream(&upstream, &proxy);
     let refusal = r#"{"error":{"message":"Unsupported parameter: 'stream_options'"}}"#;
     connection.answer("400 Bad Request", &[("Connection", "close")], refusal);
     let mut first = upstream.accept();
@@ -124,8 +120,7 @@ fn a_stop_sequence_that_is_not_sent_ends_the_message_and_the_providers_call() {
 
 #[test]
 fn stop_sequences_that_are_refused_end_the_message_all_the_same() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9, "stop_sequences": ["wer"],
         "messages": [{ "role": "user", "content": "hello" }] });
     let refusal = r#"{"error":{"message":"Unsupported parameter: 'stop'","param":"stop"}}"#;
@@ -138,8 +133,7 @@ fn stop_sequences_that_are_refused_end_the_message_all_the_same() {
 
 #[test]
 fn a_request_is_repaired_once_and_what_was_wrongly_learned_is_forgotten() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9, "temperature": 0.5, "top_p": 0.5,
         "messages": [{ "role": "user", "content": "hello" }] });
     let mut client = Client::connect(&proxy);

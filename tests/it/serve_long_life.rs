@@ -1,8 +1,8 @@
 //! What a bug, many requests and clients that leave early cost: nothing that stays.
 
 use crate::support::client::{Client, JSON, message};
+use crate::support::exchange::start;
 use crate::support::proxy::Setup;
-use crate::support::upstream::Upstream;
 
 /// Debug builds panic where they are told to by a header.
 #[cfg(debug_assertions)]
@@ -27,8 +27,7 @@ fn a_panic_is_a_500_and_costs_nothing() {
 
 #[test]
 fn a_thousand_requests_leave_nothing_behind() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     upstream.answer_all();
     let mut kept = Client::connect(&proxy);
     let mut round = |number: usize| {

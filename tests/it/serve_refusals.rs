@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::KEY;
 use crate::support::client::{Client, JSON, message};
-use crate::support::exchange::{begin_stream, begin_whole, start};
+use crate::support::exchange::{begin, begin_stream, begin_whole, start};
 use crate::support::upstream::Upstream;
 
 #[test]
@@ -17,8 +17,7 @@ fn a_rate_limit_is_passed_on_with_when_to_try_again() {
         ("X-Other", "1"),
     ];
     for stream in [false, true] {
-        let (mut client, mut connection) =
-            if stream { begin_stream(&upstream, &proxy) } else { begin_whole(&upstream, &proxy) };
+        let (mut client, mut connection) = begin(&upstream, &proxy, stream);
         connection.answer(
             "429 Too Many Requests",
             &headers,
@@ -38,8 +37,7 @@ fn a_rate_limit_is_passed_on_with_when_to_try_again() {
 fn a_wrong_key_is_named_by_its_variable_and_shown_nowhere() {
     let (upstream, proxy) = start();
     for stream in [false, true] {
-        let (mut client, mut connection) =
-            if stream { begin_stream(&upstream, &proxy) } else { begin_whole(&upstream, &proxy) };
+        let (mut client, mut connection) = begin(&upstream, &proxy, stream);
         let said = format!("Incorrect API key provided: {KEY}.");
         connection.answer(
             "401 Unauthorized",

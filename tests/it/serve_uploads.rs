@@ -1,8 +1,8 @@
 //! Bodies of requests: their limit, their forms, and what is no message.
 
 use crate::support::client::{Client, JSON, message};
+use crate::support::exchange::start;
 use crate::support::proxy::Setup;
-use crate::support::upstream::Upstream;
 
 /// A request for a message that is exactly `length` bytes long.
 fn message_of(length: usize) -> Vec<u8> {
@@ -76,8 +76,7 @@ fn the_limit_without_a_setting_is_32_mib() {
 
 #[test]
 fn a_long_conversation_reaches_the_provider_whole() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let mut client = Client::connect(&proxy);
     client.send("POST", "/v1/messages", JSON, &message_of(4 << 20));
     let mut connection = upstream.accept();

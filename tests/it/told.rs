@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, JSON, message};
+use crate::support::exchange::start;
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::{Connection, Upstream};
 
@@ -53,8 +54,7 @@ fn a_wrapped_overflow_is_one_wherever_it_stands() {
     for as_text in [true, false] {
         for place in PLACES {
             for stream in [true, false] {
-                let upstream = Upstream::start();
-                let proxy = Setup::asking(&upstream).start();
+                let (upstream, proxy) = start();
                 let error = wrapped(&inner, as_text);
                 let mut client = refuse(&proxy, &upstream, &error, place, stream);
                 let told = client.answer().error(400, "invalid_request_error");
@@ -70,8 +70,7 @@ fn a_wrapped_refusal_teaches_wherever_it_stands() {
         "message": "Unsupported parameter: 'temperature' is not supported with this model." } });
     for as_text in [true, false] {
         for place in PLACES {
-            let upstream = Upstream::start();
-            let proxy = Setup::asking(&upstream).start();
+            let (upstream, proxy) = start();
             let mut client = refuse(&proxy, &upstream, &wrapped(&inner, as_text), place, false);
             let mut connection = upstream.accept();
             let body = connection.request().body;
@@ -116,8 +115,7 @@ fn a_wrapped_error_of_a_messages_api_is_told_in_its_own_words() {
 /// The README: what of it was asked for is named.
 #[test]
 fn what_was_left_out_is_named() {
-    let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream).start();
+    let (upstream, proxy) = start();
     let document = json!({ "type": "document", "citations": { "enabled": true }, "source":
         { "type": "text", "media_type": "text/plain", "data": "The sky is blue." } });
     let text = json!({ "type": "text", "text": "?", "cache_control": { "type": "ephemeral" } });

@@ -29,6 +29,11 @@ pub(crate) fn begin_whole(upstream: &Upstream, proxy: &Proxy) -> (Client, Connec
     (client, connection)
 }
 
+/// The same for either.
+pub(crate) fn begin(upstream: &Upstream, proxy: &Proxy, stream: bool) -> (Client, Connection) {
+    if stream { begin_stream(upstream, proxy) } else { begin_whole(upstream, proxy) }
+}
+
 /// How a provider breaks off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
