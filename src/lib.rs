@@ -92,6 +92,7 @@ pub mod healthcheck;
 pub mod heap;
 mod http;
 mod json;
+mod labels;
 mod lessons;
 pub mod line;
 pub mod logging;

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::Cause;
+use crate::labels::labels;
 use crate::os;
 
 /// What is counted of one provider.
@@ -47,8 +48,8 @@ pub struct ProviderMetrics {
 pub struct Metrics {
     /// Requests to the API, as the door sees them. Locked once for each, when it is over.
     requests: Mutex<BTreeMap<Labels, Histogram>>,
-    /// By path, and by the status of [`HEALTH_STATUSES`].
-    pub health: [[Counter; HEALTH_STATUSES.len()]; Probed::ALL.len()],
+    /// By path: [`Probed::ALL`], and by answer: [`Verdict::ALL`].
+    pub health: [[Counter; Verdict::ALL.len()]; Probed::ALL.len()],
     pub self_probe_failures: Counter,
     /// In microseconds.
     pub self_probe_duration: Counter,
@@ -69,48 +70,42 @@ pub fn is_the_providers(cause: Cause) -> bool {
     )
 }
 
-/// The paths of `ccproxy_health_requests_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probed {
-    Root,
-    Health,
-    Status,
-    Live,
-    Ready,
-    Started,
-    Ping,
-    Metrics,
-}
-
-impl Probed {
-    /// In the order of the declaration.
-    pub const ALL: [Probed; 8] = [
-        Probed::Root,
-        Probed::Health,
-        Probed::Status,
-        Probed::Live,
-        Probed::Ready,
-        Probed::Started,
-        Probed::Ping,
-        Probed::Metrics,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Probed::Root => "/",
-            Probed::Health => "/health",
-            Probed::Status => "/status",
-            Probed::Live => "/livez",
-            Probed::Ready => "/readyz",
-            Probed::Started => "/startupz",
-            Probed::Ping => "/ping",
-            Probed::Metrics => "/metrics",
-        }
+labels! {
+    /// The paths of `ccproxy_health_requests_total`.
+    pub enum Probed {
+        Root = "/",
+        Health = "/health",
+        Status = "/status",
+        Live = "/livez",
+        Ready = "/readyz",
+        Started = "/startupz",
+        Ping = "/ping",
+        Metrics = "/metrics",
     }
 }
 
-/// The statuses of health answers.
-pub const HEALTH_STATUSES: [u16; 3] = [200, 404, 503];
+/// What a path of health answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Well,
+    /// There is no such check.
+    Unknown,
+    Unwell,
+}
+
+impl Verdict {
+    /// In the order of the declaration.
+    pub const ALL: [Verdict; 3] = [Verdict::Well, Verdict::Unknown, Verdict::Unwell];
+
+    /// Its HTTP status, which is its label too.
+    pub fn status(self) -> u16 {
+        match self {
+            Verdict::Well => 200,
+            Verdict::Unknown => 404,
+            Verdict::Unwell => 503,
+        }
+    }
+}
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -244,9 +239,8 @@ impl Metrics {
     }
 
     /// Counts a health request.
-    pub fn health(&self, path: Probed, status: u16) {
-        let place = HEALTH_STATUSES.iter().position(|known| *known == status);
-        self.health[path as usize][place.unwrap_or(HEALTH_STATUSES.len() - 1)].add(1);
+    pub fn health(&self, path: Probed, verdict: Verdict) {
+        self.health[path as usize][verdict as usize].add(1);
     }
 }
 

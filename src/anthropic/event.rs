@@ -2,10 +2,11 @@
 //!
 //! <https://platform.claude.com/docs/en/build-with-claude/streaming>
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Detail;
+use crate::labels::labels;
 use crate::sse;
 
 /// One event of a stream. Texts are borrowed, so that an event costs no allocation.
@@ -151,30 +152,22 @@ impl SafeguardResult {
     }
 }
 
-/// Why the message ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    EndTurn,
-    MaxTokens,
-    StopSequence,
-    ToolUse,
-    Refusal,
-    /// The answer was cut where the model's window ends.
-    ModelContextWindowExceeded,
+labels! {
+    /// Why the message ended.
+    pub enum StopReason {
+        EndTurn = "end_turn",
+        MaxTokens = "max_tokens",
+        StopSequence = "stop_sequence",
+        ToolUse = "tool_use",
+        Refusal = "refusal",
+        /// The answer was cut where the model's window ends.
+        ModelContextWindowExceeded = "model_context_window_exceeded",
+    }
 }
 
-impl StopReason {
-    /// Its name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StopReason::EndTurn => "end_turn",
-            StopReason::MaxTokens => "max_tokens",
-            StopReason::StopSequence => "stop_sequence",
-            StopReason::ToolUse => "tool_use",
-            StopReason::Refusal => "refusal",
-            StopReason::ModelContextWindowExceeded => "model_context_window_exceeded",
-        }
+impl Serialize for StopReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

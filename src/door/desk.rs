@@ -16,6 +16,7 @@ use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
 use crate::line::Manner;
 use crate::memory::Budget;
+use crate::metrics::Verdict;
 use crate::record::{Caller, Refusal};
 use crate::unique::unique;
 
@@ -203,10 +204,10 @@ impl Shared {
             (None, false) => {}
         }
         headers.extend(origin.map(|origin| ("Access-Control-Allow-Origin", origin)));
-        if answer.status == 503 {
+        if answer.verdict == Verdict::Unwell {
             headers.push(("Retry-After", "5"));
         }
-        push(out, manner, answer.status, &headers, &answer.body);
+        push(out, manner, answer.verdict.status(), &headers, &answer.body);
         last
     }
 

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::{Answer, TEXT};
+use crate::metrics::Verdict;
 
 /// A check: its name, and whether it is passed.
 pub(super) type Check = (&'static str, bool);
@@ -23,7 +24,11 @@ pub(super) fn answer(
         all.iter().filter(|(name, _)| one.as_deref().is_none_or(|one| one == *name)).collect();
     if wanted.is_empty() {
         let body = format!("{group} has no check {:?}\n", one.as_deref().unwrap_or_default());
-        return Answer { status: 404, content_type: TEXT, body: body.into_bytes().into() };
+        return Answer {
+            verdict: Verdict::Unknown,
+            content_type: TEXT,
+            body: body.into_bytes().into(),
+        };
     }
     let mut list = String::new();
     let mut passed = true;
@@ -40,11 +45,11 @@ pub(super) fn answer(
     for name in excluded.iter().filter(|name| !all.iter().any(|(known, _)| known == *name)) {
         list.push_str(&format!("warn: there is no check {name:?} to exclude\n"));
     }
-    let verdict = if passed { "passed" } else { "failed" };
-    list.push_str(&format!("{group} check {verdict}\n"));
-    let status = if passed { 200 } else { 503 };
+    let outcome = if passed { "passed" } else { "failed" };
+    list.push_str(&format!("{group} check {outcome}\n"));
+    let verdict = if passed { Verdict::Well } else { Verdict::Unwell };
     let body = if passed && !verbose { Cow::from(&b"ok"[..]) } else { list.into_bytes().into() };
-    Answer { status, content_type: TEXT, body }
+    Answer { verdict, content_type: TEXT, body }
 }
 
 /// The values of the parameter `name`; one without `=` has the empty value.

@@ -3,7 +3,7 @@
 use super::{Health, Load, ProviderHealth, VERSION};
 use crate::error::Cause;
 use crate::metrics::{
-    Exposition, HEALTH_STATUSES, Histogram, Probed, ProviderMetrics, is_the_providers, process,
+    Exposition, Histogram, Probed, ProviderMetrics, Verdict, is_the_providers, process,
 };
 use crate::record::Refusal;
 
@@ -143,18 +143,19 @@ impl Health {
             "counter",
             "Requests turned away without asking a provider, by what was wrong with them or missing.",
         );
-        Refusal::ALL.into_iter().for_each(|refusal| refused(&mut out, refusal));
+        Refusal::ALL.iter().for_each(|refusal| refused(&mut out, *refusal));
         out.family(
             "ccproxy_requests_shed_total",
             "counter",
             "Those of the refused requests that only came at the wrong time.",
         );
-        let shed = Refusal::ALL.into_iter().filter(|refusal| refusal.is_shed());
-        shed.for_each(|refusal| refused(&mut out, refusal));
+        let shed = Refusal::ALL.iter().filter(|refusal| refusal.is_shed());
+        shed.for_each(|refusal| refused(&mut out, *refusal));
         out.family("ccproxy_health_requests_total", "counter", "Requests of health paths.");
         for (path, counts) in Probed::ALL.iter().zip(&metrics.health) {
-            for (status, count) in HEALTH_STATUSES.iter().zip(counts) {
-                let labels = [("path", path.as_str()), ("code", &*status.to_string())];
+            for (verdict, count) in Verdict::ALL.iter().zip(counts) {
+                let code = verdict.status().to_string();
+                let labels = [("path", path.as_str()), ("code", &*code)];
                 out.sample(&labels, count.get());
             }
         }

@@ -27,7 +27,7 @@ use status::ShownUrl;
 
 use crate::config::{Config, ProviderConfig};
 use crate::lessons::Lessons;
-use crate::metrics::{Exposition, Metrics, Probed, ProviderMetrics};
+use crate::metrics::{Exposition, Metrics, Probed, ProviderMetrics, Verdict};
 use crate::record::Refusals;
 
 const SERVICE: &str = "ccproxy";
@@ -72,7 +72,7 @@ pub struct Asked<'a> {
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Answer<'a> {
-    pub status: u16,
+    pub verdict: Verdict,
     pub content_type: &'static str,
     pub body: Cow<'a, [u8]>,
 }
@@ -284,16 +284,16 @@ impl Health {
         let strict = parameters(asked.query, "fail_on").any(|value| value == "provider");
         let provider_fails = strict && self.is_provider_failing();
         let reason = self.reason().or(provider_fails.then_some("provider"));
-        let status = if reason.is_some() { 503 } else { 200 };
+        let verdict = if reason.is_some() { Verdict::Unwell } else { Verdict::Well };
         let verbose = parameters(asked.query, "verbose").any(|value| value != "false");
         let answer = match path {
             HealthPath::Root => {
-                Answer { status, content_type: JSON, body: (&self.root[..]).into() }
+                Answer { verdict, content_type: JSON, body: (&self.root[..]).into() }
             }
             HealthPath::Health => self.health(asked, reason, verbose, strict),
             HealthPath::Status => {
                 let body = self.status(asked.is_known, load);
-                Answer { status: 200, content_type: JSON, body: body.into() }
+                Answer { verdict: Verdict::Well, content_type: JSON, body: body.into() }
             }
             HealthPath::Live(check) => {
                 checks::answer("livez", &[("ping", true)], check, asked.query, verbose)
@@ -307,15 +307,15 @@ impl Health {
                 checks::answer("startupz", &all, check, asked.query, verbose)
             }
             HealthPath::Ping => {
-                Answer { status: 200, content_type: TEXT, body: (&b"OK"[..]).into() }
+                Answer { verdict: Verdict::Well, content_type: TEXT, body: (&b"OK"[..]).into() }
             }
             HealthPath::Metrics => {
                 let body = self.exposition(load(), asked.is_known);
-                Answer { status: 200, content_type: EXPOSITION, body: body.into() }
+                Answer { verdict: Verdict::Well, content_type: EXPOSITION, body: body.into() }
             }
         };
         if !asked.is_own {
-            self.metrics.health(path.counted_as(), answer.status);
+            self.metrics.health(path.counted_as(), answer.verdict);
         }
         answer
     }
@@ -331,7 +331,7 @@ impl Health {
         verbose: bool,
         strict: bool,
     ) -> Answer<'_> {
-        let status = if reason.is_some() { 503 } else { 200 };
+        let verdict = if reason.is_some() { Verdict::Unwell } else { Verdict::Well };
         let accept = asked.accept.to_ascii_lowercase();
         let is_scraper = asked.scrapes
             || accept.contains("application/openmetrics-text")
@@ -340,14 +340,14 @@ impl Health {
         if is_scraper {
             let mut out = Exposition::new();
             self.expose_health(&mut out, reason);
-            return Answer { status, content_type: EXPOSITION, body: out.into_bytes().into() };
+            return Answer { verdict, content_type: EXPOSITION, body: out.into_bytes().into() };
         }
         if accept.contains(HEALTH_JSON) {
             let body = json(&self.draft(reason));
-            return Answer { status, content_type: HEALTH_JSON, body: body.into() };
+            return Answer { verdict, content_type: HEALTH_JSON, body: body.into() };
         }
         if reason.is_none() && !verbose {
-            return Answer { status, content_type: JSON, body: (&self.healthy[..]).into() };
+            return Answer { verdict, content_type: JSON, body: (&self.healthy[..]).into() };
         }
         let ready = self.ready_checks(strict);
         let checks = ready.iter().map(|(name, passed)| CheckBody {
@@ -361,7 +361,7 @@ impl Health {
             reason,
             checks: verbose.then(|| checks.collect()),
         };
-        Answer { status, content_type: JSON, body: json(&body).into() }
+        Answer { verdict, content_type: JSON, body: json(&body).into() }
     }
 
     fn ready_checks(&self, strict: bool) -> Vec<Check> {

@@ -11,6 +11,7 @@ const PURE: &[&str] = &[
     "calendar",
     "error",
     "json",
+    "labels",
     "openai",
     "provider",
     "redact",
