@@ -1,6 +1,116 @@
-//! One connection of a client, from its first byte to its last, one request at a time: a state
-//! machine without IO and without a clock. Bytes and the time come in; bytes, requests and the end
-//! come out.
+//! A connection of a client, as a state machine without IO and without a clock. Bytes and the time
+//! come in; bytes, requests and the end come out.
+//!
+//! ```text
+//!           bytes          its body is wanted        it is whole
+//!   Idle ──────────▶ Head ────────────────────▶ Body ────────────▶ Lent
+//!    ▲                │ answered, refused        │ refused          │
+//!    │                ▼                          │                  │
+//!    ├──sent── the answer goes out ◀─────────────┘                  │
+//!    │                │ sent, and it was the last                   │
+//!    │                ▼                                             │
+//!    │            Lingering ◀──────────── returned, after the last ─┤
+//!    └──────────────────────────────────────────────────── returned ┘
+//! ```
+//!
+//! One from a proxy that says whom it speaks for is Unannounced first, and then Idle.
+//!
+//! Where nothing moves a deadline ends it: 10 s for a head, the pace of a body, 30 s for a reader,
+//! 5 s of lingering, and the idle time between two requests. While it is lent it has none.
+//!
+//! ```
+//! use std::net::{IpAddr, Ipv4Addr};
+//! use std::sync::Arc;
+//! use std::time::{Duration, Instant};
+//!
+//! use ccproxy::door::connection::{Connection, Decision, Refused, Rules, Step, Wants};
+//! use ccproxy::door::head::Head;
+//! use ccproxy::line::Manner;
+//! use ccproxy::memory::Budget;
+//!
+//! const IDLE: Duration = Duration::from_secs(75);
+//!
+//! /// A GET is answered here, a POST is for a worker.
+//! struct House(Arc<Budget>);
+//!
+//! impl Rules for House {
+//!     type Ticket = String;
+//!
+//!     fn decide(
+//!         &mut self,
+//!         head: &Head<'_>,
+//!         _: IpAddr,
+//!         _: Instant,
+//!         _: Manner,
+//!         out: &mut Vec<u8>,
+//!     ) -> Decision<String> {
+//!         if head.method == "POST" {
+//!             return Decision::Taken(head.target.to_owned());
+//!         }
+//!         out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+//!         Decision::Answered { last: false }
+//!     }
+//!
+//!     fn refuse(&mut self, refused: Refused<'_, String>, _: Manner, out: &mut Vec<u8>) {
+//!         let status = refused.error.status();
+//!         out.extend_from_slice(format!("HTTP/1.1 {status} Refused\r\n\r\n").as_bytes());
+//!     }
+//!
+//!     fn is_leaving(&self) -> bool {
+//!         false
+//!     }
+//!
+//!     fn idle_time(&self) -> Duration {
+//!         IDLE
+//!     }
+//!
+//!     fn bodies(&self) -> (usize, &Arc<Budget>) {
+//!         (1 << 20, &self.0)
+//!     }
+//! }
+//!
+//! let now = Instant::now();
+//! let after = |seconds| now + Duration::from_secs(seconds);
+//! let mut house = House(Arc::new(Budget::new(1 << 24)));
+//! let mut connection = Connection::new(Ipv4Addr::LOCALHOST.into(), now, IDLE);
+//!
+//! // Idle. Half a head is waited for, and not for long.
+//! assert_eq!(connection.wants(), Wants::Input);
+//! connection.received(b"GET /health HTTP/1.1\r\nHo");
+//! assert!(matches!(connection.step(now, &mut house), Step::Wait));
+//! assert!(!connection.is_overdue(after(9)) && connection.is_overdue(after(10)));
+//!
+//! // Its end comes, and half of another request. The first is answered before that is looked at.
+//! connection.received(b"st: a\r\n\r\n");
+//! connection.received(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nHe");
+//! assert!(matches!(connection.step(now, &mut house), Step::Done));
+//! assert_eq!(connection.wants(), Wants::Output);
+//! let length = connection.output().len();
+//! let is_last = connection.sent(length, now, IDLE);
+//! assert!(!is_last && connection.wants() == Wants::Input);
+//!
+//! // The body comes, and when it is whole the request is handed over.
+//! assert!(matches!(connection.step(now, &mut house), Step::Wait));
+//! assert!(connection.is_uploading());
+//! connection.received(b"llo");
+//! let Step::Request(request) = connection.step(now, &mut house) else { panic!("no request") };
+//! assert_eq!((&*request.ticket, &*request.body), ("/v1/messages", &b"Hello"[..]));
+//!
+//! // Lent: a worker has the socket, for as long as it takes. Then it comes back.
+//! assert_eq!(connection.wants(), Wants::Nothing);
+//! assert!(!connection.is_overdue(after(3600)));
+//! connection.returned(false, now, IDLE);
+//! assert_eq!(connection.wants(), Wants::Input);
+//!
+//! // What is no HTTP is refused, and the client has some time to see it.
+//! connection.received(b"\0\r\n\r\n");
+//! assert!(matches!(connection.step(now, &mut house), Step::Done));
+//! assert!(connection.output().starts_with(b"HTTP/1.1 400"));
+//! let length = connection.output().len();
+//! let is_last = connection.sent(length, now, IDLE);
+//! assert!(is_last && connection.wants() == Wants::End);
+//! assert!(!connection.is_overdue(after(4)) && connection.is_overdue(after(5)));
+//! ```
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +136,7 @@ const GRACE: Duration = Duration::from_millis(5);
 const KEPT_BYTES: usize = 2048;
 
 /// Who decides about requests, and what is said to them.
-pub(super) trait Rules {
+pub trait Rules {
     /// What is kept of a head until its body has come.
     type Ticket;
 
@@ -56,7 +166,8 @@ pub(super) trait Rules {
 
 /// What becomes of a request, by its head.
 #[derive(Debug)]
-pub(super) enum Decision<T> {
+pub enum Decision<T> {
+    /// What is to be sent has been written.
     Answered {
         /// The connection ends, whatever was wanted.
         last: bool,
@@ -67,7 +178,8 @@ pub(super) enum Decision<T> {
 
 /// A request that is turned away.
 #[derive(Debug)]
-pub(super) struct Refused<'a, T> {
+#[expect(missing_docs, reason = "the names of its fields say it")]
+pub struct Refused<'a, T> {
     pub peer: IpAddr,
     /// `None` for one that could not be read.
     pub ticket: Option<&'a T>,
@@ -77,7 +189,8 @@ pub(super) struct Refused<'a, T> {
 
 /// A request that is there with its body.
 #[derive(Debug)]
-pub(super) struct Request<T> {
+#[expect(missing_docs, reason = "the names of its fields say it")]
+pub struct Request<T> {
     pub ticket: T,
     pub body: Vec<u8>,
     pub share: Share,
@@ -86,7 +199,7 @@ pub(super) struct Request<T> {
 
 /// What a step has come to.
 #[derive(Debug)]
-pub(super) enum Step<T> {
+pub enum Step<T> {
     /// There is nothing to do before the client takes or sends something.
     Wait,
     /// Something was done, and there may be more to do.
@@ -97,7 +210,7 @@ pub(super) enum Step<T> {
 
 /// What is to be done with the client's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wants {
+pub enum Wants {
     /// Read, into [`Connection::received`].
     Input,
     /// Write [`Connection::output`].
@@ -143,7 +256,7 @@ struct Upload<T> {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Connection<T> {
+pub struct Connection<T> {
     peer: IpAddr,
     stage: Stage<T>,
     /// What has come and was not used.
@@ -159,7 +272,8 @@ pub(super) struct Connection<T> {
 }
 
 impl<T> Connection<T> {
-    pub(super) fn new(peer: IpAddr, now: Instant, idle_time: Duration) -> Connection<T> {
+    /// One that has come now, from `peer`.
+    pub fn new(peer: IpAddr, now: Instant, idle_time: Duration) -> Connection<T> {
         Connection {
             peer,
             stage: Stage::Idle,
@@ -173,11 +287,12 @@ impl<T> Connection<T> {
     }
 
     /// Comes from a proxy that first says whom it speaks for.
-    pub(super) fn behind_a_proxy(self) -> Connection<T> {
+    pub fn behind_a_proxy(self) -> Connection<T> {
         Connection { stage: Stage::Unannounced(Announcement::Nothing), ..self }
     }
 
-    pub(super) fn wants(&self) -> Wants {
+    /// What is to be done with the socket.
+    pub fn wants(&self) -> Wants {
         match self.stage {
             _ if !self.output.is_empty() => Wants::Output,
             Stage::Lent => Wants::Nothing,
@@ -187,12 +302,12 @@ impl<T> Connection<T> {
     }
 
     /// Whether a body is on its way.
-    pub(super) fn is_uploading(&self) -> bool {
+    pub fn is_uploading(&self) -> bool {
         matches!(self.stage, Stage::Body(_))
     }
 
     /// Whether its time is over.
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+    pub fn is_overdue(&self, now: Instant) -> bool {
         !matches!(self.stage, Stage::Lent) && now >= self.deadline
     }
 
@@ -201,7 +316,7 @@ impl<T> Connection<T> {
     /// One that has not said anything yet waits no less than one that sends a byte a second, so it
     /// is the time that decides between them. But one that has come this moment is about to speak,
     /// and so is one whose bytes have come and were not read (`has_unread`).
-    pub(super) fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
+    pub fn spare(&self, now: Instant, has_unread: bool) -> Option<(bool, Duration)> {
         let waited = now.saturating_duration_since(self.since);
         let is_heard = has_unread && self.wants() == Wants::Input;
         match self.stage {
@@ -213,23 +328,23 @@ impl<T> Connection<T> {
     }
 
     /// Whether something that was read has not been used.
-    pub(super) fn has_input(&self) -> bool {
+    pub fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
 
     /// Takes what was read.
-    pub(super) fn received(&mut self, bytes: &[u8]) {
+    pub fn received(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
     /// What is still to be sent.
-    pub(super) fn output(&self) -> &[u8] {
+    pub fn output(&self) -> &[u8] {
         &self.output[self.sent..]
     }
 
     /// So much of the output has been sent. Returns whether that was the last that is said here:
     /// the client is to be told by a half-closed connection.
-    pub(super) fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
+    pub fn sent(&mut self, bytes: usize, now: Instant, idle_time: Duration) -> bool {
         self.sent += bytes;
         if self.sent < self.output.len() {
             if bytes > 0 {
@@ -253,7 +368,7 @@ impl<T> Connection<T> {
     }
 
     /// A worker has answered, to the end. `last` as for [`Connection::sent`], which is returned.
-    pub(super) fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
+    pub fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
         if last {
             self.linger(now);
         } else {
@@ -263,7 +378,7 @@ impl<T> Connection<T> {
     }
 
     /// Refuses an upload that the server does not wait for.
-    pub(super) fn refuse_upload(
+    pub fn refuse_upload(
         &mut self,
         refusal: Refusal,
         error: &Error,
@@ -277,7 +392,7 @@ impl<T> Connection<T> {
     }
 
     /// Goes on as far as one request, with what has come.
-    pub(super) fn step<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
+    pub fn step<R: Rules<Ticket = T>>(&mut self, now: Instant, rules: &mut R) -> Step<T> {
         if !self.output.is_empty() {
             return Step::Wait;
         }
@@ -291,7 +406,7 @@ impl<T> Connection<T> {
             Stage::Idle | Stage::Head(_) => match self.find_head(now) {
                 Ok(None) => Step::Wait,
                 Ok(Some(length)) => self.answer(length, now, rules),
-                Err(refusal) => self.refuse_head(refusal, now, rules),
+                Err(error) => self.refuse_head(&error, now, rules),
             },
         }
     }
@@ -317,7 +432,7 @@ impl<T> Connection<T> {
                     self.peer = header.client.unwrap_or(self.peer);
                     announcement = Announcement::Rest(header.length);
                 }
-                Err(refusal) => return self.refuse_head(refusal, now, rules),
+                Err(error) => return self.refuse_head(&error, now, rules),
             }
         }
         if let Announcement::Rest(left) = &mut announcement {
@@ -336,17 +451,17 @@ impl<T> Connection<T> {
     /// Answers what cannot be read.
     fn refuse_head<R: Rules<Ticket = T>>(
         &mut self,
-        refusal: head::Refusal,
+        error: &Error,
         now: Instant,
         rules: &mut R,
     ) -> Step<T> {
         let manner = Manner { head_only: false, close: true, old: false };
-        self.refuse(None, Refusal::Http, &refusal.into(), manner, now, rules);
+        self.refuse(None, Refusal::Http, error, manner, now, rules);
         Step::Done
     }
 
     /// Looks for the end of a head in the input.
-    fn find_head(&mut self, now: Instant) -> Result<Option<usize>, head::Refusal> {
+    fn find_head(&mut self, now: Instant) -> Result<Option<usize>, Error> {
         let mut seen = match self.stage {
             Stage::Head(seen) => seen,
             _ => 0,
@@ -382,7 +497,7 @@ impl<T> Connection<T> {
         let (bytes, rest) = input.split_at(length);
         let head = match head::parse(bytes) {
             Ok(head) => head,
-            Err(refusal) => return self.refuse_head(refusal, now, rules),
+            Err(error) => return self.refuse_head(&error, now, rules),
         };
         let close = head.close || rules.is_leaving();
         let manner = Manner { head_only: head.method == "HEAD", close, old: head.old };
@@ -469,7 +584,7 @@ impl<T> Connection<T> {
     }
 
     /// Answers the request at hand with an error.
-    pub(super) fn refuse(
+    pub fn refuse(
         &mut self,
         ticket: Option<&T>,
         refusal: Refusal,

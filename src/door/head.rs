@@ -19,7 +19,8 @@ const FRAMING: &[&str] = &["content-length", "transfer-encoding", "host", "conne
 
 /// A request's head, as far as it matters to anybody here. Everything is borrowed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head<'a> {
+#[expect(missing_docs, reason = "the fields are named after the headers")]
+pub struct Head<'a> {
     pub method: &'a str,
     pub target: &'a str,
     /// HTTP/1.0: no chunks, and always closed, since keeping it open would have to be announced.
@@ -57,27 +58,20 @@ pub(super) struct Head<'a> {
 
 /// How long the body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyLength {
+#[expect(missing_docs, reason = "the names of its variants say it")]
+pub enum BodyLength {
     None,
     Bytes(u64),
     Chunked,
 }
 
-/// Why a head is refused: the status, and the reason for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: u16,
-    pub reason: &'static str,
+/// A head that is not read: the reason for people.
+pub(super) fn bad<T>(reason: &str) -> Result<T, Error> {
+    refused(400, reason)
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused { status: refusal.status, reason: refusal.reason.to_owned() }
-    }
-}
-
-fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status: 400, reason })
+fn refused<T>(status: u16, reason: &str) -> Result<T, Error> {
+    Err(Error::Refused { status, reason: reason.to_owned() })
 }
 
 /// Looks at what has come so far: the length of the head in it, or `None` for more to come. `seen`
@@ -85,7 +79,7 @@ fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
 ///
 /// # Errors
 /// A byte that no head holds, or too many of them: told at once, not when the head would end.
-pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
+pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Error> {
     // An end may have begun in what was seen.
     let from = seen.saturating_sub(3);
     for at in from..bytes.len().min(LIMIT_BYTES) {
@@ -102,7 +96,7 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal
         }
     }
     if bytes.len() >= LIMIT_BYTES {
-        return Err(Refusal { status: 431, reason: "the head is larger than 32 KiB" });
+        return refused(431, "the head is larger than 32 KiB");
     }
     Ok(None)
 }
@@ -111,7 +105,7 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Error> {
     if bytes.starts_with(b"PROXY ") {
         return bad(ANNOUNCED);
     }
@@ -124,10 +118,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return bad("the head is cut short"),
         Err(httparse::Error::Version) => {
-            return Err(Refusal { status: 505, reason: "use HTTP/1.1 or HTTP/1.0" });
+            return refused(505, "use HTTP/1.1 or HTTP/1.0");
         }
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Refusal { status: 431, reason: "there are more than 100 headers" });
+            return refused(431, "there are more than 100 headers");
         }
         Err(_) => return bad("the head is not HTTP/1.1"),
     }
@@ -189,7 +183,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
             head.close |= says("close");
         } else if is("expect") {
             if !value.eq_ignore_ascii_case("100-continue") {
-                return Err(Refusal { status: 417, reason: "only 100-continue can be expected" });
+                return refused(417, "only 100-continue can be expected");
             }
             head.expects_continue = !old;
         } else if is("origin") {
@@ -237,7 +231,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Refusal> {
     Ok(head)
 }
 
-fn content_length(value: &str, known: BodyLength) -> Result<BodyLength, Refusal> {
+fn content_length(value: &str, known: BodyLength) -> Result<BodyLength, Error> {
     match known {
         BodyLength::None => {}
         BodyLength::Bytes(_) => return bad("there is more than one Content-Length"),
@@ -251,14 +245,11 @@ fn content_length(value: &str, known: BodyLength) -> Result<BodyLength, Refusal>
     Ok(BodyLength::Bytes(value.parse().expect("18 digits fit")))
 }
 
-fn transfer_encoding(value: &str, known: BodyLength, old: bool) -> Result<BodyLength, Refusal> {
+fn transfer_encoding(value: &str, known: BodyLength, old: bool) -> Result<BodyLength, Error> {
     match known {
         BodyLength::None if old => bad("HTTP/1.0 knows no Transfer-Encoding"),
         BodyLength::None if value.eq_ignore_ascii_case("chunked") => Ok(BodyLength::Chunked),
-        BodyLength::None => Err(Refusal {
-            status: 501,
-            reason: "Transfer-Encoding must be chunked and nothing else",
-        }),
+        BodyLength::None => refused(501, "Transfer-Encoding must be chunked and nothing else"),
         BodyLength::Bytes(_) => bad("Content-Length and Transfer-Encoding exclude each other"),
         BodyLength::Chunked => bad("there is more than one Transfer-Encoding"),
     }
@@ -270,9 +261,11 @@ mod tests {
 
     fn status(head: &str) -> u16 {
         match length(head.as_bytes(), 0) {
-            Err(refusal) => refusal.status,
+            Err(error) => error.status(),
             Ok(None) => 0,
-            Ok(Some(end)) => parse(&head.as_bytes()[..end]).map_or_else(|r| r.status, |_| 200),
+            Ok(Some(end)) => {
+                parse(&head.as_bytes()[..end]).map_or_else(|error| error.status(), |_| 200)
+            }
         }
     }
 
@@ -346,7 +339,7 @@ mod tests {
         let head = parse(head).unwrap();
         assert_eq!((head.api_key, head.origin), (None, Some("?")));
         let nameless = [&b"GET / HTTP/1.1\r\n"[..], values].concat();
-        assert_eq!(parse(&nameless).unwrap_err().status, 400);
+        assert_eq!(parse(&nameless).unwrap_err().status(), 400);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::head::Refusal;
+use super::head::bad;
+use crate::error::Error;
 
 /// What both versions begin with.
 const LINE: &[u8] = b"PROXY ";
@@ -30,15 +31,11 @@ pub struct Header {
     pub length: usize,
 }
 
-fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status: 400, reason })
-}
-
 /// Reads the header that a connection begins with, or `None` for more to come.
 ///
 /// # Errors
 /// What is wrong with it, as soon as that can be told.
-pub fn read(bytes: &[u8]) -> Result<Option<Header>, Refusal> {
+pub fn read(bytes: &[u8]) -> Result<Option<Header>, Error> {
     if has_begun(bytes, LINE) {
         line(bytes)
     } else if has_begun(bytes, SIGNATURE) {
@@ -56,7 +53,7 @@ fn has_begun(bytes: &[u8], start: &[u8]) -> bool {
 }
 
 /// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 49152 443`.
-fn line(bytes: &[u8]) -> Result<Option<Header>, Refusal> {
+fn line(bytes: &[u8]) -> Result<Option<Header>, Error> {
     let within = &bytes[..bytes.len().min(LINE_BYTES)];
     let Some(at) = within.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
         return if bytes.len() < LINE_BYTES {
@@ -107,7 +104,7 @@ fn is_whole(words: &[&str]) -> bool {
 }
 
 /// Version 2. What follows the addresses is passed over.
-fn block(bytes: &[u8]) -> Result<Option<Header>, Refusal> {
+fn block(bytes: &[u8]) -> Result<Option<Header>, Error> {
     let Some(version) = bytes.get(SIGNATURE.len()) else { return Ok(None) };
     let is_local = match version {
         0x20 => true,
@@ -180,9 +177,9 @@ mod tests {
                 let client = client.map(|address| address.parse().unwrap());
                 assert_eq!(header, Header { client, length }, "{shown:?}");
             }
-            (Err(refusal), Err(part)) => {
-                assert!(refusal.reason.contains(part), "{shown:?}: {}", refusal.reason);
-                assert_eq!(refusal.status, 400);
+            (Err(error), Err(part)) => {
+                assert!(error.to_string().contains(part), "{shown:?}: {error}");
+                assert_eq!(error.status(), 400);
             }
             (found, wanted) => panic!("{shown:?}: {found:?} in the place of {wanted:?}"),
         }

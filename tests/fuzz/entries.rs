@@ -8,8 +8,8 @@ use ccproxy::sse::Decoder;
 use ccproxy::tokens::estimate;
 use ccproxy::translate::native::{self, Native};
 use ccproxy::translate::{
-    Context, Learned, Stops, Target, ToolNames, Translator, lesson_of, native_request, translate,
-    upstream_error,
+    Context, Learned, Said, Stops, Target, Telling, ToolNames, Translator, native_request,
+    translate, upstream_error,
 };
 
 /// A body of a client: it is refused, or becomes JSON for every kind of provider.
@@ -77,7 +77,8 @@ pub(super) fn native(data: &[u8]) {
 pub(super) fn refusal(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let status = [400, 401, 402, 404, 413, 422, 429, 500, 503][usize::from(*first) % 9];
-    let error = upstream_error(status, body, Default::default(), Context::default());
+    let said = Said::read(body);
+    let error = upstream_error(status, &said, Default::default(), Context::default());
     assert!((400..600).contains(&error.status()) && !error.to_string().is_empty());
     let request = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"}]}"#;
     let request = anthropic::parse(request).expect("a request");
@@ -87,7 +88,8 @@ pub(super) fn refusal(data: &[u8]) {
     let target =
         Target { provider, model: "m", max_tokens: 9, images: true, api, learned: &learned };
     let wanted = translate(&request, &target).expect("a translation").wanted;
-    if let Some(lesson) = lesson_of(&learned, status, body, &wanted.sent()) {
+    let telling = Telling::of(status, &said);
+    if let Some(lesson) = telling.and_then(|telling| telling.lesson(&learned, &wanted.sent())) {
         let mut learned = Learned::default();
         learned.add(lesson.clone());
         assert!(!lesson.is_lasting() || learned.lessons().contains(&lesson));
@@ -105,6 +107,6 @@ pub(super) fn proxy_header(data: &[u8]) {
         Ok(Some(header)) => assert!((15..=16 + 65_535).contains(&header.length)),
         // Nobody is waited for who has said all of the longest header but what is passed over.
         Ok(None) => assert!(data.len() < 16 + 216),
-        Err(refusal) => assert!(refusal.status == 400 && !refusal.reason.is_empty()),
+        Err(error) => assert!(error.status() == 400 && !error.to_string().is_empty()),
     }
 }
