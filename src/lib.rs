@@ -109,6 +109,7 @@ pub mod relay;
 pub mod route;
 #[cfg(test)]
 mod seeded;
+pub mod serve;
 pub mod service;
 pub mod sse;
 mod text;

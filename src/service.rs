@@ -1,6 +1,6 @@
 //! What a service manager is told: systemd, and Podman, which passes it on; sd_notify(3).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -14,6 +14,15 @@ pub struct Manager {
 }
 
 impl Manager {
+    /// The one that these variables name. Where it cannot be reached it is nobody, and the log tells.
+    pub fn of(variable: impl Fn(&str) -> Option<OsString>) -> Manager {
+        let (socket, watchdog) = (variable("NOTIFY_SOCKET"), variable("WATCHDOG_USEC"));
+        Manager::new(socket.as_deref(), watchdog.as_deref()).unwrap_or_else(|e| {
+            log::warn!("NOTIFY_SOCKET: the service manager cannot be told of the start: {e}");
+            Manager::default()
+        })
+    }
+
     /// `socket` is the value of `NOTIFY_SOCKET`, a path, or on Linux a name behind an `@`;
     /// `watchdog` that of `WATCHDOG_USEC`.
     ///
