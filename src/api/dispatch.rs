@@ -6,7 +6,8 @@
 
 use std::time::Instant;
 
-use super::attempt::{Asking, Attempt, Delivered, Failed, Receiver};
+use super::asking::{Asking, Delivered, Receiver};
+use super::attempt::{Attempt, Unanswered};
 use crate::client::Failure;
 use crate::error::Error;
 use crate::route::{Asked, Choice};
@@ -80,30 +81,31 @@ impl<'a> Dispatch<'a> {
         loop {
             let attempt = Attempt { asking: &self.asking, provider, model, receiver };
             let tried = lesson.as_ref().map(|(lesson, _)| lesson);
-            let (attempted, next) = attempt.run(&learned, tried.or(left_native.as_ref()));
+            let attempted = attempt.run(&learned, tried.or(left_native.as_ref()));
             // What is taken was right, even if the answer breaks off later.
             if attempted.is_ok() || receiver.has_content() {
                 tried.into_iter().chain(&left_native).for_each(remember);
             }
-            let refused = match attempted {
+            let (error, heard) = match attempted {
                 Ok(delivered) => return Ok(delivered),
-                Err(Failed::Other(failure)) => return Err(failure),
-                Err(Failed::Refused(refused)) => refused,
+                Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) => {
+                    (error, heard)
+                }
+                Err(Unanswered { failure, .. }) => return Err(failure),
             };
-            if is_about_the_key(&refused.error) {
+            if is_about_the_key(&error) {
                 keys_left = keys_left.saturating_sub(1);
                 if keys_left > 0 && provider.health.state.has_key_awake() {
-                    let what = format!("another key of {name} is used: {}", refused.error);
+                    let what = format!("another key of {name} is used: {error}");
                     ledger.happened(what, true);
                     continue;
                 }
             }
-            match (lesson.take(), next) {
+            match (lesson.take(), heard.lesson) {
                 (None, Some(next)) => {
                     let what = format!(
-                        "{name} refused a request for {:?}, which is sent once more, {next}: {}",
-                        shown(model),
-                        refused.error
+                        "{name} refused a request for {:?}, which is sent once more, {next}: {error}",
+                        shown(model)
                     );
                     ledger.happened(what, false);
                     provider.health.metrics.adjusted.add(1);
@@ -112,16 +114,16 @@ impl<'a> Dispatch<'a> {
                         // Chat completions have not been asked yet, and may teach something too.
                         left_native = Some(next);
                     } else {
-                        lesson = Some((next, refused.error));
+                        lesson = Some((next, error));
                     }
                 }
                 // The first lesson was right if something else is refused now: the client's next
                 // try has it, and learns this one.
-                (Some((known, first)), Some(_)) if is_another(&first, &refused.error) => {
+                (Some((known, first)), Some(_)) if is_another(&first, &error) => {
                     remember(&known);
-                    return Err(refused.error.into());
+                    return Err(error.into());
                 }
-                _ => return Err(refused.error.into()),
+                _ => return Err(error.into()),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Api;
-use super::attempt::{Asking, Delivered, Receiver, Said};
+use super::asking::{Answered, Asking, Delivered, Receiver};
 use super::count;
 use super::dispatch::Dispatch;
 use super::ledger::Ledger;
@@ -140,7 +140,7 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     let delivered = dispatch.run(&Receiver::Whole(client));
     reply.notes = dispatch.asking.notes();
-    let Delivered { said, rest } = match delivered {
+    let Delivered { answered, rest } = match delivered {
         Ok(delivered) => delivered,
         Err(Failure::Error(error)) => return refuse(reply, error),
         Err(Failure::ClientGone) => {
@@ -148,13 +148,13 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
             return Ending::ClientGone;
         }
     };
-    let (body, usage, stop_reason) = match said {
-        Said::Message(message) => {
+    let (body, usage, stop_reason) = match answered {
+        Answered::Message(message) => {
             let body = serde_json::to_vec(&message).expect("the wire types serialize");
             (body, message.usage, Some(message.stop_reason.as_str().to_owned()))
         }
-        Said::Native(WholeMessage { body, usage, stop_reason }) => (body, usage, stop_reason),
-        Said::Stream => unreachable!("only a stream is streamed"),
+        Answered::Native(WholeMessage { body, usage, stop_reason }) => (body, usage, stop_reason),
+        Answered::Stream => unreachable!("only a stream is streamed"),
     };
     let ledger = dispatch.asking.ledger;
     ledger.used(usage);

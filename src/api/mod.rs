@@ -4,12 +4,15 @@
 //! read whole and admitted. Such a request names an errand; the worker that takes it answers on the
 //! client's own connection.
 
+mod asking;
 mod attempt;
 mod count;
+mod delivery;
 mod dispatch;
 mod ledger;
 mod messages;
 mod models;
+mod question;
 mod reply;
 #[cfg(test)]
 mod steady;

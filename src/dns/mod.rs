@@ -79,7 +79,7 @@ fn in_order(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 
 /// Why there are no addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Failure {
+enum NoAddress {
     NoName,
     /// Who said what.
     Passing(String),
@@ -88,7 +88,7 @@ enum Failure {
 /// Asks for the whole names that `host` may stand for, until one has an address.
 fn search(conf: &ResolvConf, host: &str) -> io::Result<Vec<IpAddr>> {
     let until = Instant::now() + LIMIT;
-    let mut failure = Failure::NoName;
+    let mut failure = NoAddress::NoName;
     for name in conf.candidates(host) {
         let patience = (Instant::now() + PATIENCE).min(until);
         match ask(&conf.servers, &name, patience) {
@@ -99,16 +99,16 @@ fn search(conf: &ResolvConf, host: &str) -> io::Result<Vec<IpAddr>> {
         }
     }
     let words = match failure {
-        Failure::NoName => "Name does not resolve".to_owned(),
-        Failure::Passing(why) => format!("Try again: {why}"),
+        NoAddress::NoName => "Name does not resolve".to_owned(),
+        NoAddress::Passing(why) => format!("Try again: {why}"),
     };
     let words = format!("failed to lookup address information: {words}");
     Err(io::Error::new(ErrorKind::NotFound, words))
 }
 
 /// Asks for the addresses of the whole name `name`.
-fn ask(servers: &[SocketAddr], name: &str, until: Instant) -> Result<Vec<IpAddr>, Failure> {
-    let packet = |kind| packet::question(random(), name, kind).ok_or(Failure::NoName);
+fn ask(servers: &[SocketAddr], name: &str, until: Instant) -> Result<Vec<IpAddr>, NoAddress> {
+    let packet = |kind| packet::question(random(), name, kind).ok_or(NoAddress::NoName);
     let mut race = Race {
         servers,
         packets: [packet(Kind::A)?, packet(Kind::Aaaa)?],
@@ -136,7 +136,7 @@ struct Race<'a> {
     servers: &'a [SocketAddr],
     /// The questions, for A and for AAAA, and what is said to each.
     packets: [Vec<u8>; 2],
-    said: [Option<Result<Vec<IpAddr>, Failure>>; 2],
+    said: [Option<Result<Vec<IpAddr>, NoAddress>>; 2],
     asked: Vec<Asked>,
     last: Instant,
 }
@@ -218,7 +218,7 @@ impl Race<'_> {
                 false
             }
             Ok(Answer::NoName) => {
-                self.said[i] = Some(Err(Failure::NoName));
+                self.said[i] = Some(Err(NoAddress::NoName));
                 false
             }
             Ok(Answer::Failed(code)) => {
@@ -243,31 +243,31 @@ impl Race<'_> {
             self.asked[at].may_answer[kind] = false;
             let is_hopeless = self.asked.iter().all(|asked| !asked.may_answer[kind]);
             if are_all_asked && is_hopeless && self.said[kind].is_none() {
-                self.said[kind] = Some(Err(Failure::Passing(why.to_owned())));
+                self.said[kind] = Some(Err(NoAddress::Passing(why.to_owned())));
             }
         }
         !are_all_asked
     }
 
     /// What both answers come to.
-    fn end(self) -> Result<Vec<IpAddr>, Failure> {
+    fn end(self) -> Result<Vec<IpAddr>, NoAddress> {
         let mut addresses = Vec::new();
         let mut failure = None;
         for said in self.said {
             match said {
                 Some(Ok(more)) => addresses.extend(more),
                 // A server that fails on one kind knows the name no less for that.
-                Some(Err(Failure::NoName)) => failure = Some(Failure::NoName),
+                Some(Err(NoAddress::NoName)) => failure = Some(NoAddress::NoName),
                 Some(Err(passing)) => failure = failure.or(Some(passing)),
                 None => {
                     let who: Vec<String> =
                         self.servers.iter().map(|server| server.ip().to_string()).collect();
                     let why = format!("no answer from {}", who.join(", "));
-                    failure = failure.or(Some(Failure::Passing(why)));
+                    failure = failure.or(Some(NoAddress::Passing(why)));
                 }
             }
         }
-        if addresses.is_empty() { Err(failure.unwrap_or(Failure::NoName)) } else { Ok(addresses) }
+        if addresses.is_empty() { Err(failure.unwrap_or(NoAddress::NoName)) } else { Ok(addresses) }
     }
 }
 

@@ -26,8 +26,8 @@ mod stops;
 pub use answer::{Fold, Sink, Translator, native};
 pub use reading::{Reading, TextTools, ToolNames};
 pub use refusal::{
-    Context, Explain, Learned, Lesson, Param, Sent, error_in_body, first_words, is_output_limit,
-    lesson_of, may_teach, native_error, upstream_error, window_of,
+    Context, Explain, Learned, Lesson, Param, Said, Sent, Telling, first_words, is_output_limit,
+    upstream_error, window_of,
 };
 pub use request::{Report, Target, Translated, Wanted, native_request, translate};
 pub use stops::Stops;

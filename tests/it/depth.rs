@@ -9,7 +9,7 @@ use ccproxy::openai::Dialect;
 use ccproxy::provider::PROVIDERS;
 use ccproxy::tokens::estimate;
 use ccproxy::translate::native::{self, Native};
-use ccproxy::translate::{self, Context, Learned, Target, native_request, upstream_error};
+use ccproxy::translate::{self, Context, Learned, Said, Target, native_request, upstream_error};
 
 use crate::grammar;
 use crate::stream::translate as answer;
@@ -225,7 +225,7 @@ fn answers_of_any_depth_are_read_on_a_workers_stack() {
                     let context = Context { model: "p", input_estimate: 1 };
                     // As much of it as is read.
                     let read = &json.as_bytes()[..json.len().min(64 << 10)];
-                    upstream_error(400, read, Retry::default(), context);
+                    upstream_error(400, &Said::read(read), Retry::default(), context);
                     native::whole(json.clone().into_bytes(), "m").ok();
                     for event in ["message_start", "message_delta", "error", "odd"] {
                         let frame = format!("event: {event}\ndata: {json}\n\n");

@@ -1,7 +1,7 @@
 //! Answers with an error → errors of the Messages API: the golden errors.
 
 use ccproxy::error::{Cause, Error, Retry};
-use ccproxy::translate::{Context, Explain, upstream_error};
+use ccproxy::translate::{Context, Explain, Said, is_output_limit, upstream_error};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,8 @@ fn translate(answer: &str) -> Error {
         example: "openai/gpt-oss-120b",
         is_clients: false,
     };
-    explain.explain(upstream_error(status, body.trim_end().as_bytes(), retry, context))
+    let said = Said::read(body.trim_end().as_bytes());
+    explain.explain(upstream_error(status, &said, retry, context))
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn every_status_of_an_upstream_becomes_one_of_anthropic() {
     const STATUSES: &[u16] = &[400, 402, 408, 409, 413, 429, 500, 502, 503, 504, 529];
     let context = Context { model: "llama-9", input_estimate: 1 };
     for status in 0..=1000 {
-        let error = upstream_error(status, b"", Retry::default(), context);
+        let error = upstream_error(status, &Said::read(b""), Retry::default(), context);
         assert!(STATUSES.contains(&error.status()), "{status} became {}", error.status());
     }
 }
@@ -195,15 +196,11 @@ fn an_empty_account_is_told_at_once_and_a_passing_limit_is_tried_again() {
 
 #[test]
 fn the_output_limit_that_was_reached_is_told_from_one_that_is_refused() {
-    use ccproxy::translate::is_output_limit;
+    let is_output_limit = |body: &str| is_output_limit(&Said::read(body.as_bytes()));
     assert!(is_output_limit(
-        br#"{"error":{"message":"Could not finish the message because max_tokens or model output limit was reached. Please try again with higher max_tokens.","code":null}}"#
+        r#"{"error":{"message":"Could not finish the message because max_tokens or model output limit was reached. Please try again with higher max_tokens.","code":null}}"#
     ));
     for words in include_str!("overflow/others.txt").lines() {
-        assert_eq!(
-            is_output_limit(words.as_bytes()),
-            words.starts_with("Could not finish"),
-            "{words}"
-        );
+        assert_eq!(is_output_limit(words), words.starts_with("Could not finish"), "{words}");
     }
 }

@@ -4,7 +4,9 @@
 use ccproxy::anthropic;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
-use ccproxy::translate::{Learned, Lesson, Param, Report, Stops, Target, lesson_of, translate};
+use ccproxy::translate::{
+    Learned, Lesson, Param, Report, Said, Sent, Stops, Target, Telling, translate,
+};
 use serde_json::{Value, json};
 
 /// A request that has everything that may be refused.
@@ -75,16 +77,21 @@ fn lesson(dialect: Dialect, status: u16, refusal: &str) -> (String, Value) {
     };
     let wanted = translate(&request, &target).expect("a translation").wanted;
     let sent = wanted.sent();
-    let Some(lesson) = lesson_of(&nothing, status, refusal.as_bytes(), &sent) else {
+    let Some(lesson) = lesson_of(&nothing, status, refusal, &sent) else {
         return (String::new(), Value::Null);
     };
     let mut learned = Learned::default();
     learned.add(lesson.clone());
     // It teaches nothing twice: the next refusal is the client's.
     if lesson.is_lasting() {
-        assert_eq!(lesson_of(&learned, status, refusal.as_bytes(), &sent), None, "{refusal}");
+        assert_eq!(lesson_of(&learned, status, refusal, &sent), None, "{refusal}");
     }
     (lesson.to_string(), self::sent(&body, dialect, &learned))
+}
+
+/// What a refusal teaches.
+fn lesson_of(learned: &Learned, status: u16, body: &str, sent: &Sent<'_>) -> Option<Lesson> {
+    Telling::of(status, &Said::read(body.as_bytes()))?.lesson(learned, sent)
 }
 
 #[test]
@@ -410,7 +417,7 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
         ("Unsupported parameter: 'top_p'", Some(true)),
     ] {
         let refusal = json!({ "error": { "message": said } }).to_string();
-        let lesson = lesson_of(&nothing, 400, refusal.as_bytes(), &sent);
+        let lesson = lesson_of(&nothing, 400, &refusal, &sent);
         assert_eq!(lesson.map(|lesson| lesson.is_lasting()), is_lasting, "{said}");
     }
     for (status, said, may_teach) in [
@@ -421,7 +428,7 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
         (500, "temperature is not supported", false),
     ] {
         let refusal = json!({ "error": { "message": said } }).to_string();
-        let may = ccproxy::translate::may_teach(status, refusal.as_bytes());
-        assert_eq!(may, may_teach, "{status} {said}");
+        let telling = Telling::of(status, &Said::read(refusal.as_bytes()));
+        assert_eq!(telling.is_some(), may_teach, "{status} {said}");
     }
 }

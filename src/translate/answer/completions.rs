@@ -11,7 +11,7 @@ use super::{Sink, Translator};
 use crate::error::Error;
 use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, Later, ToolDelta, UpstreamUsage};
 use crate::translate::carry::{self, SIGNATURE};
-use crate::translate::refusal::{error_in_body, stream_error};
+use crate::translate::refusal::error_in_body;
 
 impl Translator {
     /// Takes a chunk, or a whole completion.
@@ -32,7 +32,7 @@ impl Translator {
         let of_choice = choice.as_ref().and_then(|choice| choice.error);
         let mut errors = [chunk.error, groq.error, of_choice].into_iter().flatten();
         if let Some(error) = errors.find(|error| !is_nothing(error)) {
-            return Err(stream_error(error, self.input_estimate));
+            return Err(self.told(error.get().as_bytes()));
         }
         // A chunk of counts has them; a body that has neither may tell what went wrong.
         if choice.is_none() && counts(chunk.usage).is_none() {

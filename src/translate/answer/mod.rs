@@ -83,7 +83,7 @@ use self::text_calls::{Said, TextCalls};
 use self::think::{ThinkSplitter, Voice};
 use self::usage::Counts;
 use super::reading::{TextTools, ToolNames};
-use super::refusal::stream_failure;
+use super::refusal::{self, stream_error};
 use super::stops::Stops;
 use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
 use crate::error::Error;
@@ -278,9 +278,14 @@ impl Translator {
             return self.finish(sink);
         }
         if frame.event == b"error" {
-            return Err(stream_failure(data, self.input_estimate));
+            return Err(self.told(data));
         }
         self.chunk(data, sink)
+    }
+
+    /// The error that `json` tells of, which came in the place of an answer or within one.
+    fn told(&self, json: &[u8]) -> Error {
+        stream_error(&refusal::Said::read(json), self.input_estimate)
     }
 
     /// Takes a frame that the end of the stream cut short. Behind a complete answer half of one is

@@ -17,7 +17,7 @@ use super::{Sink, Translator};
 use crate::anthropic::StopReason;
 use crate::error::Error;
 use crate::openai::{OutputItem, ReasoningItem, Response, ResponsesEvent, SummaryPart};
-use crate::translate::refusal::{error_in_body, stream_error, stream_failure};
+use crate::translate::refusal::error_in_body;
 use crate::translate::stops::HeldText;
 
 /// What has come of the output.
@@ -85,7 +85,7 @@ impl Translator {
                 Some(status) => self.response(response, &status, sink),
                 None if has_output => self.response(response, "completed", sink),
                 None => match response.error {
-                    Some(error) => Err(stream_error(error, self.input_estimate)),
+                    Some(error) => Err(self.told(error.get().as_bytes())),
                     None => error_in_body(json, self.input_estimate).map_or(Ok(()), Err),
                 },
             };
@@ -119,7 +119,7 @@ impl Translator {
             "response.completed" => return self.response(event.response.0, "completed", sink),
             "response.incomplete" => return self.response(event.response.0, "incomplete", sink),
             "response.failed" => return self.response(event.response.0, "failed", sink),
-            "error" => return Err(stream_failure(json, self.input_estimate)),
+            "error" => return Err(self.told(json)),
             kind if !kind.starts_with("response.") => {
                 return error_in_body(json, self.input_estimate).map_or(Ok(()), Err);
             }
@@ -138,7 +138,7 @@ impl Translator {
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
         if let Some(error) = response.error {
-            return Err(stream_error(error, self.input_estimate));
+            return Err(self.told(error.get().as_bytes()));
         }
         let counts = response.usage.0;
         if counts.input_tokens.0.or(counts.output_tokens.0).is_some() {

@@ -111,8 +111,8 @@ const EMPTY_ACCOUNT: &[&str] = &[
 ];
 
 /// What a refusal is about, and the status that says the same where the service's own says less.
-pub(super) fn cause(status: u16, words: &str, said: &Said, model: &str) -> (u16, Cause) {
-    let lower = words.to_lowercase();
+pub(super) fn cause(status: u16, said: &Said, model: &str) -> (u16, Cause) {
+    let lower = said.words.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let is_code = |words: &[&str]| said.is_code(words);
     let is_about_the_model = || {
@@ -210,9 +210,9 @@ fn named_models(lower: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The status an error object stands for: a number in it, or its words.
-pub(super) fn status_of(said: &Said, words: &str) -> Option<u16> {
+pub(super) fn status_of(said: &Said) -> Option<u16> {
     let says = |words: &[&str]| said.has_code(words);
-    let lower = words.to_lowercase();
+    let lower = said.words.to_lowercase();
     match said.status() {
         // iFlow's number for too many requests.
         Some(449) => Some(429),

@@ -83,24 +83,6 @@ pub enum Param {
     Summary,
 }
 
-impl Param {
-    /// Every one.
-    pub(in crate::translate) const ALL: &[Param] = &[
-        Param::Temperature,
-        Param::TopP,
-        Param::TopK,
-        Param::Stop,
-        Param::ToolChoice,
-        Param::ParallelToolCalls,
-        Param::StreamOptions,
-        Param::ResponseFormat,
-        Param::Effort,
-        Param::Thinking,
-        Param::ToolStream,
-        Param::Summary,
-    ];
-}
-
 /// What of a request a refusal may be about.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names of its fields say it")]
@@ -284,6 +266,11 @@ impl fmt::Display for Lesson {
 }
 
 impl Param {
+    /// Every one.
+    pub(in crate::translate) fn all() -> impl Iterator<Item = Param> {
+        PARAMS.iter().map(|(param, _)| *param)
+    }
+
     /// The field's name on the wire.
     fn name(self) -> &'static str {
         let found = PARAMS.iter().find(|(param, _)| *param == self);

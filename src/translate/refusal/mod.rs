@@ -8,17 +8,15 @@ mod overflow;
 mod said;
 mod words;
 
-use serde_json::value::RawValue;
-
 use self::cause::{cause, status_of};
 use self::overflow::{Overflow, overflow};
-use self::said::{Said, plain_text};
 use crate::error::{Cause, Error, Retry};
 use crate::redact::without_keys;
 pub use explain::{Explain, first_words};
 pub(super) use lesson::EFFORTS;
 pub use lesson::{Learned, Lesson, Param, Sent};
-pub use words::{lesson as lesson_of, may_teach};
+pub use said::Said;
+pub use words::Telling;
 
 /// The longest message that is passed on, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -32,108 +30,97 @@ pub struct Context<'a> {
     pub input_estimate: u64,
 }
 
-/// Translates the answer `status` with `body`. The message is the upstream's; who said it is for
-/// [`Explain`] to add.
+/// The error of an answer with `status` that has `said` so. The message is the upstream's; who said
+/// it is for [`Explain`] to add.
 ///
 /// A context overflow, in any wording, becomes `prompt is too long: N tokens > M maximum`, which
 /// makes Claude Code compact the conversation.
-pub fn upstream_error(status: u16, body: &[u8], retry: Retry, context: Context<'_>) -> Error {
-    let text = String::from_utf8_lossy(body);
-    let said = Said::read(&text);
-    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
+pub fn upstream_error(status: u16, said: &Said, retry: Retry, context: Context<'_>) -> Error {
     // What a gateway says itself tells less than what it wraps.
     let status = match status {
-        400 | 500 | 502 | 503 if said.is_wrapped => status_of(&said, &words).unwrap_or(status),
+        400 | 500 | 502 | 503 if said.is_wrapped => status_of(said).unwrap_or(status),
         status => status,
     };
     // 429 and its kin are about rates, also where they speak of tokens.
     // Together says 403: https://github.com/togethercomputer/skills
     let may_overflow = matches!(status, 400 | 403 | 413 | 422 | 500)
         || (said.is_wrapped && matches!(status, 502 | 503));
-    if may_overflow && let Some(error) = context_overflow(&words, &said, context) {
+    if may_overflow && let Some(error) = context_overflow(said, context) {
         return error;
     }
     // The client's request was fine, the model's call was not: 400 would end the session.
     let status = if said.has_code(&["tool_use_failed"]) { 500 } else { status };
-    refusal(status, &words, &said, retry, context)
+    refusal(status, said, retry, context)
 }
 
-/// Translates the `error` member of a chunk.
-pub(super) fn stream_error(error: &RawValue, input_estimate: u64) -> Error {
-    stream_failure(error.get().as_bytes(), input_estimate)
-}
-
-/// Translates an error object, or the data of an `event: error`.
+/// The error that a stream tells of: in the `error` member of a chunk, or the data of an
+/// `event: error`.
 ///
 /// A context overflow becomes the same as in [`upstream_error`]: the Responses API tells it in its
 /// stream.
-pub(super) fn stream_failure(data: &[u8], input_estimate: u64) -> Error {
-    let text = String::from_utf8_lossy(data);
-    let said = Said::read(&text);
-    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
+pub(super) fn stream_error(said: &Said, input_estimate: u64) -> Error {
     let context = Context { model: "", input_estimate };
-    if let Some(error) = context_overflow(&words, &said, context) {
+    if let Some(error) = context_overflow(said, context) {
         return error;
     }
     // The client's turn was fine; the model's was not. 400 would end the session.
-    let status = status_of(&said, &words).unwrap_or(500);
-    refusal(status, &words, &said, Retry::default(), context)
+    refusal(status_of(said).unwrap_or(500), said, Retry::default(), context)
 }
 
 /// The error of a body that was answered with 200, if it is one: no choices in it, and words.
 ///
 /// DashScope, MiniMax, iFlow, FastAPI and old vLLM answer so, each in its form.
-pub fn error_in_body(body: &[u8], input_estimate: u64) -> Option<Error> {
-    let text = String::from_utf8_lossy(body);
-    let said = Said::read(&text);
-    let is_fine = ["0", "200", "success", "ok"];
-    let is_well = said.codes.first().is_some_and(|code| is_fine.contains(&&*code.to_lowercase()));
-    let has_words =
-        said.text.as_ref().is_some_and(|text| !is_fine.contains(&&*text.to_lowercase()));
-    let error = (has_words && !is_well).then(|| stream_failure(body, input_estimate))?;
+pub(super) fn error_in_body(body: &[u8], input_estimate: u64) -> Option<Error> {
+    let said = Said::read(body);
+    let is_fine = |word: &str| ["0", "200", "success", "ok"].contains(&&*word.to_lowercase());
+    let is_well = said.codes.first().is_some_and(|code| is_fine(code));
+    let is_error = said.is_worded && !is_fine(&said.words) && !is_well;
+    let error = is_error.then(|| stream_error(&said, input_estimate))?;
     // Who answers 200 may mean something else by it: its own words stay to be read.
-    Some(match (error.cause(), said.text) {
-        (Cause::ContextOverflow, Some(words)) => {
-            error.map_text(|told| format!("{told} ({})", shorten(&without_keys(&words))))
+    Some(match error.cause() {
+        Cause::ContextOverflow => {
+            error.map_text(|told| format!("{told} ({})", shorten(&without_keys(&said.words))))
         }
         _ => error,
     })
 }
 
+/// The error that a stream or a message of the Messages API tells of: its type stands for a status.
+pub(super) fn native_error(mut said: Said) -> Error {
+    if !said.is_worded {
+        said.words = "it tells of an error".to_owned();
+    }
+    let of_type = said.codes.iter().find_map(|code| Error::status_of_kind(code));
+    let status = match of_type.unwrap_or(500) {
+        500 => status_of(&said).unwrap_or(500),
+        status => status,
+    };
+    let context = Context::default();
+    if matches!(status, 400 | 500)
+        && let Some(error) = context_overflow(&said, context)
+    {
+        return error;
+    }
+    refusal(status, &said, Retry::default(), context)
+}
+
 /// Whether a refusal says that the output was cut by its limit before anything was said, which is
 /// an answer: `finish_reason` "length" of the other models.
-pub fn is_output_limit(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body);
-    let words = Said::read(&text).text.unwrap_or_else(|| text.into_owned()).to_lowercase();
+pub fn is_output_limit(said: &Said) -> bool {
+    let words = said.words.to_lowercase();
     let names_limit = words.contains("output limit") || words.contains("max_tokens");
     names_limit
         && words.contains("reached")
         && (words.contains("could not finish") || words.contains("higher max_tokens"))
 }
 
-/// Translates the error object of the Messages API, which stands for `status`.
-pub fn native_error(status: u16, error: &[u8]) -> Error {
-    let said = Said::read(&String::from_utf8_lossy(error));
-    let words = said.text.clone().unwrap_or_else(|| "it tells of an error".to_owned());
-    let status = match status {
-        500 => status_of(&said, &words).unwrap_or(status),
-        status => status,
-    };
-    if matches!(status, 400 | 500)
-        && let Some(error) = context_overflow(&words, &said, Context::default())
-    {
-        return error;
-    }
-    refusal(status, &words, &said, Retry::default(), Context::default())
-}
-
 /// The error for what was said, by status, code and words.
-fn refusal(status: u16, words: &str, said: &Said, retry: Retry, context: Context<'_>) -> Error {
-    let (status, cause) = cause(status, words, said, context.model);
-    let message = if words.is_empty() && status != 404 {
+fn refusal(status: u16, said: &Said, retry: Retry, context: Context<'_>) -> Error {
+    let (status, cause) = cause(status, said, context.model);
+    let message = if said.words.is_empty() && status != 404 {
         format!("status {status} without a message")
     } else {
-        shorten(&without_keys(words))
+        shorten(&without_keys(&said.words))
     };
     Error::Upstream { status, cause, message, retry }
 }
@@ -146,25 +133,22 @@ fn shorten(text: &str) -> String {
 }
 
 /// Whether a refusal is about the size of the request, which the client has to make smaller.
-fn is_overflow(words: &str, said: &Said) -> bool {
-    context_overflow(words, said, Context::default()).is_some()
+fn is_overflow(said: &Said) -> bool {
+    context_overflow(said, Context::default()).is_some()
 }
 
-/// The tokens that fit into the model, if `body` refuses a request for its size and names them.
-pub fn window_of(body: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(body);
-    let said = Said::read(&text);
-    let words = said.text.clone().unwrap_or_else(|| plain_text(&text));
-    let found = overflow(&words, said.codes.iter().map(String::as_str))?;
+/// The tokens that fit into the model, if it was said that the request is too large for it.
+pub fn window_of(said: &Said) -> Option<u64> {
+    let found = overflow(&said.words, said.codes.iter().map(String::as_str))?;
     said.window.or(found.window)
 }
 
 /// The error of a context overflow, in the words that Claude Code knows, if it is one.
-fn context_overflow(words: &str, said: &Said, context: Context<'_>) -> Option<Error> {
+fn context_overflow(said: &Said, context: Context<'_>) -> Option<Error> {
     if said.has_code(&["rate_limit"]) {
         return None;
     }
-    let found = overflow(words, said.codes.iter().map(String::as_str))?;
+    let found = overflow(&said.words, said.codes.iter().map(String::as_str))?;
     let Overflow { input, window, output, is_at_least } = found;
     let estimate = context.input_estimate;
     let window = said.window.or(window);
@@ -196,8 +180,12 @@ mod tests {
 
     const CONTEXT: Context = Context { model: "kimi-k2", input_estimate: 777 };
 
+    fn error(status: u16, body: &str) -> Error {
+        upstream_error(status, &Said::read(body.as_bytes()), Retry::default(), CONTEXT)
+    }
+
     fn said(status: u16, body: &str) -> (u16, String) {
-        let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+        let error = error(status, body);
         (error.status(), error.to_string())
     }
 
@@ -310,7 +298,7 @@ mod tests {
             (410, r#"{"error":{"message":"kimi-k2 has been deprecated"}}"#),
             (422, r#"{"detail":"Model kimi-k2 is not available"}"#),
         ] {
-            let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+            let error = error(status, body);
             assert_eq!((error.cause(), error.status()), (Cause::ModelUnknown, 500), "{body}");
         }
         // The model is another than was sent: the words tell all that is known.
@@ -323,7 +311,7 @@ mod tests {
             r#"{"error":{"message":"acme/gpt-9 is not a valid model ID"}}"#,
             r#"{"error":{"message":"litellm: Invalid model name passed in model=gpt-9. Call `/v1/models`"}}"#,
         ] {
-            let error = upstream_error(404, body.as_bytes(), Retry::default(), CONTEXT);
+            let error = error(404, body);
             let told = (error.cause(), error.status(), error.kind());
             assert_eq!(told, (Cause::RefusedRequest, 404, "not_found_error"), "{body}");
         }
@@ -335,7 +323,7 @@ mod tests {
             r#"{"error":{"message":"The model does not exist. See the list of models."}}"#,
             r#"{"error":{"message":"Invalid model name passed in. Call `/v1/models` for a list"}}"#,
         ] {
-            let error = upstream_error(404, body.as_bytes(), Retry::default(), CONTEXT);
+            let error = error(404, body);
             assert_eq!((error.cause(), error.status()), (Cause::ModelUnknown, 500), "{body}");
         }
         // What speaks of the model, and is about something else.
@@ -358,7 +346,7 @@ mod tests {
             ),
             (503, r#"{"error":{"message":"The model kimi-k2 is not available: overloaded"}}"#),
         ] {
-            let error = upstream_error(status, body.as_bytes(), Retry::default(), CONTEXT);
+            let error = error(status, body);
             assert_ne!(error.cause(), Cause::ModelUnknown, "{body}");
         }
     }

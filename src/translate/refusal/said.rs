@@ -60,35 +60,41 @@ const WORDS: &[&str] = &[
     "title",
 ];
 
-/// The words of an error, and what stands beside them.
+/// The words of an error, and what stands beside them. Whoever has the body reads it once: messages,
+/// causes and lessons are made of it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    /// What was said, if anything was.
-    pub text: Option<String>,
+pub struct Said {
+    /// What was said. Where no field says anything, the body as plain text.
+    pub(super) words: String,
+    /// A field says it.
+    pub(super) is_worded: bool,
     /// `code`, `type`, `status` and their like, the innermost first; numbers too.
-    pub codes: Vec<String>,
+    pub(super) codes: Vec<String>,
     /// The field of the request that it is about.
-    pub param: Option<String>,
+    pub(super) param: Option<String>,
     /// The tokens of the prompt, and those that the model takes: llama.cpp has fields for them.
-    pub prompt_tokens: Option<u64>,
-    pub window: Option<u64>,
+    pub(super) prompt_tokens: Option<u64>,
+    pub(super) window: Option<u64>,
     /// It came in an error of somebody else's.
-    pub is_wrapped: bool,
+    pub(super) is_wrapped: bool,
 }
 
 impl Said {
     /// Reads a body, or an error object. Of one that was cut, as far as it goes.
-    pub(super) fn read(body: &str) -> Said {
+    pub fn read(body: &[u8]) -> Said {
+        let body = String::from_utf8_lossy(body);
         let trimmed = body.trim();
         let value = json::tree(trimmed).or_else(|| parse_beginning(json::beginning(trimmed)));
-        value.as_ref().map(Said::of).unwrap_or_default()
+        let mut said = Said::default();
+        let text = value.and_then(|value| said.dig(&value, 0));
+        said.is_worded = text.is_some();
+        said.words = text.unwrap_or_else(|| plain_text(&body));
+        said
     }
 
-    /// Reads an error object.
-    pub(super) fn of(value: &Value) -> Said {
-        let mut said = Said::default();
-        said.text = said.dig(value, 0);
-        said
+    /// What was said; nothing where the body was empty.
+    pub fn words(&self) -> &str {
+        &self.words
     }
 
     /// The first of the codes that is an HTTP status of an error.
@@ -274,10 +280,10 @@ mod tests {
             (r#"{"code":"InvalidParameter","message":"too warm","request_id":"x"}"#.into(), "too warm"),
             (r#"{"message":"use {} for none"}"#.into(), "use {} for none"),
         ] {
-            let said = Said::read(&body);
-            assert_eq!(said.text.as_deref(), Some(words), "{body}");
+            let said = Said::read(body.as_bytes());
+            assert_eq!((&*said.words, said.is_worded), (words, true), "{body}");
         }
-        let said = Said::read(&wrap(inner));
+        let said = Said::read(wrap(inner).as_bytes());
         assert_eq!(
             (said.param.as_deref(), said.codes),
             (Some("temperature"), vec!["bad".to_owned(), "400".to_owned()])
@@ -290,12 +296,12 @@ mod tests {
         for _ in 0..12 {
             body = serde_json::json!({"error": {"message": body}}).to_string();
         }
-        assert!(Said::read(&body).text.is_some());
+        assert!(Said::read(body.as_bytes()).is_worded);
         // Every level is looked into once, also where nothing is said.
         let levels = 30;
         let deep = format!("{}1{}", r#"{"error":"#.repeat(levels), "}".repeat(levels));
-        assert_eq!(Said::read(&deep).text, None);
+        assert!(!Said::read(deep.as_bytes()).is_worded);
         let deep = format!("{}1{}", r#"{"message":"#.repeat(levels), "}".repeat(levels));
-        assert_eq!(Said::read(&deep).text, None);
+        assert!(!Said::read(deep.as_bytes()).is_worded);
     }
 }

@@ -72,47 +72,47 @@ const KEYWORDS: &[&str] = &[
     "contentMediaType",
 ];
 
-/// Whether a refusal can teach anything of a request: it names a field, a number or a word of one.
-/// Those of a key, a rate or a failure do not, nor does that of a conversation that is too long.
-pub fn may_teach(status: u16, body: &[u8]) -> bool {
-    matches!(status, 400 | 402 | 404 | 413 | 422) && Told::new(body).is_some()
-}
-
-/// What the refusal `status` with `body` of the request `sent` teaches beyond what has been
-/// `learned`.
-pub fn lesson(learned: &Learned, status: u16, body: &[u8], sent: &Sent<'_>) -> Option<Lesson> {
-    let refusal = Told::new(body)?;
-    let lesson = match status {
-        400 | 404 | 422 => refusal.lesson(status, sent),
-        402 | 413 => refusal.about_means(sent),
-        _ => None,
-    }?;
-    (!learned.lessons().contains(&lesson)).then_some(lesson)
-}
-
-/// An upstream's refusal in its own words.
-struct Told {
-    /// In lower case.
-    said: String,
-    /// The field it is about, if it says so apart from its words.
+/// A refusal that may teach something of a request: it names a field, a number or a word of one.
+#[derive(Debug)]
+pub struct Telling {
+    status: u16,
+    /// Its words, in lower case.
+    words: String,
+    /// The field it is about, if it says so apart from its words, in lower case.
     param: String,
 }
 
-impl Told {
-    /// `None` if nothing can be learned from it: the conversation is too long for the model.
-    fn new(body: &[u8]) -> Option<Told> {
-        let text = String::from_utf8_lossy(body);
-        let told = Said::read(&text);
-        let said = told.text.clone().unwrap_or_else(|| text.into_owned());
-        if is_overflow(&said, &told) {
-            return None;
-        }
-        let param = told.param.unwrap_or_default().to_lowercase();
-        Some(Told { said: said.to_lowercase(), param })
+impl Telling {
+    /// `None` if nothing can be learned from it: it is about a key, a rate or a failure, or the
+    /// conversation is too long for the model.
+    pub fn of(status: u16, said: &Said) -> Option<Telling> {
+        let is_about_the_request = matches!(status, 400 | 402 | 404 | 413 | 422);
+        (is_about_the_request && !is_overflow(said)).then(|| Telling {
+            status,
+            words: said.words.to_lowercase(),
+            param: said.param.as_deref().unwrap_or_default().to_lowercase(),
+        })
+    }
+
+    /// What it teaches of the request `sent` beyond what has been `learned`.
+    pub fn lesson(&self, learned: &Learned, sent: &Sent<'_>) -> Option<Lesson> {
+        let lesson = match self.status {
+            402 | 413 => self.about_means(sent),
+            _ => self
+                .about_api(sent)
+                .or_else(|| self.about_max_tokens(sent))
+                .or_else(|| self.about_tools(sent))
+                .or_else(|| self.about_efforts(sent))
+                .or_else(|| self.about_messages(sent))
+                .or_else(|| self.about_format(sent))
+                .or_else(|| self.about_fields(sent))
+                .or_else(|| self.about_schemas(sent)),
+        }?;
+        (!learned.lessons().contains(&lesson)).then_some(lesson)
     }
 
     fn says(&self, words: &str) -> bool {
-        self.said.contains(words)
+        self.words.contains(words)
     }
 
     fn says_any(&self, words: &[&str]) -> bool {
@@ -133,8 +133,8 @@ impl Told {
     fn has_word(&self, word: &str, is_telling: bool) -> bool {
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
         let marks = ["supplied: ", "model: ", "parameter ", "parameter: "];
-        self.said.match_indices(word).any(|(at, _)| {
-            let (before, after) = (&self.said[..at], &self.said[at + word.len()..]);
+        self.words.match_indices(word).any(|(at, _)| {
+            let (before, after) = (&self.words[..at], &self.words[at + word.len()..]);
             let is_marked = before.ends_with(['\'', '"', '`', '.'])
                 || marks.iter().any(|mark| before.ends_with(mark))
                 || after.starts_with([':', '=']);
@@ -151,7 +151,7 @@ impl Told {
     /// The numbers in what was said, without those that are parts of names.
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ',');
-        let pieces = self.said.split(move |c: char| !is_part(c));
+        let pieces = self.words.split(move |c: char| !is_part(c));
         pieces.flat_map(|piece| {
             let piece = piece.trim_matches(['.', ',']);
             // `16,384` is one number, `1,8192` is two.
@@ -167,24 +167,12 @@ impl Told {
         })
     }
 
-    /// What it teaches of the request `sent`, which it refused with `status`.
-    fn lesson(&self, status: u16, sent: &Sent<'_>) -> Option<Lesson> {
-        self.about_api(status, sent)
-            .or_else(|| self.about_max_tokens(sent))
-            .or_else(|| self.about_tools(sent))
-            .or_else(|| self.about_efforts(sent))
-            .or_else(|| self.about_messages(sent))
-            .or_else(|| self.about_format(sent))
-            .or_else(|| self.about_fields(sent))
-            .or_else(|| self.about_schemas(sent))
-    }
-
     /// A request that would be too large for what is left of a credit, or for the tokens of a
     /// minute: the output that is asked for counts before there is any.
     fn about_means(&self, sent: &Sent<'_>) -> Option<Lesson> {
         let asked = sent.max_tokens;
         let number_after = |words: &str| {
-            let (_, rest) = self.said.split_once(words)?;
+            let (_, rest) = self.words.split_once(words)?;
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             rest[..end].parse::<u64>().ok()
         };
@@ -199,13 +187,13 @@ impl Told {
         Some(Lesson::MaxTokens(fits).once())
     }
 
-    fn about_api(&self, status: u16, sent: &Sent<'_>) -> Option<Lesson> {
+    fn about_api(&self, sent: &Sent<'_>) -> Option<Lesson> {
         match sent.api {
             Dialect::ChatCompletions => {
                 self.says("v1/responses").then_some(Lesson::Api(Dialect::Responses))
             }
             // A server without that path, rather than without that model.
-            Dialect::Responses => (status == 404 && !self.says("model"))
+            Dialect::Responses => (self.status == 404 && !self.says("model"))
                 .then_some(Lesson::Api(Dialect::ChatCompletions)),
         }
     }
@@ -297,7 +285,7 @@ impl Told {
         if about && self.says("tools") && asked != "none" {
             return Some(Lesson::Efforts(vec!["none"]));
         }
-        let tokens: Vec<&str> = self.said.split(|c: char| !c.is_alphanumeric()).collect();
+        let tokens: Vec<&str> = self.words.split(|c: char| !c.is_alphanumeric()).collect();
         let words: Vec<&'static str> = EFFORTS
             .iter()
             .copied()
@@ -397,8 +385,8 @@ impl Told {
         }
         let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
         let is_named = |keyword: &str| {
-            self.said.match_indices(&keyword.to_lowercase()).any(|(at, found)| {
-                let (before, after) = (&self.said[..at], &self.said[at + found.len()..]);
+            self.words.match_indices(&keyword.to_lowercase()).any(|(at, found)| {
+                let (before, after) = (&self.words[..at], &self.words[at + found.len()..]);
                 before.ends_with(['\'', '"', '`', '.', '/', ' '])
                     && !after.starts_with(is_name)
                     && (after.starts_with(['\'', '"', '`']) || keyword.len() > 8)

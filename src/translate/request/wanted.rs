@@ -62,7 +62,7 @@ impl Wanted<'_> {
             stop: self.stop.len(),
             effort: self.effort,
             format: self.format.as_ref().map(|format| format.kind),
-            params: Param::ALL.iter().copied().filter(|param| self.has(*param)).collect(),
+            params: Param::all().filter(|param| self.has(*param)).collect(),
             echoes_reasoning: match self.row.echo {
                 Echo::ReasoningContent => has_thoughts || self.conversation.has_results(),
                 Echo::SameField => has_thoughts,

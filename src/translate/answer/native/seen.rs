@@ -7,9 +7,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::super::stop_reason::{Finish, finish};
-use crate::anthropic::Usage;
+use crate::anthropic::{StopReason, Usage};
 use crate::error::Error;
 use crate::openai::Number;
+use crate::translate::refusal::{Said, error_in_body, native_error};
 
 /// What of an event's data matters.
 #[derive(Default, Deserialize)]
@@ -41,23 +42,17 @@ pub(super) struct SeenStop<'a> {
     pub(super) stop_reason: Option<&'a RawValue>,
 }
 
-/// The reasons that clients know.
-const STOP_REASONS: &[&str] = &[
-    "end_turn",
-    "max_tokens",
-    "stop_sequence",
-    "tool_use",
-    "pause_turn",
-    "refusal",
-    "model_context_window_exceeded",
-];
+/// Whether clients know a reason. The API's own tools pause a turn, and no other's do.
+fn is_known(reason: &str) -> bool {
+    reason == "pause_turn" || StopReason::ALL.iter().any(|known| known.as_str() == reason)
+}
 
 /// What a reason of another API is in this one. `None` for those that are known, or new.
 ///
 /// # Errors
 /// It tells of a failure: what came is no finished turn.
 pub(super) fn known_stop(reason: &str) -> Result<Option<&'static str>, Error> {
-    if reason.is_empty() || STOP_REASONS.contains(&reason) {
+    if reason.is_empty() || is_known(reason) {
         return Ok(None);
     }
     match finish(reason) {
@@ -93,12 +88,6 @@ pub(super) struct SeenUsage {
     output_tokens: Number,
 }
 
-#[derive(Deserialize)]
-struct SeenError<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-}
-
 impl SeenUsage {
     pub(super) fn of(usage: Option<&RawValue>) -> SeenUsage {
         usage.and_then(|usage| serde_json::from_str(usage.get()).ok()).unwrap_or_default()
@@ -126,13 +115,10 @@ pub(super) fn body_error(body: &[u8]) -> Option<Error> {
     if seen.kind == "error" || seen.error.is_some() {
         return Some(error(seen.error));
     }
-    if seen.kind == "message" { None } else { crate::translate::error_in_body(body, 0) }
+    if seen.kind == "message" { None } else { error_in_body(body, 0) }
 }
 
 /// The error that an `error` event tells of.
 pub(super) fn error(error: Option<&RawValue>) -> Error {
-    let seen: Option<SeenError> = error.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let kind = seen.as_ref().map_or("", |seen| &*seen.kind);
-    let status = Error::status_of_kind(kind).unwrap_or(500);
-    crate::translate::native_error(status, error.map_or("", RawValue::get).as_bytes())
+    native_error(Said::read(error.map_or("", RawValue::get).as_bytes()))
 }
