@@ -16,36 +16,140 @@
 //! What differs between services is a column of [`provider`]; what a refusal tells of one model is
 //! a lesson (`translate::Learned`), which changes the row for that model.
 //!
-//! # The house
+//! # Where what happens
 //!
-//! | rooms | what is there |
-//! |---|---|
-//! | `door` | the public socket: one loop over a core without IO (`connection`, `head`, `body`, `path`) |
-//! | `api` | the workers: `messages` → `dispatch` (which provider) → `attempt` (one request), `ledger` |
-//! | `relay` | the one loop of an answer, which reports how it ended and ends nothing itself |
-//! | `upstream`, `dns` | calls to providers: agent, phases of deadlines, pool, names of hosts |
-//! | `client` | the port below relay and upstream: who waits, and why there is no answer |
-//! | `translate::request` | a request → turns → what is wanted → the provider's dialect |
-//! | `translate::answer` | a provider's answer → events, streamed or whole |
-//! | `translate::refusal` | a provider's words → an error, a lesson |
-//! | `translate`'s hall | `carry`, `stops`, `reading`, `object`: what the three wings share |
-//! | `anthropic`, `openai`, `sse` | wire types and frames, nothing else |
-//! | `provider`, `route`, `tokens` | rows of services, which is asked, the estimate of tokens |
-//! | `config`, `cli` | one table of settings: flag, variable, default, sentence |
-//! | `health`, `metrics`, `record`, `logging` | what is known and told: probes, numbers, one line a request |
-//! | `os` | system calls that std lacks, the only unsafe code |
+//! A message's way, from its first byte. `a/b` is a file or a folder.
+//!
+//! **In: `door`**, the public socket; one loop, which reads from strangers and answers health
+//! - `door/reactor`: accepts, polls all sockets, throws out the idlest connection for a newcomer
+//! - `door/connection`: states and deadlines of a connection: keep-alive and idle time, slow heads,
+//!   readers that do not read, lingering after the last answer; `100 Continue`, pipelining
+//! - `door/entry`: one turn of a connection: reads, steps, writes; `door/listener`: binds the port
+//! - `door/head`: strict HTTP/1: 400, 417, 431, 501, 505; no smuggling; `door/chunks`: chunked
+//!   bodies
+//! - `door/proxy_protocol`: the PROXY protocol: whom a load balancer speaks for
+//! - `door/body`: 413, 408, the pace of an upload, its share of the memory
+//! - `door/path`: which path is what: 404, 405; `door/desk`: what is answered or taken, preflights,
+//!   529 when full or shutting down
+//! - `door/access`: client keys (401), `Host` and `Origin` (403, 421), content type (415),
+//!   addresses behind proxies that are trusted, messages per minute (429); `door/turns`: the
+//!   buckets of that
+//! - `door/limits`: how many connections and messages at once, by descriptors, threads, cgroups
+//! - `door/slot`: places in flight; `door/answer`: the bytes of the door's own answers, CORS
+//! - `door/link`, `exchange`, `private`: the hand-over to a worker; `line`: the client's socket in
+//!   a worker's hands: slow readers are cut, a client that leaves is seen, and it is given back
+//! - `door/watchdog`: asks itself for health, sets the API up anew, gives up with exit code 70
+//! - `door`: shutdown: drains, refuses, cuts what is left
+//!
+//! **Asked: `api`**, worker threads
+//! - `api/workers`: the thread pool on tiny_http: grows, stands by, shrinks, is nice
+//! - `api/messages`: `/v1/messages` and `count_tokens` from start to end; `api/models`:
+//!   `/v1/models`; `api/count`: the provider's own count of tokens
+//! - `route`: which provider and model: names, aliases, rules (pictures, length, thinking),
+//!   fallbacks
+//! - `api/dispatch`: the next provider when one fails, another key after a 401 or 429, once more
+//!   with what a refusal has taught
+//! - `api/attempt`: one request: form (native, chat, Responses), the key's permit, what is told to
+//!   the breaker; `api/question`: sends, and reads pages, redirects, codings and refusals out of
+//!   the head
+//! - `api/delivery`: stream or whole message, time to the first byte; `api/asking`: who waits for
+//!   it
+//! - `api/reply`: head, headers (`x-ccproxy-…`, `request-id`, CORS), chunks, JSON, errors as bytes;
+//!   `http`: status lines, `Retry-After`
+//! - `api/ledger`: how it ended, once for log, metrics and counts
+//! - `health/provider`: the circuit breaker, a rest for a key that was limited (429) or refused,
+//!   keys in turn; `health/words`: the last errors; `lessons`: what was learned by model, for a day
+//!
+//! **Written: `anthropic`, `translate/request`, `openai`**, pure
+//! - `anthropic/parse`: reads a request, its limits; `anthropic/content`: blocks and how deep they
+//!   nest; `anthropic/fault`, `anthropic/place`: `messages.0.content: …`; `anthropic/request`:
+//!   fields; `anthropic/event`: the events and messages that answer it
+//! - `translate/request`: target and effort; `turns`: roles, calls and their results, interleaved
+//!   system messages, the billing line; `wanted`: what is asked, without what a lesson forbids
+//! - `translate/request/completions`: chat messages, `max_tokens` in the provider's word, reasoning
+//!   echoed; `responses`: items of the Responses API; `native`: the client's own bytes
+//! - `translate/request/content`: pictures, PDFs, documents, tool results as text or parts
+//! - `translate/request/tools`: tools, tool_choice, names too long, too many, deferred ones;
+//!   `client_tools`: bash, text editor; `ids`: ids of calls; `translate/request/schema`: JSON
+//!   schemas made to fit
+//! - `translate/request/report`: what was dropped or changed (`x-ccproxy-dropped`, `-adjusted`)
+//! - `translate/carry`: reasoning and thought signatures carried through the client and back;
+//!   `translate/object`, `translate/hash`: JSON that is cut anywhere, short names
+//! - `tokens`: the estimate of tokens, of texts and pictures
+//! - `provider/rows`: a service's address, models, limits and quirks, each with its source;
+//!   `provider`: what the columns mean; `provider/schema_rules`
+//!
+//! **Sent: `upstream`**, the only ureq
+//! - `client`: the port below it: who waits for an answer, and why there is none
+//! - `upstream`: headers and keys, the URL, one retry on a connection that went stale, the idle
+//!   pool
+//! - `upstream/wait`: one wait for provider, client and shutdown; time limits of connect, first
+//!   byte and silence; `upstream/transport`: connects (IPv6 and IPv4 in turn), keepalive, phases
+//! - `upstream/tls`: authorities, client certificates; `upstream/resolver`, `dns`: names of hosts,
+//!   cached; `config/http_proxy`: which proxy; `upstream/coding`: gzip; `upstream/long_head`
+//! - `upstream/socket`, `upstream/buffers`: writes that do not wait, buffers that grow
+//! - `upstream/words`: why it was not reached, and what mends it; `upstream/probe`: the optional
+//!   probe
+//!
+//! **Answered: `relay`, `sse`, `translate/answer`**
+//! - `relay`: the loop; `relay/stream`: pings, when the head goes out, what the client has had;
+//!   `relay/body`: stream or document by the first bytes; `relay/source`: translated or native
+//! - `sse`: frames of an event stream, in and out
+//! - `translate/answer`: the state machine; `completions`, `responses`: chunks and events sorted;
+//!   `items`: blocks and their events, parallel calls; `fold`: a whole message
+//! - `translate/answer/stop_reason`, `usage`: tables of reasons, counts with caches; `arguments`:
+//!   broken JSON of calls mended; `text_calls`: calls written as text; `think`: `<think>` tags;
+//!   `sources`: search results; `halves`: cut surrogates; `translate/stops`: stop sequences
+//! - `translate/answer/native`: a Messages API's own bytes: model's name, missing counts, errors;
+//!   `recast`: a message as events and back; `openai/request`, `openai/response`,
+//!   `openai/responses`: wire types
+//! - `openai/lenient`: fields of the wrong type; `json`: depth and size of others' JSON
+//! - `translate/reading`: what a request leaves behind for its answer: names of tools, the dialect
+//!
+//! **Refused: `translate/refusal`, `error`**
+//! - `translate/refusal/said`: an error's JSON read once, in any wrapping; `cause`: unknown model,
+//!   empty account, overload; `overflow`: `prompt is too long`, windows; `explain`: words for
+//!   people
+//! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes
+//! - `error`: which status and Anthropic type the client gets, and whether to try again;
+//!   `error/cause`: one word for logs and metrics; `redact`: keys taken out of what others say
+//!
+//! **Known and told**
+//! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;
+//!   `health/status`: `/status`; `health/expose`, `metrics`: `/metrics`; `healthcheck`: the
+//!   self-probe
+//! - `record`: the one log line of a request; `record/refusals`: requests turned away, counted, and
+//!   told without flooding; `logging`: the queue, text or JSON, keys hidden; `greeting`: at the
+//!   start
+//!
+//! **Set up**
+//! - `main`: exit codes; `cli`: flags and commands; `serve`: start-up, signals, reload (SIGHUP);
+//!   `service`: systemd's notify; `container`: is this one, what was its server told
+//! - `config`: all problems at once; `config/settings`: names, defaults, `--help`; `config/reader`:
+//!   flag before variable before file, problems; `config/environment`: `NAME_FILE`, credentials;
+//!   `dotenv`: `.env`; `config/file`, `config/routes`: the JSON file; `config/chosen`: which
+//!   provider by which key; `config/provider`, `config/entry`, `config/base_url`: one provider's
+//!   settings; `config/trust`: certificates
+//! - `config/unknown`, `typo`: misspelt names; `config/shown`: `--check-config`; `config/watched`:
+//!   what a reload changes; `config/secret`, `config/source`, `config/value`, `config/hosts`
+//! - `memory`: the budget of bodies; `heap`: the allocator; `os`: system calls that std lacks, the
+//!   only unsafe code; `network`, `unique`, `calendar`, `text`, `labels`: addresses, ids, dates,
+//!   names
+//! - `echo`: the embedded provider: needs no key and no network
 //!
 //! A provider is a row. A dialect is a writer in `translate::request`, a reader in
-//! `translate::answer` and wire types.
+//! `translate::answer` and wire types. A client's API is a parser and events as in `anthropic`,
+//! paths in `door/path` and answers in `api`.
 //!
 //! # Words for failing
 //!
 //! - [`error::Error`]: what went wrong, by whose turn it is to act; it alone becomes a status.
 //! - [`client::Failure`]: why a call ended without an answer: an error, or nobody waits any more.
-//!   An attempt fails by it, or because the provider has refused, in words that may teach
-//!   something.
 //! - [`record::Refusal`]: why ccproxy itself turned a request away.
 //! - [`record::Ending`]: what became of a request, for log, metrics and counts alike.
+//!
+//! What a provider says when it refuses is [`translate::Said`]: an error is made of it, and perhaps
+//! a lesson.
 //!
 //! # Invariants
 //!
@@ -53,8 +157,8 @@
 //! tell:
 //!
 //! 1. `translate`, `tokens`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact`, `error`,
-//!    `json`, `text`, `typo` and `calendar` do no IO, read no clock and no environment, make no
-//!    random ids, do not log, and forbid unsafe code.
+//!    `json`, `labels`, `text`, `typo` and `calendar` do no IO, read no clock and no environment,
+//!    make no random ids, do not log, and forbid unsafe code.
 //! 2. Only `api` knows tiny_http, only `door` mio, only `upstream` ureq; only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
 //! 4. Modules that stand beside each other import in one direction, at any depth.

@@ -218,6 +218,25 @@ fn no_code_compares_the_name_of_a_provider() {
     }
 }
 
+/// A newcomer finds a behaviour by the map: it names every file, or the folder that is one thing.
+#[test]
+fn the_map_in_lib_rs_names_every_room() {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let lib = fs::read_to_string(lib).expect("src/lib.rs");
+    let map: String = lib.lines().filter_map(|line| line.strip_prefix("//!")).collect();
+    let named = map.split('`').skip(1).step_by(2).filter(|name| !name.is_empty());
+    let named: Vec<&str> = named.collect();
+    let is_for_tests = |name: &str| matches!(name, "simulation" | "steady" | "seeded" | "tests");
+    for source in sources() {
+        let path = source.path();
+        let Some(name) = path.last().filter(|name| !is_for_tests(name)) else { continue };
+        let whole = path.join("/");
+        let folder = path[..path.len() - 1].join("/");
+        let is_named = [&*whole, name, &*folder].iter().any(|name| named.contains(name));
+        assert!(is_named, "src/{} is not on the map", source.path.display());
+    }
+}
+
 /// rustfmt leaves comments alone. A line that is one word, as an address is, and a row of a table
 /// cannot be broken.
 #[test]
