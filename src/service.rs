@@ -14,7 +14,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The one that these variables name. Where it cannot be reached it is nobody, and the log tells.
+    /// The one that these variables name; nobody where it cannot be reached, which the log tells.
     pub fn of(variable: impl Fn(&str) -> Option<OsString>) -> Manager {
         let (socket, watchdog) = (variable("NOTIFY_SOCKET"), variable("WATCHDOG_USEC"));
         Manager::new(socket.as_deref(), watchdog.as_deref()).unwrap_or_else(|e| {

@@ -60,8 +60,8 @@ const WORDS: &[&str] = &[
     "title",
 ];
 
-/// The words of an error, and what stands beside them. Whoever has the body reads it once: messages,
-/// causes and lessons are made of it.
+/// The words of an error, and what stands beside them. Whoever has the body reads it once, and
+/// messages, causes and lessons are made of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// What was said. Where no field says anything, the body as plain text.
