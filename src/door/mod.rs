@@ -29,6 +29,7 @@ mod listener;
 mod path;
 pub mod proxy_protocol;
 mod reactor;
+mod rehearsal;
 #[cfg(test)]
 mod simulation;
 mod slot;
@@ -48,6 +49,7 @@ use access::Access;
 pub use limits::{Limits, Resources};
 use link::Link;
 use reactor::{Reactor, WAKER};
+pub use rehearsal::Rehearsal;
 pub use watchdog::watch;
 
 use crate::config::{Config, Secret};
@@ -160,29 +162,8 @@ pub fn start(
         listener::open(config.host, config.port)?.into_iter().map(Arc::new).collect();
     let poll = mio::Poll::new().map_err(|e| failed(&e))?;
     let waker = mio::Waker::new(poll.registry(), WAKER).map_err(|e| failed(&e))?;
-    let returns = Returns { waiting: Mutex::default(), waker };
-    let shared = Arc::new(Shared {
-        limits,
-        idle_time: config.keepalive_timeout,
-        access: Access::new(config),
-        budget: Arc::new(Budget::new(limits.memory_budget)),
-        health,
-        errands,
-        workers,
-        admitted: Arc::default(),
-        in_flight: Arc::default(),
-        closing: AtomicBool::new(false),
-        is_closed: AtomicBool::new(false),
-        waited_for: AtomicUsize::new(0),
-        connections: AtomicUsize::new(0),
-        listeners: listeners.clone(),
-        turns: AtomicU64::new(0),
-        wants_api: AtomicBool::new(false),
-        returns: Arc::new(returns),
-        commands: Mutex::default(),
-        ids: AtomicU64::new(1),
-        watchword: unique("watch_"),
-    });
+    let shared = Shared::new(config, limits, health, errands, workers, listeners.clone(), waker);
+    let shared = Arc::new(shared);
     let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let link = Link::new(shared.connect_api().map_err(|e| failed(&e))?, Instant::now());
     let reactor =
@@ -244,6 +225,39 @@ impl Door {
 }
 
 impl Shared {
+    fn new(
+        config: &Config,
+        limits: Limits,
+        health: Arc<Health>,
+        errands: Arc<Errands>,
+        workers: Arc<dyn Workers>,
+        listeners: Vec<Arc<TcpListener>>,
+        waker: mio::Waker,
+    ) -> Shared {
+        Shared {
+            limits,
+            idle_time: config.keepalive_timeout,
+            access: Access::new(config),
+            budget: Arc::new(Budget::new(limits.memory_budget)),
+            health,
+            errands,
+            workers,
+            admitted: Arc::default(),
+            in_flight: Arc::default(),
+            closing: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            waited_for: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            listeners,
+            turns: AtomicU64::new(0),
+            wants_api: AtomicBool::new(false),
+            returns: Arc::new(Returns { waiting: Mutex::default(), waker }),
+            commands: Mutex::default(),
+            ids: AtomicU64::new(1),
+            watchword: unique("watch_"),
+        }
+    }
+
     /// The numbers that health shows.
     fn load(&self) -> Load {
         Load {
