@@ -1,4 +1,4 @@
-# What scripts/test, scripts/build and scripts/image share: words, and the installing of what is missing.
+# What the other scripts share: words, and the installing of what is missing.
 # It is sourced, with the repository as the working directory.
 
 say() { printf '[%4d s] %s\n' "$SECONDS" "$*"; }
