@@ -13,15 +13,22 @@ use crate::quantiles;
 
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 
-/// Asks once on a new connection. Returns whether the answer is 200.
-fn ask(address: SocketAddr, path: &str, patience: Duration) -> io::Result<bool> {
+/// Asks once on a new connection.
+///
+/// # Errors
+/// There is no answer, or another one than 200.
+fn ask(address: SocketAddr, path: &str, patience: Duration) -> io::Result<()> {
     let mut socket = TcpStream::connect_timeout(&address, patience)?;
     socket.set_read_timeout(Some(patience))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer)?;
-    Ok(answer.starts_with(b"HTTP/1.1 200 "))
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\r').next().unwrap_or(&[]));
+    Err(io::Error::other(format!("the answer {line:?}")))
 }
 
 /// Asks for health, for so many seconds.
@@ -31,17 +38,21 @@ fn ask(address: SocketAddr, path: &str, patience: Duration) -> io::Result<bool> 
 pub(crate) fn probe(address: SocketAddr, path: &str, seconds: &str) -> Result<Value, String> {
     let seconds: f64 = seconds.parse().map_err(|_| format!("{seconds:?} are no seconds"))?;
     let until = now() + (seconds * SECOND as f64) as u64;
-    let (mut took, mut faulty) = (Vec::new(), 0);
+    let (mut took, mut faults) = (Vec::new(), Vec::new());
     while now() < until {
         let began = now();
         match ask(address, path, Duration::from_secs(10)) {
-            Ok(true) => took.push(now() - began),
-            _ => faulty += 1,
+            Ok(()) => took.push(now() - began),
+            Err(e) => faults.push(e.to_string()),
         }
         let next = PROBE_EVERY.saturating_sub(Duration::from_nanos(now() - began));
         thread::sleep(next);
     }
-    Ok(json!({"answered": took.len(), "faulty": faulty, "total_us": quantiles(took)}))
+    let (answered, faulty) = (took.len(), faults.len());
+    faults.dedup();
+    Ok(json!({
+        "answered": answered, "faulty": faulty, "faults": faults, "total_us": quantiles(took)
+    }))
 }
 
 /// Starts a program, waits until it is healthy, and ends it.
@@ -63,7 +74,7 @@ pub(crate) fn start(
         .spawn()
         .map_err(|e| format!("{program}: {e}"))?;
     let took = loop {
-        if matches!(ask(address, path, Duration::from_secs(1)), Ok(true)) {
+        if ask(address, path, Duration::from_secs(1)).is_ok() {
             break Ok(now() - began);
         }
         if let Ok(Some(status)) = child.try_wait() {
