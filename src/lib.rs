@@ -39,7 +39,8 @@
 //! - `door/link`, `exchange`, `private`: the hand-over to a worker; `line`: the client's socket in
 //!   a worker's hands: slow readers are cut, a client that leaves is seen, and it is given back
 //! - `door/watchdog`: asks itself for health, sets the API up anew, gives up with exit code 70
-//! - `door`: shutdown: drains, refuses, cuts what is left
+//! - `door`: shutdown: drains, refuses, cuts what is left; `door/rehearsal`: without a socket, for
+//!   who counts what its answers cost
 //!
 //! **Asked: `api`**, worker threads
 //! - `api/workers`: the thread pool on tiny_http: grows, stands by, shrinks, is nice
