@@ -146,8 +146,8 @@ pub fn help() -> String {
                  provider's name in capitals: GROQ_MODEL. Times are seconds, or 500ms, 30s, 5m, 1h; \
                  sizes are bytes, or 512K, 32M, 1G.";
     lines.extend(text::wrap(about, WIDTH));
-    for group in Group::ALL {
-        lines.extend([String::new(), format!("{}:", group.title())]);
+    for &group in Group::ALL {
+        lines.extend([String::new(), format!("{group}:")]);
         for setting in SETTINGS.iter().filter(|setting| setting.group == group) {
             let default = match setting.default {
                 "" => String::new(),

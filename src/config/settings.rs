@@ -1,5 +1,7 @@
 //! The table of settings: names, defaults and meaning. `--help` and the README show it.
 
+use crate::labels::labels;
+
 /// A setting: how it is named on the command line and in the environment, and what it means.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the names of its fields say it")]
@@ -14,34 +16,17 @@ pub struct Setting {
     pub doc: &'static str,
 }
 
-/// What settings have in common, in the order of `--help`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names of its variants say it")]
-pub enum Group {
-    /// What a newcomer needs.
-    First,
-    Provider,
-    Clients,
-    Log,
-    Limits,
-    Health,
-}
-
-impl Group {
-    /// Every group, in the order of the help.
-    pub const ALL: [Group; 6] =
-        [Group::First, Group::Provider, Group::Clients, Group::Log, Group::Limits, Group::Health];
-
-    /// The heading.
-    pub fn title(self) -> &'static str {
-        match self {
-            Group::First => "To begin with",
-            Group::Provider => "The provider",
-            Group::Clients => "Who may call",
-            Group::Log => "The log",
-            Group::Limits => "Limits and times",
-            Group::Health => "Health",
-        }
+labels! {
+    /// What settings have in common, in the order of `--help`, and its heading there.
+    #[expect(missing_docs, reason = "the names of its variants say it")]
+    pub enum Group {
+        /// What a newcomer needs.
+        First = "To begin with",
+        Provider = "The provider",
+        Clients = "Who may call",
+        Log = "The log",
+        Limits = "Limits and times",
+        Health = "Health",
     }
 }
 
