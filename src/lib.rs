@@ -65,8 +65,9 @@
 //! - `anthropic/parse`: reads a request, its limits; `anthropic/content`: blocks and how deep they
 //!   nest; `anthropic/fault`, `anthropic/place`: `messages.0.content: …`; `anthropic/request`:
 //!   fields; `anthropic/event`: the events and messages that answer it
-//! - `translate/request`: target and effort; `turns`: roles, calls and their results, interleaved
-//!   system messages, the billing line; `wanted`: what is asked, without what a lesson forbids
+//! - `translate/request`: thinking as the provider's effort, `response_format`, parallel calls;
+//!   `turns`: roles, calls and their results, interleaved system messages, the billing line;
+//!   `wanted`: what is asked, without what a lesson forbids
 //! - `translate/request/completions`: chat messages, `max_tokens` in the provider's word, reasoning
 //!   echoed; `responses`: items of the Responses API; `native`: the client's own bytes
 //! - `translate/request/content`: pictures, PDFs, documents, tool results as text or parts
@@ -76,14 +77,14 @@
 //! - `translate/request/report`: what was dropped or changed (`x-ccproxy-dropped`, `-adjusted`)
 //! - `translate/carry`: reasoning and thought signatures carried through the client and back;
 //!   `translate/object`, `translate/hash`: JSON that is cut anywhere, short names
-//! - `tokens`: the estimate of tokens, of texts and pictures
+//! - `tokens`: the estimate of tokens, of texts (`tokens/text`) and pictures (`tokens/image`)
 //! - `provider/rows`: a service's address, models, limits and quirks, each with its source;
 //!   `provider`: what the columns mean; `provider/schema_rules`
 //!
 //! **Sent: `upstream`**, the only ureq
 //! - `client`: the port below it: who waits for an answer, and why there is none
 //! - `upstream`: headers and keys, the URL, one retry on a connection that went stale, the idle
-//!   pool
+//!   pool; `Retry-After` and kin as they are read
 //! - `upstream/wait`: one wait for provider, client and shutdown; time limits of connect, first
 //!   byte and silence; `upstream/transport`: connects (IPv6 and IPv4 in turn), keepalive, phases
 //! - `upstream/tls`: authorities, client certificates; `upstream/resolver`, `dns`: names of hosts,

@@ -97,6 +97,11 @@ impl Verdict {
     /// In the order of the declaration.
     pub const ALL: [Verdict; 3] = [Verdict::Well, Verdict::Unknown, Verdict::Unwell];
 
+    /// Whether something is well.
+    pub fn of(is_well: bool) -> Verdict {
+        if is_well { Verdict::Well } else { Verdict::Unwell }
+    }
+
     /// Its HTTP status, which is its label too.
     pub fn status(self) -> u16 {
         match self {

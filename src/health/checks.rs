@@ -47,7 +47,7 @@ pub(super) fn answer(
     }
     let outcome = if passed { "passed" } else { "failed" };
     list.push_str(&format!("{group} check {outcome}\n"));
-    let verdict = if passed { Verdict::Well } else { Verdict::Unwell };
+    let verdict = Verdict::of(passed);
     let body = if passed && !verbose { Cow::from(&b"ok"[..]) } else { list.into_bytes().into() };
     Answer { verdict, content_type: TEXT, body }
 }

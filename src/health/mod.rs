@@ -284,7 +284,7 @@ impl Health {
         let strict = parameters(asked.query, "fail_on").any(|value| value == "provider");
         let provider_fails = strict && self.is_provider_failing();
         let reason = self.reason().or(provider_fails.then_some("provider"));
-        let verdict = if reason.is_some() { Verdict::Unwell } else { Verdict::Well };
+        let verdict = Verdict::of(reason.is_none());
         let verbose = parameters(asked.query, "verbose").any(|value| value != "false");
         let answer = match path {
             HealthPath::Root => {
@@ -331,7 +331,7 @@ impl Health {
         verbose: bool,
         strict: bool,
     ) -> Answer<'_> {
-        let verdict = if reason.is_some() { Verdict::Unwell } else { Verdict::Well };
+        let verdict = Verdict::of(reason.is_none());
         let accept = asked.accept.to_ascii_lowercase();
         let is_scraper = asked.scrapes
             || accept.contains("application/openmetrics-text")
