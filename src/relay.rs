@@ -37,32 +37,22 @@ pub fn stream<W: EventWriter>(
     form: BodyForm,
     read: ReadBody<'_>,
 ) -> Result<(), Failure> {
-    let is_native = matches!(client.borrow().source, Source::Native(_));
     // Only a stream was asked for there.
-    let form = if is_native { BodyForm::Events } else { form };
+    let form = if client.borrow().source.is_native() { BodyForm::Events } else { form };
     let relayed = Sniffed::new(read, form).and_then(|mut sniffed| match sniffed.form {
         BodyForm::Events => {
             let mut decoder = Decoder::default();
             pieces(&mut sniffed, |bytes| {
                 let mut stream = client.borrow_mut();
                 let step = stream.take(&mut decoder, bytes)?;
-                let frame = match &stream.source {
-                    Source::Translated(_) => decoder.pending(),
-                    Source::Native(native) => native.pending(),
-                };
-                Ok((step, Kept { frame, message: 0 }))
+                Ok((step, Kept { frame: stream.source.pending(&decoder), message: 0 }))
             })
         }
         BodyForm::Whole => {
             let body = read_whole(&mut sniffed, WHOLE_LIMIT_BYTES)?;
             let mut stream = client.borrow_mut();
             let Stream { source, out, .. } = &mut *stream;
-            match source {
-                Source::Translated(translator) => {
-                    Ok(translate_whole(&body, form, translator, out)?)
-                }
-                Source::Native(native) => Ok(native.whole(&body, out)?),
-            }
+            Ok(source.whole(&body, form, out)?)
         }
     });
     let mut stream = client.borrow_mut();

@@ -43,6 +43,31 @@ impl Source {
         }
     }
 
+    /// Takes a whole body, which its head has `named` so.
+    pub(super) fn whole(
+        &mut self,
+        body: &[u8],
+        named: BodyForm,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match self {
+            Source::Translated(translator) => translate_whole(body, named, translator, out),
+            Source::Native(native) => native.whole(body, out),
+        }
+    }
+
+    /// Bytes that are kept of a frame whose end has not come.
+    pub(super) fn pending(&self, decoder: &Decoder) -> usize {
+        match self {
+            Source::Translated(_) => decoder.pending(),
+            Source::Native(native) => native.pending(),
+        }
+    }
+
+    pub(super) fn is_native(&self) -> bool {
+        matches!(self, Source::Native(_))
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         match self {
             Source::Translated(translator) => translator.is_ended(),

@@ -139,7 +139,7 @@ impl<W: EventWriter> Stream<W> {
         if self.progress == Progress::Started {
             self.source.skip_start();
         }
-        if self.progress == Progress::Silent && matches!(self.source, Source::Native(_)) {
+        if self.progress == Progress::Silent && self.source.is_native() {
             self.wake_at = self.wake_at.max(Instant::now() + COMMIT_NATIVE_AFTER);
         }
     }
