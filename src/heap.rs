@@ -342,7 +342,15 @@ pub fn rest() {
     }
 }
 
+/// The lowest address of this thread's stack. Elsewhere than on Linux nothing is told, since there a
+/// hint to give pages back need not do so.
+#[cfg(not(target_os = "linux"))]
+fn stack_end() -> Option<usize> {
+    None
+}
+
 /// The lowest address of this thread's stack.
+#[cfg(target_os = "linux")]
 fn stack_end() -> Option<usize> {
     // SAFETY: plain calls about this thread, which fill what they are given.
     unsafe {

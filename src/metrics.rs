@@ -339,9 +339,17 @@ impl Exposition {
     }
 }
 
-/// The process as `/proc` shows it, where there is one.
+/// The process.
 pub fn process(out: &mut Exposition) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
+        of_proc(&stat, out);
+    }
+    let limit = os::limit(libc::RLIMIT_NOFILE);
+    out.single("process_max_fds", "gauge", "File descriptors there may be.", limit.soft);
+}
+
+/// The process as `/proc` shows it, which not every system has.
+fn of_proc(stat: &str, out: &mut Exposition) {
     // The command's name may hold spaces; the fields follow its parenthesis.
     let fields: Vec<f64> = stat
         .rsplit_once(')')
@@ -379,6 +387,4 @@ pub fn process(out: &mut Exposition) {
         "Open file descriptors.",
         descriptors.saturating_sub(1),
     );
-    let limit = os::limit(libc::RLIMIT_NOFILE);
-    out.single("process_max_fds", "gauge", "File descriptors there may be.", limit.rlim_cur);
 }

@@ -7,7 +7,23 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+/// A write to a connection that has ended is an error and no signal. Apple's systems have no flag
+/// for it, and there std sees to it for the process.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: libc::c_int = 0;
+
+/// What poll(2) is asked to be told that the other side sends no more. Elsewhere than on Linux that
+/// can be told from bytes by reading alone, and what is told unasked is that all has ended.
+#[cfg(target_os = "linux")]
+pub(crate) const HALF_CLOSED: libc::c_short = libc::POLLRDHUP;
+#[cfg(not(target_os = "linux"))]
+pub(crate) const HALF_CLOSED: libc::c_short = 0;
 
 /// Reads what is there; [`io::ErrorKind::WouldBlock`] where nothing is.
 pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
@@ -33,7 +49,7 @@ pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize>
                 socket.as_raw_fd(),
                 bytes.as_ptr().cast(),
                 bytes.len(),
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                libc::MSG_DONTWAIT | NO_SIGNAL,
             )
         }
     })
@@ -72,6 +88,7 @@ pub(crate) fn is_silent(socket: RawFd) -> bool {
 
 /// How many connections wait to be accepted, and how many may: Linux tells both of a listening
 /// socket in fields that mean something else for a connection.
+#[cfg(target_os = "linux")]
 pub(crate) fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
     // SAFETY: all zeroes is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -87,6 +104,24 @@ pub(crate) fn listen_queue(listener: &TcpListener) -> Option<(u32, u32)> {
         )
     };
     (result == 0).then_some((info.tcpi_unacked, info.tcpi_sacked))
+}
+
+/// Other systems do not tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn listen_queue(_: &TcpListener) -> Option<(u32, u32)> {
+    None
+}
+
+/// A connection whose other side takes nothing for this long is reset. Elsewhere than on Linux the
+/// system's own patience has to do.
+#[cfg(target_os = "linux")]
+pub(crate) fn reset_when_untaken(socket: &Socket, after: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(after))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn reset_when_untaken(_: &Socket, _: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// poll(2) until `until`; true if a descriptor is ready.
@@ -129,18 +164,39 @@ type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 
+/// How much of a resource the process may have, and how much it may ask for; [`u64::MAX`] without a
+/// limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
 /// The limits of the process for a resource.
-pub(crate) fn limit(resource: Resource) -> libc::rlimit {
+pub(crate) fn limit(resource: Resource) -> Limit {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call takes a valid rlimit to write to.
     unsafe { libc::getrlimit(resource, &mut limit) };
-    limit
+    let known = |value| number(value, libc::RLIM_INFINITY);
+    Limit { soft: known(limit.rlim_cur), hard: known(limit.rlim_max) }
 }
 
-/// Sets them; `false` if they stay as they were.
-pub(crate) fn set_limit(resource: Resource, limit: &libc::rlimit) -> bool {
+/// A limit as a number, whose sign and greatest value differ between systems.
+fn number<T: TryInto<u64> + PartialEq>(value: T, infinity: T) -> u64 {
+    if value == infinity { u64::MAX } else { value.try_into().unwrap_or(u64::MAX) }
+}
+
+/// The reverse of [`number`].
+fn rlim<T: TryFrom<u64>>(number: u64, infinity: T) -> T {
+    if number == u64::MAX { infinity } else { T::try_from(number).unwrap_or(infinity) }
+}
+
+/// Sets the soft one; `false` if it stays as it was.
+pub(crate) fn set_limit(resource: Resource, Limit { soft, hard }: Limit) -> bool {
+    let of = |number| rlim(number, libc::RLIM_INFINITY);
+    let limit = libc::rlimit { rlim_cur: of(soft), rlim_max: of(hard) };
     // SAFETY: the call takes a valid rlimit.
-    unsafe { libc::setrlimit(resource, limit) == 0 }
+    unsafe { libc::setrlimit(resource, &limit) == 0 }
 }
 
 /// A constant of the system.
@@ -149,7 +205,9 @@ pub(crate) fn constant(name: libc::c_int) -> f64 {
     unsafe { libc::sysconf(name) as f64 }
 }
 
-/// Sets how willing this thread is to let others go first.
+/// Sets how willing this thread is to let others go first. Elsewhere than on Linux that can be said
+/// of the whole process alone.
+#[cfg(target_os = "linux")]
 pub(crate) fn be_nice(nice: libc::c_int) {
     // SAFETY: a plain query, and a call that changes this thread's priority only.
     let this = unsafe { libc::gettid() };
@@ -157,9 +215,12 @@ pub(crate) fn be_nice(nice: libc::c_int) {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, this as libc::id_t, nice) };
 }
 
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn be_nice(_: libc::c_int) {}
+
 /// Hours, minutes and seconds where the process is, `seconds` after 1970.
 pub(crate) fn time_of_day(seconds: u64) -> [libc::c_int; 3] {
-    let seconds = libc::time_t::try_from(seconds).unwrap_or_default();
+    let seconds = seconds.try_into().unwrap_or_default();
     // SAFETY: a `tm` is numbers and a pointer that is not followed, for which zero is a value.
     let mut day: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both point to values of this function; the reentrant form keeps nothing.

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::memory;
-use crate::os;
+use crate::os::{self, Limit};
 
 /// Descriptors that are in use besides connections: listeners, stdio, log, the private connections
 /// and tiny_http's duplicates of them, name lookups.
@@ -92,12 +92,11 @@ impl Resources {
     /// Reads rlimits and control groups. The soft limit of descriptors is raised to the hard one
     /// (65,536 at most): the usual 1,024 is for programs that use select(2).
     pub fn of_this_process() -> Resources {
-        let mut descriptors = os::limit(libc::RLIMIT_NOFILE);
-        let wanted = descriptors.rlim_max.min(65_536).max(descriptors.rlim_cur.min(65_536));
-        descriptors.rlim_cur = wanted;
-        let raised = os::set_limit(libc::RLIMIT_NOFILE, &descriptors);
-        let descriptors = if raised { wanted } else { os::limit(libc::RLIMIT_NOFILE).rlim_cur };
-        let by_user = os::limit(libc::RLIMIT_NPROC).rlim_cur;
+        let Limit { soft, hard } = os::limit(libc::RLIMIT_NOFILE);
+        let wanted = hard.min(65_536).max(soft.min(65_536));
+        let raised = os::set_limit(libc::RLIMIT_NOFILE, Limit { soft: wanted, hard });
+        let descriptors = if raised { wanted } else { os::limit(libc::RLIMIT_NOFILE).soft };
+        let by_user = os::limit(libc::RLIMIT_NPROC).soft;
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let read = |path: &str| fs::read_to_string(path).ok();
         let by_group = least(&groups, &PROCESSES, read).unwrap_or(u64::MAX);
@@ -122,12 +121,12 @@ impl Resources {
 fn by_rlimits() -> Option<u64> {
     /// For the threads that serve nobody in particular, and what they allocate.
     const OWN_BYTES: u64 = 14 << 20;
-    let limit = os::limit(libc::RLIMIT_AS).rlim_cur.min(os::limit(libc::RLIMIT_DATA).rlim_cur);
+    let limit = os::limit(libc::RLIMIT_AS).soft.min(os::limit(libc::RLIMIT_DATA).soft);
     // In pages, which are of 4 KiB at least.
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split(' ').next().unwrap_or_default().parse().unwrap_or(2048);
     let own = pages * 4096 + OWN_BYTES;
-    (limit < libc::RLIM_INFINITY).then(|| limit.saturating_sub(own) / 4 * 3)
+    (limit < u64::MAX).then(|| limit.saturating_sub(own) / 4 * 3)
 }
 
 /// A controller of control groups, and the files in which each version keeps its limit.

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::line::READ_PATIENCE;
 use crate::network::Host;
+use crate::os::reset_when_untaken;
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 1024;
@@ -88,7 +89,7 @@ fn try_bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     // One that has gone without a word, or takes nothing for as long, has its connection reset.
-    socket.set_tcp_user_timeout(Some(READ_PATIENCE))?;
+    reset_when_untaken(&socket, READ_PATIENCE)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15));

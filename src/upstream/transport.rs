@@ -19,7 +19,7 @@ use super::long_head::LongHead;
 use super::socket::{Socket, Stream};
 use super::wait::{Phase, enter, read, until_ready, with_call};
 use super::{Embedded, NOWHERE};
-use crate::os::{self, poll_fd};
+use crate::os::{self, poll_fd, reset_when_untaken};
 
 /// How long one address may be tried alone before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -152,7 +152,7 @@ fn start_connect(address: SocketAddr) -> io::Result<Socket2> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_EVERY);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
+    reset_when_untaken(&socket, DEAD_AFTER)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     match socket.connect(&address.into()) {
         Ok(()) => Ok(socket),

@@ -18,7 +18,7 @@ use super::socket::Socket;
 use crate::client::Client;
 use crate::config::Timeouts;
 use crate::line::{self, Peer};
-use crate::os::{poll, poll_fd};
+use crate::os::{HALF_CLOSED, poll, poll_fd};
 
 /// How long a connection may be made without a sign of life to the client: until its request is on
 /// its way, a failure is worth an HTTP status, which the SDKs try again.
@@ -301,7 +301,7 @@ pub(super) fn until_ready(fds: &mut Vec<libc::pollfd>, until: Option<Instant>) -
         }
         let client_fd = peer.map(|peer| peer.socket.as_raw_fd());
         fds.truncate(sockets);
-        fds.extend(client_fd.map(|fd| poll_fd(fd, libc::POLLRDHUP)));
+        fds.extend(client_fd.map(|fd| poll_fd(fd, HALF_CLOSED)));
         let watched = fds.len();
         // A call that has its client's answer ends by itself.
         if let (Some((seen, _)), Some(_)) = (SHUTDOWN.get(), client_fd) {
