@@ -24,7 +24,7 @@ const MAX_CONNECTIONS: usize = 8192;
 const MIN_ROOM: usize = 512;
 const MAX_IN_FLIGHT: usize = 1024;
 /// The most memory that messages may take, where there is more.
-const MAX_MEMORY: usize = 4 << 30;
+const MAX_MEMORY: u64 = 4 << 30;
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Limits {
         let by_descriptors =
             descriptors.saturating_sub(MIN_IDLE_CONNECTIONS) / (DESCRIPTORS_IN_FLIGHT + 1);
         let by_threads = threads / threads_in_flight;
-        let memory = usize::try_from(resources.memory_bytes).unwrap_or(usize::MAX);
+        let memory = usable(resources.memory_bytes, usize::MAX as u64) as usize;
         let by_memory = memory / 2 / memory::IN_FLIGHT;
         let wish = max_in_flight.unwrap_or(MAX_IN_FLIGHT.min(by_memory));
         let max_in_flight = wish.min(by_descriptors).min(by_threads).max(1);
@@ -75,7 +75,7 @@ impl Limits {
             .saturating_sub(max_in_flight * DESCRIPTORS_IN_FLIGHT)
             .min(memory / 4 / BYTES_WAITING);
         // A provider in the same process holds each message once more.
-        let memory_budget = (memory / 4 * 3).min(MAX_MEMORY) / threads_in_flight;
+        let memory_budget = for_messages(memory as u64) as usize / threads_in_flight;
         Limits {
             max_connections: connections
                 .min(MAX_CONNECTIONS.max(max_in_flight + MIN_ROOM))
@@ -114,6 +114,17 @@ impl Resources {
             memory_limit,
         }
     }
+}
+
+/// How much of the memory can be used with addresses up to `greatest`: on a machine of 32 bits the
+/// system takes up to half of them, and what is left has gaps.
+fn usable(bytes: u64, greatest: u64) -> u64 {
+    bytes.min(greatest / 4)
+}
+
+/// How much of it messages may take.
+fn for_messages(bytes: u64) -> u64 {
+    (bytes / 4 * 3).min(MAX_MEMORY)
 }
 
 /// What the process may still use by its own limits (`ulimit -v`, `ulimit -d`). These count what is
@@ -231,6 +242,20 @@ mod tests {
                 Some((*text).to_owned())
             };
             assert_eq!(least(groups, &MEMORY, read), *limit, "{groups:?} {files:?}");
+        }
+    }
+
+    #[test]
+    fn more_memory_than_can_be_addressed_is_no_reason_to_take_none() {
+        let (small, large) = (u64::from(u32::MAX), u64::MAX);
+        for (bytes, greatest, wanted) in [
+            (24 << 30, small, 768 << 20),
+            (512 << 20, small, 384 << 20),
+            (512 << 20, large, 384 << 20),
+            (24 << 30, large, 4 << 30),
+        ] {
+            let messages = for_messages(usable(bytes, greatest));
+            assert!(messages.abs_diff(wanted) < 4, "{bytes} of {greatest}: {messages}");
         }
     }
 
