@@ -8,6 +8,18 @@ die() {
     exit 1
 }
 
+# Docker's names of the architectures, below which scripts/build puts what it makes.
+declare -A DOCKER_NAMES=([x86_64]=amd64 [aarch64]=arm64 [armv7]=arm [riscv64]=riscv64)
+
+this_architecture() {
+    case $(uname -m) in
+        x86_64 | aarch64 | riscv64) uname -m ;;
+        arm64) echo aarch64 ;;
+        armv7l) echo armv7 ;;
+        *) die "there is no static file for $(uname -m); there are ${!DOCKER_NAMES[*]}" ;;
+    esac
+}
+
 # require WHAT TEST PACKAGES...: makes TEST succeed, with Debian's PACKAGES if it does not yet.
 require() {
     local what=$1 present=$2
