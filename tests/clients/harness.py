@@ -26,7 +26,19 @@ from upstream import API_KEY, Upstream
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 CLIENTS = Path(os.environ.get("CLIENTS_DIR", TARGET / "clients"))
-BINARY = Path(os.environ.get("CCPROXY_BINARY", TARGET / "release" / "ccproxy"))
+# Docker's names of the machines that scripts/build makes a file for, by those of uname.
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "riscv64": "riscv64"}
+
+
+def static_file(machine, kind="static"):
+    """What scripts/build makes for a machine: what people deploy is what is tried.
+
+    The kind "static-quick" is what it makes with --quick.
+    """
+    return ROOT / "target" / kind / machine / "ccproxy"
+
+
+BINARY = Path(os.environ.get("CCPROXY_BINARY") or static_file(MACHINES[os.uname().machine]))
 
 # Seconds from the start of the proxy to its first log line, and from SIGTERM to its end.
 START_LIMIT = 10
@@ -35,6 +47,9 @@ STOP_LIMIT = 10
 
 class Proxy:
     """A ccproxy process, for the length of a `with` block."""
+
+    # The program, and what runs it.
+    program = [BINARY]
 
     def __init__(self, *arguments, **environment):
         self.arguments, self.environment = arguments, environment
@@ -46,7 +61,7 @@ class Proxy:
         # Nothing is inherited, and in an empty directory there is no .env to read.
         self._directory = tempfile.TemporaryDirectory(prefix="ccproxy-")
         self._process = subprocess.Popen(
-            [BINARY, "--host", "127.0.0.1", "--port", "0", *self.arguments],
+            [*self.program, "--host", "127.0.0.1", "--port", "0", *self.arguments],
             env={"LOG_FORMAT": "text", **self.environment},
             cwd=self._directory.name,
             stdin=subprocess.DEVNULL,
@@ -194,7 +209,7 @@ def prepare(names):
     # Stopped from outside, the `with` blocks still end what they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not BINARY.exists():
-        sys.exit(f"{BINARY} is missing; build it with: cargo build --release")
+        sys.exit(f"{BINARY} is missing; build it with: scripts/build")
     asked = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     unknown = set(asked) - set(names)
     if unknown:

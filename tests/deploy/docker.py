@@ -14,6 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 
+import harness
 import lab
 import seed
 from lab import Outcome, Traffic, directory, free_port, get, until
@@ -25,8 +26,7 @@ NEEDS = ["docker", "dockerd", "haproxy", "ldd"]
 BUILD_LIMIT = 600
 UPDATE_LIMIT = 180
 
-# Docker's name of this machine's.
-ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
+ARCHITECTURE = harness.MACHINES[os.uname().machine]
 
 
 def docker(*arguments, limit=lab.LIMIT, **options):

@@ -67,7 +67,7 @@ def main(name, cases, needs, workers=1):
     if missing:
         sys.exit(f"{', '.join(missing)} is missing; scripts/test {name} installs it")
     if not BINARY.exists():
-        sys.exit(f"{BINARY} is missing; build it with: cargo build --release")
+        sys.exit(f"{BINARY} is missing; build it with: scripts/build")
     by_name = {case.__name__: case for case in cases}
     unknown = set(sys.argv[1:]) - set(by_name)
     if unknown:
