@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
@@ -84,6 +84,36 @@ pub(crate) fn is_silent(socket: RawFd) -> bool {
         libc::recv(socket, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
     };
     n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
+/// Takes over a descriptor that this process was started with; no child of it inherits that.
+///
+/// # Errors
+/// It is not open.
+pub(crate) fn adopt(descriptor: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a plain system call; a descriptor that is not open is an error.
+    if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and whoever started the process says that it is for whom it names.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Whether a socket takes connections.
+pub(crate) fn is_listening(socket: &impl AsRawFd) -> bool {
+    let mut listens: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the buffer is as long as `length` says.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            (&raw mut listens).cast(),
+            &mut length,
+        )
+    };
+    result == 0 && listens != 0
 }
 
 /// How many connections wait to be accepted, and how many may: Linux tells both of a listening

@@ -23,7 +23,7 @@ use crate::exchange::Errands;
 use crate::greeting::Greeting;
 use crate::health::Health;
 use crate::provider::Key;
-use crate::service::Manager;
+use crate::service::{Manager, Sockets};
 use crate::upstream::{Embedded, Upstream};
 use crate::{api, echo, logging};
 
@@ -87,14 +87,17 @@ enum Event {
 /// # Errors
 /// It could not be started.
 pub fn serve(config: Config, watched: Watched, around: Surroundings<'_>) -> Result<End, NoStart> {
+    // Before anything opens a descriptor that could be taken for one of these.
+    let sockets = Sockets::inherited(around.variable);
     start_log(&config);
+    let sockets = sockets.map_err(NoStart::Config)?;
     // Before anything listens, so that no signal is missed.
     let (sender, events) = events()?;
     hide_keys(&config);
     let (level, its_source) = (config.log_level, config.log_level_source());
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
     let manager = Arc::new(Manager::of(around.variable));
-    let door = open(config, &manager, around.in_container, sender.clone())?;
+    let door = open(config, sockets, &manager, around.in_container, sender.clone())?;
     if log::max_level() != level {
         log::info!("from here on the log is at {level} ({its_source})");
         log::set_max_level(level);
@@ -213,7 +216,8 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
 
 /// Starts everything, from the provider to the public socket.
 fn open(
-    config: Config,
+    mut config: Config,
+    sockets: Option<Sockets>,
     manager: &Arc<Manager>,
     in_container: bool,
     events: Sender<Event>,
@@ -227,6 +231,14 @@ fn open(
     let errands = Arc::<Errands>::default();
     let has_client_keys = !config.client_keys.is_empty();
     announce(&config, &limits);
+    if let Some(sockets) = &sockets {
+        (config.host, config.port) = sockets.host();
+        log::info!(
+            "the service manager has opened {} sockets (LISTEN_FDS): SERVER_HOST and SERVER_PORT \
+             do not count",
+            sockets.listeners.len()
+        );
+    }
     let config = Arc::new(config);
     let workers = api::start(
         Arc::clone(&config),
@@ -235,14 +247,17 @@ fn open(
         Arc::clone(&health),
         limits.max_in_flight,
     )?;
-    let door = door::start(&config, limits, health, errands, workers)?;
+    let opened = sockets.map(|sockets| sockets.listeners);
+    let door = door::start(&config, limits, health, errands, workers, opened)?;
     let greeting =
         Greeting { host: config.host, addresses: door.addresses(), in_container, has_client_keys };
     greet(&greeting);
     let give_up = move |reason: &str| {
         let _ = events.send(Event::Hopeless(reason.to_owned()));
     };
-    manager.is_ready(&greeting.listens());
+    // What a process is called within a container means somebody else outside.
+    let pid = (!in_container).then(std::process::id);
+    manager.is_ready(&greeting.listens(), pid);
     let manager = Arc::clone(manager);
     door::watch(Arc::clone(&door), move || manager.is_alive(), give_up)
         .map_err(|e| format!("the watchdog could not be started: {e}"))?;

@@ -1,9 +1,20 @@
-//! What a service manager is told: systemd, and Podman, which passes it on; sd_notify(3).
+//! A service manager, systemd or Podman, which passes on what it says: what it is told
+//! (sd_notify(3)), and the sockets that it has opened in this program's place (sd_listen_fds(3)).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::{SocketAddr as Address, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use socket2::{Socket, Type};
+
+use crate::network::Host;
+use crate::os;
+
+/// The first descriptor that a service manager passes on, and how many this program takes.
+const FIRST_DESCRIPTOR: i32 = 3;
+const MOST_SOCKETS: i32 = 8;
 
 /// Who started this process and wants to hear of it; or nobody.
 #[derive(Debug, Default)]
@@ -44,9 +55,11 @@ impl Manager {
         Ok(Manager { socket: Some(socket), has_watchdog })
     }
 
-    /// It listens; `status` is a line for people.
-    pub fn is_ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+    /// It listens; `status` is a line for people. `pid` is the process that was meant to be
+    /// started, where that number means the same to the manager.
+    pub fn is_ready(&self, status: &str, pid: Option<u32>) {
+        let pid = pid.map_or_else(String::new, |pid| format!("MAINPID={pid}\n"));
+        self.tell(&format!("{pid}READY=1\nSTATUS={status}"));
     }
 
     /// It takes no more than it has.
@@ -78,4 +91,88 @@ fn of_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
 #[cfg(not(target_os = "linux"))]
 fn of_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The sockets that were opened in this program's place, or none: then it opens its own.
+#[derive(Debug)]
+pub struct Sockets {
+    /// One at least.
+    pub listeners: Vec<TcpListener>,
+    addresses: Vec<Address>,
+}
+
+impl Sockets {
+    /// Takes the descriptors that `LISTEN_FDS` counts, where `LISTEN_PID` is this process;
+    /// `LISTEN_FDNAMES` is what people call them. The environment stays as it is: nothing here
+    /// starts a program that could inherit it, and nobody inherits the descriptors.
+    ///
+    /// To be called once, and before anything else opens descriptors: it owns what it takes.
+    ///
+    /// # Errors
+    /// A sentence about a descriptor that cannot be listened on.
+    pub fn inherited(variable: fn(&str) -> Option<OsString>) -> Result<Option<Sockets>, String> {
+        let own = std::process::id().to_string();
+        let is_own = variable("LISTEN_PID").is_some_and(|pid| pid == *own);
+        let Some(count) = variable("LISTEN_FDS").filter(|_| is_own) else {
+            return Ok(None);
+        };
+        let count = count.to_string_lossy();
+        let number = count.trim().parse::<i32>().ok().filter(|n| (0..=MOST_SOCKETS).contains(n));
+        let Some(number) = number else {
+            return Err(format!(
+                "LISTEN_FDS: {count:?} is not a number of sockets (0-{MOST_SOCKETS})"
+            ));
+        };
+        let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+        let names = names.to_string_lossy();
+        let mut names = names.split(':');
+        let mut sockets = Sockets { listeners: Vec::new(), addresses: Vec::new() };
+        for descriptor in FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + number {
+            let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unnamed");
+            let (listener, address) = listener(descriptor).map_err(|problem| {
+                format!("LISTEN_FDS: descriptor {descriptor} ({name}) {problem}")
+            })?;
+            sockets.listeners.push(listener);
+            sockets.addresses.push(address);
+        }
+        Ok(Some(sockets).filter(|sockets| !sockets.listeners.is_empty()))
+    }
+
+    /// What is listened on, as far as one setting can say it: who reaches any of the sockets
+    /// reaches the server, so the most public one counts.
+    pub fn host(&self) -> (Host, u16) {
+        let publicity = |address: &&Address| {
+            let ip = address.ip().to_canonical();
+            (ip.is_unspecified(), !ip.is_loopback())
+        };
+        let most = self.addresses.iter().max_by_key(publicity).expect("there is one at least");
+        (Host::Address(most.ip()), most.port())
+    }
+}
+
+/// The socket behind a descriptor.
+fn listener(descriptor: i32) -> Result<(TcpListener, Address), String> {
+    let unusable = |e: io::Error| format!("cannot be used: {e}");
+    let socket = Socket::from(os::adopt(descriptor).map_err(unusable)?);
+    let address = match socket.local_addr() {
+        Ok(address) => address,
+        Err(e) if e.raw_os_error() == Some(libc::ENOTSOCK) => {
+            return Err("is not a socket; ListenStream= with a port makes one".to_owned());
+        }
+        Err(e) => return Err(unusable(e)),
+    };
+    if address.is_unix() {
+        return Err(
+            "is a socket of the file system, and ccproxy listens on TCP; use ListenStream=3456"
+                .to_owned(),
+        );
+    }
+    let Some(address) = address.as_socket().filter(|_| socket.r#type().ok() == Some(Type::STREAM))
+    else {
+        return Err("is not a socket of TCP; use ListenStream=3456".to_owned());
+    };
+    if !os::is_listening(&socket) {
+        return Err("is a connection, and not a socket that takes them; use Accept=no".to_owned());
+    }
+    Ok((socket.into(), address))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::line::READ_PATIENCE;
 use crate::network::Host;
@@ -51,6 +51,14 @@ pub(super) fn open(host: Host, port: u16) -> Result<Vec<TcpListener>, String> {
     }
 }
 
+/// Makes a socket that somebody else has opened one of the door's.
+///
+/// # Errors
+/// An option that the system does not know for it.
+pub(super) fn take(listener: &TcpListener) -> io::Result<()> {
+    prepare(&SockRef::from(listener))
+}
+
 fn problem(address: SocketAddr, error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -86,15 +94,20 @@ fn try_bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
         socket.set_only_v6(!dual_stack)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    // One that has gone without a word, or takes nothing for as long, has its connection reset.
-    reset_when_untaken(&socket, READ_PATIENCE)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    socket.set_tcp_keepalive(&keepalive)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Sets what connections inherit.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // One that has gone without a word, or takes nothing for as long, has its connection reset.
+    reset_when_untaken(socket, READ_PATIENCE)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&keepalive)
 }

@@ -147,7 +147,7 @@ impl fmt::Debug for Door {
     }
 }
 
-/// Binds, and lets clients in.
+/// Binds, or takes the sockets that somebody else has `opened`, and lets clients in.
 ///
 /// # Errors
 /// A sentence about the address that cannot be listened on, or the API that cannot be reached.
@@ -157,9 +157,16 @@ pub fn start(
     health: Arc<Health>,
     errands: Arc<Errands>,
     workers: Arc<dyn Workers>,
+    opened: Option<Vec<TcpListener>>,
 ) -> Result<Arc<Door>, String> {
-    let listeners: Vec<Arc<TcpListener>> =
-        listener::open(config.host, config.port)?.into_iter().map(Arc::new).collect();
+    let listeners = match opened {
+        Some(opened) => {
+            opened.iter().try_for_each(listener::take).map_err(|e| failed(&e))?;
+            opened
+        }
+        None => listener::open(config.host, config.port)?,
+    };
+    let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
     let poll = mio::Poll::new().map_err(|e| failed(&e))?;
     let waker = mio::Waker::new(poll.registry(), WAKER).map_err(|e| failed(&e))?;
     let shared = Shared::new(config, limits, health, errands, workers, listeners.clone(), waker);

@@ -10,6 +10,7 @@ import http.client
 import json
 import re
 import shutil
+import socket
 import textwrap
 import time
 
@@ -21,7 +22,15 @@ from lab import LIMIT, Outcome, Server, ask, directory, free_port, get, request,
 from probers import Listener, running_prometheus, up, value
 from readme import FILES
 
-NEEDS = ["nginx", "haproxy", "prometheus", "promtool", "systemd-analyze", "strace"]
+NEEDS = [
+    "nginx",
+    "haproxy",
+    "prometheus",
+    "promtool",
+    "systemd-analyze",
+    "systemd-socket-activate",
+    "strace",
+]
 
 
 def has_all_lines(whole, part):
@@ -348,6 +357,50 @@ def systemd(suite):
         suite.equal("ccproxy.service: calls that it may not make", sorted(calls - allowed), [])
 
 
+def activation(suite):
+    """The socket is systemd's: the program starts with the first who comes, who waits for it."""
+    with directory() as where:
+        unit = where / "ccproxy.socket"
+        unit.write_text(FILES["ccproxy.socket"])
+        (where / "ccproxy.service").write_text("[Service]\nExecStart=/bin/true\n")
+        outcome = Outcome(["systemd-analyze", "verify", "--man=no", unit])
+        own = [line for line in outcome.text.splitlines() if "ccproxy" in line]
+        suite.check("ccproxy.socket: verify", outcome.code == 0 and not own, outcome)
+
+        ports = [free_port(), free_port()]
+        activate = ["systemd-socket-activate", "-E", "PROVIDER=echo", "-E", "LOG_FORMAT=text"]
+        sockets = ["--listen", f"127.0.0.1:{ports[0]}", "--listen", f"[::1]:{ports[1]}"]
+        names = ["--fdname", "web:probes"]
+        with running(where, *activate, *sockets, *names, lab.BINARY) as log:
+            # By the second socket, and before there is a program that could answer.
+            asked = [ports[1], "GET", "/health"]
+            health = until("the socket is there", lambda: request(*asked, address="::1"))
+            suite.equal("ccproxy.socket: who comes first is answered", health[0], 200)
+            answer = request(ports[0], "POST", "/v1/messages", *ask("hello"))
+            suite.equal("ccproxy.socket: a message by the other socket", answer[0], 200)
+            until("the log tells of them", lambda: "opened 2 sockets" in log.read_text())
+
+        for name, options, address, said in [
+            ("one for each connection", ["--accept"], f"127.0.0.1:{free_port()}", "Accept=no"),
+            ("a file", [], str(where / "socket"), "a socket of the file system"),
+        ]:
+            with running(where, *activate, *options, "--listen", address, lab.BINARY) as log:
+                until(f"{name}: it is refused", lambda: comes_and_finds(address, log, said))
+                suite.check(f"ccproxy.socket: {name} is refused", True)
+
+
+def comes_and_finds(address, log, words):
+    """Connects, which starts the program, and looks for its words."""
+    is_file = address.startswith("/")
+    family = socket.AF_UNIX if is_file else socket.AF_INET
+    host, _, port = address.rpartition(":")
+    if words in log.read_text():
+        return True
+    with socket.socket(family) as client:
+        client.connect(address if is_file else (host, int(port)))
+    return False
+
+
 def syscalls(unit):
     """The system calls that the unit's filters leave."""
     groups, name = {}, None
@@ -375,7 +428,7 @@ def complete(suite):
     """Every file of the page is in the hands of a case."""
     names = (
         "compose.yaml stack.yaml kubernetes.yaml nginx.conf haproxy.cfg traefik.yaml "
-        "prometheus.yml rules.yml ccproxy.service"
+        "prometheus.yml rules.yml ccproxy.service ccproxy.socket"
     )
     suite.equal("the files of the README", sorted(FILES), sorted(names.split()))
 
@@ -383,7 +436,7 @@ def complete(suite):
 if __name__ == "__main__":
     lab.main(
         "files",
-        [haproxy, prometheus, systemd, kubernetes, nginx, traefik, compose, complete],
+        [haproxy, prometheus, systemd, activation, kubernetes, nginx, traefik, compose, complete],
         NEEDS,
         workers=3,
     )

@@ -64,6 +64,7 @@ mod serve_stream;
 mod serve_tls;
 mod serve_uploads;
 mod serve_upstream;
+mod service;
 mod splits;
 mod stream;
 mod support;

@@ -1,16 +1,14 @@
 //! The process: its command line, its signals, its end.
 
 use std::net::TcpListener;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use serde_json::{Value, json};
 
+use crate::support::KEY;
 use crate::support::client::Client;
 use crate::support::proxy::{Finished, Proxy, Setup};
 use crate::support::upstream::{Connection, Upstream};
-use crate::support::{KEY, PATIENCE};
 
 /// A server with a stream in flight, of which the client has seen the first piece.
 fn in_flight(shutdown_timeout: &str) -> (Proxy, Client, Connection) {
@@ -66,36 +64,6 @@ fn a_second_signal_ends_at_once() {
     proxy.wait_for_line("shutting down");
     proxy.signal(SIGTERM);
     assert_eq!(proxy.exit(), Some(128 + SIGTERM));
-}
-
-#[test]
-fn a_service_manager_is_told_of_the_start_and_of_the_end() {
-    let name = format!("ccproxy-manager-{}", std::process::id());
-    let address = SocketAddr::from_abstract_name(&name).expect("a name");
-    let manager = UnixDatagram::bind_addr(&address).expect("the name is free");
-    manager.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
-    let told = || {
-        let mut state = [0; 1024];
-        let size = manager.recv(&mut state).expect("it is told in time");
-        String::from_utf8_lossy(&state[..size]).into_owned()
-    };
-    let mut proxy = Setup::echo()
-        .variable("NOTIFY_SOCKET", &format!("@{name}"))
-        .variable("WATCHDOG_USEC", "30000000")
-        .start();
-    let ready = told();
-    assert!(ready.starts_with("READY=1\nSTATUS=listening on http://127.0.0.1:"), "{ready}");
-    assert_eq!(told(), "WATCHDOG=1");
-    proxy.signal(SIGTERM);
-    assert_eq!(
-        std::iter::repeat_with(told).find(|state| state != "WATCHDOG=1").as_deref(),
-        Some("STOPPING=1")
-    );
-    assert_eq!(proxy.exit(), Some(0));
-    // One that is gone is no reason not to serve.
-    let proxy = Setup::echo().variable("NOTIFY_SOCKET", "/nowhere/notify").start();
-    proxy.wait_for_line("NOTIFY_SOCKET: the service manager cannot be told of the start");
-    assert_eq!(Client::fetch_message(&proxy, "hello").message(), "You said: hello");
 }
 
 #[test]

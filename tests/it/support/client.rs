@@ -1,6 +1,6 @@
 //! A client that sees every byte of an answer, and every event when it comes.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,12 @@ pub(crate) fn message(text: &str, stream: bool) -> Vec<u8> {
 
 impl Client {
     pub(crate) fn connect(proxy: &Proxy) -> Client {
-        let stream = TcpStream::connect(proxy.address).expect("the proxy listens");
+        Client::at(proxy.address)
+    }
+
+    /// Connects to what may not be a proxy yet.
+    pub(crate) fn at(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the proxy listens");
         Client { wire: Wire::new(stream), events: Vec::new() }
     }
 

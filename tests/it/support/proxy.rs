@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,12 +26,19 @@ pub(crate) struct Setup {
     variables: Vec<(String, String)>,
     dotenv: Option<String>,
     file: Option<String>,
+    inherited: Option<OwnedFd>,
 }
 
 impl Setup {
     /// Without one argument or variable.
     pub(crate) fn empty() -> Setup {
-        Setup { arguments: Vec::new(), variables: Vec::new(), dotenv: None, file: None }
+        Setup {
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            dotenv: None,
+            file: None,
+            inherited: None,
+        }
     }
 
     /// With this configuration file.
@@ -80,6 +88,12 @@ impl Setup {
         self
     }
 
+    /// Passes this descriptor on, as a service manager does.
+    pub(crate) fn inheriting(self, descriptor: impl Into<OwnedFd>) -> Setup {
+        let setup = self.variable("LISTEN_FDS", "1").variable("LISTEN_FDNAMES", "test.socket");
+        Setup { inherited: Some(descriptor.into()), ..setup }
+    }
+
     /// Puts a `.env` where the program is started.
     pub(crate) fn dotenv(mut self, text: &str) -> Setup {
         self.dotenv = Some(text.to_owned());
@@ -118,12 +132,19 @@ impl Setup {
             let path = directory.join("ccproxy.json");
             fs::write(path, text).expect("cargo's directory can be written to");
         }
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        command.stdin(Stdio::null());
+        if let Some(descriptor) = self.inherited {
+            // Its number is 3, and the process is told that it is meant.
+            const PASS_ON: &str = "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\"";
+            command = Command::new("/bin/sh");
+            command.args(["-c", PASS_ON]).arg(program()).stdin(descriptor);
+        }
+        let mut child = command
             .args(&self.arguments)
             .env_clear()
             .envs(self.variables)
             .current_dir(&directory)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -225,6 +246,11 @@ impl Process {
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.stderr.text()
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: i32) {
