@@ -39,15 +39,29 @@ impl Date {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpDate(pub Date);
 
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let Date { year, month, day, weekday, second } = self.0;
         let (weekday, month) = (DAYS[weekday as usize], MONTHS[month as usize - 1]);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(f, "{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+}
+
+/// As the `date` of Unix has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnixDate(pub Date);
+
+impl fmt::Display for UnixDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Date { year, month, day, weekday, second } = self.0;
+        let (weekday, month) = (DAYS[weekday as usize], MONTHS[month as usize - 1]);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{weekday} {month} {day:>2} {hour:02}:{minute:02}:{second:02} UTC {year}")
     }
 }
 
@@ -75,5 +89,6 @@ mod tests {
             assert_eq!(Date::of(seconds).to_string(), text);
             assert_eq!(HttpDate(Date::of(seconds)).to_string(), http);
         }
+        assert_eq!(UnixDate(Date::of(784_111_777)).to_string(), "Sun Nov  6 08:49:37 UTC 1994");
     }
 }

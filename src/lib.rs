@@ -118,7 +118,8 @@
 //!
 //! **Known and told**
 //! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;
-//!   `health/status`: `/status`; `health/expose`, `metrics`: `/metrics`; `healthcheck`: the
+//!   `health/status`: `/status`; `health/zpages`: `/statusz`,
+//!   `/flagz`; `health/expose`, `metrics`: `/metrics`; `healthcheck`: the
 //!   self-probe
 //! - `record`: the one log line of a request; `record/refusals`: requests turned away, counted, and
 //!   told without flooding; `logging`: the queue, text or JSON, keys hidden; `greeting`: at the

@@ -81,6 +81,8 @@ labels! {
         Started = "/startupz",
         Ping = "/ping",
         Metrics = "/metrics",
+        Statusz = "/statusz",
+        Flagz = "/flagz",
     }
 }
 
@@ -90,12 +92,15 @@ pub enum Verdict {
     Well,
     /// There is no such check.
     Unknown,
+    /// There is no such form of it.
+    Formless,
     Unwell,
 }
 
 impl Verdict {
     /// In the order of the declaration.
-    pub const ALL: [Verdict; 3] = [Verdict::Well, Verdict::Unknown, Verdict::Unwell];
+    pub const ALL: [Verdict; 4] =
+        [Verdict::Well, Verdict::Unknown, Verdict::Formless, Verdict::Unwell];
 
     /// Whether something is well.
     pub fn of(is_well: bool) -> Verdict {
@@ -107,6 +112,7 @@ impl Verdict {
         match self {
             Verdict::Well => 200,
             Verdict::Unknown => 404,
+            Verdict::Formless => 406,
             Verdict::Unwell => 503,
         }
     }

@@ -321,7 +321,10 @@ fn reload(door: &Door, read: Result<(Config, Watched), Problems>, watched: &mut 
     door.forget_lessons();
     let (live, late) = watched.changed(&now);
     let keys = config.client_keys.len();
-    if keys == 0 && door.has_keys() && !config.is_open {
+    let stay = keys == 0 && door.has_keys() && !config.is_open;
+    let shown = config.live().into_iter().map(|shown| (shown.name.to_owned(), shown.value));
+    door.replace_flags(shown.filter(|(name, _)| !stay || name != "CCPROXY_API_KEY").collect());
+    if stay {
         let place =
             if Path::new(".env").exists() { "nor does .env" } else { "and there is no .env" };
         log::error!(

@@ -9,6 +9,7 @@ use super::Config;
 use super::provider::{Native, ProviderConfig};
 use super::settings::*;
 use super::source::{Given, Source};
+use super::watched::LIVE;
 use crate::network::Host;
 use crate::openai::Dialect;
 use crate::route::Hop;
@@ -42,6 +43,12 @@ impl Config {
         self.given.iter().find(|given| {
             given.setting == setting.variables[0] && given.provider.as_deref() == provider
         })
+    }
+
+    /// The settings that a reload takes over, named and shown as all of them are.
+    pub fn live(&self) -> Vec<Shown> {
+        let is_live = |shown: &Shown| LIVE.iter().any(|names| names.contains(&&*shown.variable));
+        self.settings().into_iter().filter(is_live).collect()
     }
 
     /// Every setting: those of each provider, then those of the server.

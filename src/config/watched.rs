@@ -5,7 +5,7 @@ use super::settings::{CLIENT_KEYS, LOG_LEVEL, OPEN, SETTINGS};
 use super::{Config, Environment, Secret};
 
 /// The settings that a running server takes over.
-const LIVE: &[&[&str]] = &[CLIENT_KEYS.variables, LOG_LEVEL.variables, OPEN.variables];
+pub(super) const LIVE: &[&[&str]] = &[CLIENT_KEYS.variables, LOG_LEVEL.variables, OPEN.variables];
 
 /// The values of the variables that matter to a configuration, and the text of its file.
 #[derive(Debug, Default)]

@@ -18,7 +18,6 @@ use super::turns::{Turns, Who};
 use crate::config::{Config, Secret, is_own_host};
 use crate::error::{Error, Retry};
 use crate::exchange::Call;
-use crate::health::HealthPath;
 use crate::network::{self, Host, Network};
 use crate::record::Caller;
 
@@ -96,7 +95,7 @@ impl Access {
     /// 403 for a foreign one.
     pub(super) fn check_host(&self, head: &Head, route: &Route) -> Result<(), Error> {
         let is_plain = match route {
-            Route::Health(path) => !matches!(path, HealthPath::Status | HealthPath::Metrics),
+            Route::Health(path) => path.is_plain(),
             Route::Hello => true,
             _ => false,
         };
@@ -137,7 +136,13 @@ impl Access {
                 ),
             );
         }
-        let Route::Call(call) = route else { return Ok(()) };
+        let call = match route {
+            Route::Call(call) => call,
+            Route::Health(path) if path.is_for_callers() => {
+                return self.caller(head, peer, now).map(drop);
+            }
+            _ => return Ok(()),
+        };
         let caller = self.caller(head, peer, now)?;
         if matches!(call, Call::Messages | Call::CountTokens) {
             let content_type = head.content_type.unwrap_or_default();

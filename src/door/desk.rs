@@ -85,7 +85,9 @@ impl Rules for Desk {
             door.refuse(Refusal::Host, &error, whose(), None, manner, out);
             return Decision::Answered { last: false };
         }
-        if let Route::Health(path) = &route {
+        if let Route::Health(path) = &route
+            && !path.is_for_callers()
+        {
             let last = door.answer_health(head, path, peer, now, origin.as_deref(), manner, out);
             return Decision::Answered { last };
         }
@@ -116,7 +118,11 @@ impl Rules for Desk {
                 let error = Error::Refused { status: 404, reason };
                 door.refuse(Refusal::Path, &error, whose(), None, manner, out);
             }
-            Route::Health(_) => unreachable!("answered above"),
+            Route::Health(path) => {
+                let origin = origin.as_deref();
+                let last = door.answer_health(head, &path, peer, now, origin, manner, out);
+                return Decision::Answered { last };
+            }
         }
         Decision::Answered { last: false }
     }
@@ -183,7 +189,8 @@ impl Shared {
         manner: Manner,
         out: &mut Vec<u8>,
     ) -> bool {
-        let tells_more = matches!(path, HealthPath::Status | HealthPath::Metrics);
+        // Those that are for callers alone are told nothing else of who asks.
+        let tells_more = !path.is_plain() && !path.is_for_callers();
         let sight = if tells_more { self.access.sight(head, peer, now) } else { Sight::Stranger };
         let asked = Asked {
             accept: head.accept.unwrap_or_default(),
@@ -197,7 +204,7 @@ impl Shared {
         let manner = Manner { close: manner.close || last, ..manner };
         let mut headers =
             vec![("Content-Type", answer.content_type), ("Allow", "GET, HEAD, OPTIONS")];
-        match (origin, *path == HealthPath::Health) {
+        match (origin, path.has_forms()) {
             (Some(_), true) => headers.push(("Vary", "Accept, Origin")),
             (Some(_), false) => headers.push(("Vary", "Origin")),
             (None, true) => headers.push(("Vary", "Accept")),

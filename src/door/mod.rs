@@ -203,6 +203,11 @@ impl Door {
         self.shared.access.replace_keys(keys);
     }
 
+    /// A reload has changed these settings.
+    pub fn replace_flags(&self, flags: Vec<(String, String)>) {
+        self.shared.health.replace_flags(flags);
+    }
+
     /// What refusals have taught is asked anew: who reads the configuration again may have mended
     /// what was refused.
     pub fn forget_lessons(&self) {

@@ -51,6 +51,8 @@ pub(super) fn find(method: &str, url: &str) -> Route {
         ["startupz", check] => health(HealthPath::Started(Some((*check).to_owned()))),
         ["ping"] => health(HealthPath::Ping),
         ["metrics"] => health(HealthPath::Metrics),
+        ["statusz"] => health(HealthPath::Statusz),
+        ["flagz"] => health(HealthPath::Flagz),
         ["api", "hello"] => (READ, Route::Hello),
         ["v1", "messages"] | ["messages"] => (POST, Route::Call(Call::Messages)),
         ["v1", "messages", "count_tokens"] | ["messages", "count_tokens"] => {

@@ -14,6 +14,7 @@ mod provider;
 mod simulation;
 mod status;
 mod words;
+mod zpages;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -52,6 +53,10 @@ pub enum HealthPath {
     Started(Option<String>),
     Ping,
     Metrics,
+    /// What the process is, as Kubernetes shows it of its own.
+    Statusz,
+    /// How it was set up.
+    Flagz,
 }
 
 /// How a health path was asked.
@@ -99,6 +104,7 @@ pub struct Load {
 #[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Health {
     began: Instant,
+    facts: zpages::Facts,
     draining: AtomicBool,
     api_alive: AtomicBool,
     /// In the order of the configuration.
@@ -213,6 +219,7 @@ impl Health {
         };
         Health {
             began: Instant::now(),
+            facts: zpages::Facts::new(config),
             draining: AtomicBool::new(false),
             api_alive: AtomicBool::new(true),
             providers: config
@@ -255,6 +262,11 @@ impl Health {
     /// Forgets what refusals have taught.
     pub fn forget_lessons(&self) {
         self.providers.iter().for_each(|provider| provider.lessons.clear());
+    }
+
+    /// A reload has changed these settings, which are named as `/flagz` has them.
+    pub fn replace_flags(&self, flags: impl IntoIterator<Item = (String, String)>) {
+        self.facts.replace(flags);
     }
 
     /// Whether no provider is left that does not fail.
@@ -313,6 +325,8 @@ impl Health {
                 let body = self.exposition(load(), asked.is_known);
                 Answer { verdict: Verdict::Well, content_type: EXPOSITION, body: body.into() }
             }
+            HealthPath::Statusz => self.facts.statusz(asked.accept, self.began.elapsed().as_secs()),
+            HealthPath::Flagz => self.facts.flagz(asked.accept),
         };
         if !asked.is_own {
             self.metrics.health(path.counted_as(), answer.verdict);
@@ -408,6 +422,21 @@ impl Health {
 }
 
 impl HealthPath {
+    /// Whether only callers of the API may ask: it tells how the server was set up.
+    pub fn is_for_callers(&self) -> bool {
+        matches!(self, HealthPath::Statusz | HealthPath::Flagz)
+    }
+
+    /// Whether anybody may ask, under whatever name: it tells nothing that is somebody's own.
+    pub fn is_plain(&self) -> bool {
+        !self.is_for_callers() && !matches!(self, HealthPath::Status | HealthPath::Metrics)
+    }
+
+    /// Whether the answer depends on `Accept`.
+    pub fn has_forms(&self) -> bool {
+        self.is_for_callers() || *self == HealthPath::Health
+    }
+
     /// The name in `ccproxy_health_requests_total`.
     fn counted_as(&self) -> Probed {
         match self {
@@ -419,6 +448,8 @@ impl HealthPath {
             HealthPath::Started(_) => Probed::Started,
             HealthPath::Ping => Probed::Ping,
             HealthPath::Metrics => Probed::Metrics,
+            HealthPath::Statusz => Probed::Statusz,
+            HealthPath::Flagz => Probed::Flagz,
         }
     }
 }

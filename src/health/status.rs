@@ -37,20 +37,25 @@ impl ShownUrl {
             return ShownUrl { origin: shown.clone(), known: shown };
         }
         let url = &*provider.base_url;
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |n| after_scheme + n);
-        let (scheme, authority) = url[..end].split_at(after_scheme);
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let origin = format!("{scheme}{host}");
+        let origin = origin(url);
         let documented = url == provider.row.base_url
             || *url == *format!("{origin}{}", provider.row.base_path)
             || *url == *format!("{origin}/v1");
         ShownUrl { known: if documented { url.to_owned() } else { origin.clone() }, origin }
     }
 
-    fn to(&self, is_known: bool) -> &str {
+    pub(super) fn to(&self, is_known: bool) -> &str {
         if is_known { &self.known } else { &self.origin }
     }
+}
+
+/// Scheme, host and port of a URL.
+pub(super) fn origin(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |n| after_scheme + n);
+    let (scheme, authority) = url[..end].split_at(after_scheme);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}{host}")
 }
 
 #[derive(Serialize)]

@@ -355,7 +355,9 @@ def self_probe(suite):
 
 # --- What a probe must not do --------------------------------------------------------------------
 
-PATHS = ["/health", "/", "/status", "/livez", "/readyz", "/startupz", "/ping", "/metrics"]
+PATHS = (
+    "/health / /status /livez /readyz /startupz /ping /metrics /statusz /flagz"
+).split()
 
 
 def free_of_charge(suite):

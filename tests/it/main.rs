@@ -26,6 +26,7 @@ mod door_loop;
 mod door_proxy_protocol;
 mod door_requests;
 mod door_shortage;
+mod door_zpages;
 mod dotenv;
 mod error;
 mod fuzz;
