@@ -37,10 +37,13 @@ pub(crate) fn push_retry(out: &mut Vec<u8>, retry: &Retry) {
     }
 }
 
+/// The headers that a page may read, of every answer that it may read.
+pub(crate) const EXPOSED: &str = "request-id, retry-after, retry-after-ms, x-should-retry";
+
 /// Appends what lets the page at `origin` read the answer, with these headers of it.
 pub(crate) fn push_origin(out: &mut Vec<u8>, origin: &str, headers: &[&str]) {
     push_header(out, "Access-Control-Allow-Origin", origin);
-    let mut exposed = String::from("request-id, retry-after, retry-after-ms, x-should-retry");
+    let mut exposed = EXPOSED.to_owned();
     for name in headers {
         exposed.push_str(", ");
         exposed.push_str(name);

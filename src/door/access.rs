@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use super::head::Head;
+use super::head::{self, Head};
 use super::path::Route;
 use super::turns::{Turns, Who};
 use crate::config::{Config, Secret, is_own_host};
@@ -84,8 +84,17 @@ impl Access {
 
     /// The page that sent the request, if it may read the answer.
     pub(super) fn origin(&self, head: &Head) -> Option<String> {
+        self.named(head.origin)
+    }
+
+    /// The same of a head that could not be read.
+    pub(super) fn origin_of_unread(&self, bytes: &[u8]) -> Option<String> {
+        self.named(head::origin(bytes))
+    }
+
+    fn named(&self, origin: Option<&str>) -> Option<String> {
         let is_named = |o: &str| self.origins.iter().any(|n| n == "*" || n.eq_ignore_ascii_case(o));
-        head.origin.filter(|origin| is_named(origin)).map(str::to_owned)
+        origin.filter(|origin| is_named(origin)).map(str::to_owned)
     }
 
     /// Checks the `Host`, of everything but the health answers that probes ask for and that tell

@@ -185,6 +185,8 @@ pub struct Refused<'a, T> {
     pub ticket: Option<&'a T>,
     pub refusal: Refusal,
     pub error: &'a Error,
+    /// What could not be read.
+    pub unread: &'a [u8],
 }
 
 /// A request that is there with its body.
@@ -406,7 +408,10 @@ impl<T> Connection<T> {
             Stage::Idle | Stage::Head(_) => match self.find_head(now) {
                 Ok(None) => Step::Wait,
                 Ok(Some(length)) => self.answer(length, now, rules),
-                Err(error) => self.refuse_head(&error, now, rules),
+                Err(error) => {
+                    let input = std::mem::take(&mut self.input);
+                    self.refuse_head(&error, &input, now, rules)
+                }
             },
         }
     }
@@ -432,7 +437,10 @@ impl<T> Connection<T> {
                     self.peer = header.client.unwrap_or(self.peer);
                     announcement = Announcement::Rest(header.length);
                 }
-                Err(error) => return self.refuse_head(&error, now, rules),
+                Err(error) => {
+                    let input = std::mem::take(&mut self.input);
+                    return self.refuse_head(&error, &input, now, rules);
+                }
             }
         }
         if let Announcement::Rest(left) = &mut announcement {
@@ -452,11 +460,14 @@ impl<T> Connection<T> {
     fn refuse_head<R: Rules<Ticket = T>>(
         &mut self,
         error: &Error,
+        unread: &[u8],
         now: Instant,
         rules: &mut R,
     ) -> Step<T> {
         let manner = Manner { head_only: false, close: true, old: false };
-        self.refuse(None, Refusal::Http, error, manner, now, rules);
+        let refusal = Refusal::Http;
+        let refused = Refused { peer: self.peer, ticket: None, refusal, error, unread };
+        self.answer_refused(refused, manner, now, rules);
         Step::Done
     }
 
@@ -497,7 +508,7 @@ impl<T> Connection<T> {
         let (bytes, rest) = input.split_at(length);
         let head = match head::parse(bytes) {
             Ok(head) => head,
-            Err(error) => return self.refuse_head(&error, now, rules),
+            Err(error) => return self.refuse_head(&error, bytes, now, rules),
         };
         let close = head.close || rules.is_leaving();
         let manner = Manner { head_only: head.method == "HEAD", close, old: head.old };
@@ -593,7 +604,17 @@ impl<T> Connection<T> {
         now: Instant,
         rules: &mut impl Rules<Ticket = T>,
     ) {
-        let refused = Refused { peer: self.peer, ticket, refusal, error };
+        let refused = Refused { peer: self.peer, ticket, refusal, error, unread: &[] };
+        self.answer_refused(refused, manner, now, rules);
+    }
+
+    fn answer_refused(
+        &mut self,
+        refused: Refused<'_, T>,
+        manner: Manner,
+        now: Instant,
+        rules: &mut impl Rules<Ticket = T>,
+    ) {
         rules.refuse(refused, manner, &mut self.output);
         self.ends = manner.close;
         self.stage = Stage::Idle;

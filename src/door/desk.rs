@@ -14,6 +14,7 @@ use super::path::{self, Route};
 use crate::error::Error;
 use crate::exchange::{Call, Exchange};
 use crate::health::{Asked, HealthPath};
+use crate::http::EXPOSED;
 use crate::line::Manner;
 use crate::memory::Budget;
 use crate::metrics::Verdict;
@@ -60,6 +61,14 @@ const PREFLIGHT: &[(&str, &str)] = &[
     ("Vary", "Origin"),
 ];
 
+/// Lets the page at `origin` read an answer.
+fn allow<'a>(headers: &mut Vec<(&'a str, &'a str)>, origin: Option<&'a str>) {
+    if let Some(origin) = origin {
+        headers.push(("Access-Control-Allow-Origin", origin));
+        headers.push(("Access-Control-Expose-Headers", EXPOSED));
+    }
+}
+
 impl Rules for Desk {
     type Ticket = Ticket;
 
@@ -73,8 +82,11 @@ impl Rules for Desk {
     ) -> Decision<Ticket> {
         let door = &*self.0;
         let route = match path::find(head.method, head.target) {
-            // A browser asks in the form of a load balancer.
-            Route::Health(_) | Route::Hello if head.preflights && head.method == "OPTIONS" => {
+            // A browser asks in the form of a load balancer; it has to be let ask for a path that
+            // is none, or its page is never told so.
+            Route::Health(_) | Route::Hello | Route::Unknown
+                if head.preflights && head.method == "OPTIONS" =>
+            {
                 Route::Preflight
             }
             route => route,
@@ -101,7 +113,12 @@ impl Rules for Desk {
         }
         match route {
             Route::Call(call) => return Decision::Taken(Ticket::new(head, call, whose())),
-            Route::Hello => push(out, manner, 200, &[JSON], b"{}"),
+            Route::Hello => {
+                let mut headers = vec![JSON];
+                headers.extend(origin.as_deref().map(|_| ("Vary", "Origin")));
+                allow(&mut headers, origin.as_deref());
+                push(out, manner, 200, &headers, b"{}");
+            }
             Route::Preflight => {
                 let mut headers = PREFLIGHT.to_vec();
                 headers.extend(origin.as_deref().map(|o| ("Access-Control-Allow-Origin", o)));
@@ -128,8 +145,11 @@ impl Rules for Desk {
     }
 
     fn refuse(&mut self, refused: Refused<'_, Ticket>, manner: Manner, out: &mut Vec<u8>) {
-        let Refused { peer, ticket, refusal, error } = refused;
-        let whose = ticket.map_or_else(|| Whose::unknown(peer), |ticket| ticket.whose.clone());
+        let Refused { peer, ticket, refusal, error, unread } = refused;
+        let whose = ticket.map_or_else(
+            || Whose { origin: self.0.access.origin_of_unread(unread), ..Whose::unknown(peer) },
+            |ticket| ticket.whose.clone(),
+        );
         self.0.refuse(refusal, error, whose, None, manner, out);
     }
 
@@ -210,7 +230,7 @@ impl Shared {
             (None, true) => headers.push(("Vary", "Accept")),
             (None, false) => {}
         }
-        headers.extend(origin.map(|origin| ("Access-Control-Allow-Origin", origin)));
+        allow(&mut headers, origin);
         if answer.verdict == Verdict::Unwell {
             headers.push(("Retry-After", "5"));
         }

@@ -255,6 +255,18 @@ fn transfer_encoding(value: &str, known: BodyLength, old: bool) -> Result<BodyLe
     }
 }
 
+/// The page that a head is from which is refused as a whole. It may have been cut, or be anything.
+pub(super) fn origin(bytes: &[u8]) -> Option<&str> {
+    let lines = bytes.split(|b| *b == b'\n').skip(1).take(MAX_HEADERS * 2);
+    let mut values = lines.filter_map(|line| {
+        let (name, value) = line.split_at(line.iter().position(|b| *b == b':')?);
+        name.eq_ignore_ascii_case(b"origin").then_some(value)
+    });
+    let value = values.find_map(|value| std::str::from_utf8(&value[1..]).ok())?;
+    let value = value.trim_matches([' ', '\t', '\r']);
+    value.bytes().all(|b| b.is_ascii_graphic()).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +352,22 @@ mod tests {
         assert_eq!((head.api_key, head.origin), (None, Some("?")));
         let nameless = [&b"GET / HTTP/1.1\r\n"[..], values].concat();
         assert_eq!(parse(&nameless).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn the_page_of_a_head_that_is_refused() {
+        for (head, page) in [
+            ("GET / HTTP/1.1\r\nOrigin: https://a\r\nA", Some("https://a")),
+            ("GET / HTTP/9\nORIGIN:https://a\n\n", Some("https://a")),
+            ("GET / HTTP/1.1\r\nOrigin: https://a\rX: b\r\n", None),
+            ("GET / HTTP/1.1\r\nOrigin: a b\r\n", None),
+            ("GET / HTTP/1.1\r\nOrigin: \u{e9}\r\n", None),
+            ("Origin: https://a\r\n", None),
+            ("GET / HTTP/1.1\r\nX-Origin: https://a\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(head.as_bytes()), page, "{head:?}");
+        }
     }
 
     #[test]

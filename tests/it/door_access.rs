@@ -392,16 +392,31 @@ fn a_page_can_read_why_it_was_refused() {
     check(429, post, &[JSON[0], PAGE, key], &body);
     check(413, post, &[JSON[0], PAGE, ("X-Api-Key", "key-two")], &[b' '; 2000]);
     check(404, ["GET", "/v1/nothing"], &[PAGE], b"");
+    check(415, post, &[("Content-Type", "text/plain"), PAGE, key], &body);
+    check(400, ["POST", "/v1/messages/count_tokens"], &[JSON[0], PAGE, key], b"{");
+    check(200, ["POST", "/v1/messages/count_tokens"], &[JSON[0], PAGE, key], &body);
+    check(200, ["GET", "/v1/models"], &[PAGE, key], b"");
+    check(200, ["GET", "/api/hello"], &[PAGE], b"");
+    for path in ["/", "/status", "/livez", "/readyz", "/startupz", "/ping", "/metrics"] {
+        check(200, ["GET", path], &[PAGE], b"");
+    }
+    check(401, ["GET", "/flagz"], &[PAGE], b"");
+    // A head that is refused as a whole names its page too.
+    let large = ("X-Large", &*"x".repeat(40_000));
+    check(431, ["GET", "/health"], &[PAGE, large], b"");
+    check(417, ["GET", "/health"], &[PAGE, ("Expect", "more")], b"");
+    check(501, post, &[PAGE, ("Transfer-Encoding", "gzip")], b"");
+    check(400, post, &[PAGE, ("Content-Length", "x")], &body);
     check(405, ["DELETE", "/v1/messages"], &[PAGE], b"");
     let other = &[JSON[0], ("Origin", "https://other.example"), key];
     let answer = Client::fetch(&proxy, "POST", "/v1/messages", other, &body);
     answer.error(403, "permission_error");
     assert_eq!(answer.header("access-control-allow-origin"), None);
     // Health too, asked before and read.
-    for path in ["/health", "/status"] {
+    for path in ["/health", "/status", "/flagz", "/v1/nothing", "/v1/messages", "/api/hello"] {
         let asks = &[PAGE, ("Access-Control-Request-Method", "GET")];
         let before = Client::fetch(&proxy, "OPTIONS", path, asks, b"");
-        assert_eq!(before.status, 204, "{path}");
+        assert_eq!((before.status, before.body.len()), (204, 0), "{path}");
         let read = Client::fetch(&proxy, "GET", path, &[PAGE], b"");
         for answer in [before, read] {
             assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE.1), "{path}");

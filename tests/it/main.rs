@@ -23,6 +23,7 @@ mod door_health;
 mod door_leaving;
 mod door_load;
 mod door_loop;
+mod door_pages;
 mod door_proxy_protocol;
 mod door_requests;
 mod door_shortage;
