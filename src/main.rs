@@ -154,9 +154,12 @@ fn is_set(name: &str) -> bool {
 fn with_environment<T>(
     read: impl FnOnce(&Environment) -> Result<T, Problems>,
 ) -> Result<T, Problems> {
-    let file = match std::fs::read_to_string(".env") {
-        Ok(text) => {
-            dotenv::parse(&text).map_err(|problem| Problems(vec![format!(".env, {problem}")]))?
+    let file = match std::fs::read(".env") {
+        // In another program's file there may be another encoding, which is none of ours.
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            dotenv::parse(&text, config::is_setting)
+                .map_err(|problem| Problems(vec![format!(".env, {problem}")]))?
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(Problems(vec![format!(".env cannot be read: {e}")])),

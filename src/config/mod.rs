@@ -41,6 +41,7 @@ pub use settings::{Group, SETTINGS, Setting};
 pub use shown::Shown;
 pub use source::Source;
 pub use trust::{Authorities, ClientCertificate, Named};
+pub use unknown::is_setting;
 pub use watched::Watched;
 
 /// Where to listen by default in a container.

@@ -62,6 +62,19 @@ fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     })
 }
 
+/// Whether `name` is that of a setting, or nearly so: what a file says of it is meant for ccproxy.
+pub fn is_setting(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_suffix("_FILE").unwrap_or(&upper);
+    let of_providers = PROVIDERS
+        .iter()
+        .flat_map(|row| of_provider(&format!("{}_", row.name.to_ascii_uppercase()), row));
+    let known: Vec<String> = general().map(str::to_owned).chain(of_providers).collect();
+    bare.starts_with(OWN)
+        || known.iter().any(|known| known == bare)
+        || nearest(bare, known.iter().map(|known| &**known)).is_some()
+}
+
 impl Reader<'_, '_> {
     /// Refuses variables that are nobody's: `CCPROXY_…`, those of `providers`, and what is one
     /// letter off from the others.

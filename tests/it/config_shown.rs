@@ -113,6 +113,8 @@ fn what_is_wrong_in_a_dotenv_file_is_told_with_its_line() {
         "\nPROVIDER=\"groq\nPORT=1\n",
         ".env, line 2: the quote that PROVIDER begins with is not closed",
     );
+    check("GROQ_API_KEY gsk-x\n", ".env, line 1: it is not NAME=value");
+    check("A=b\nPROVIDR: groq\n", ".env, line 2: it is not NAME=value");
     check("PROVIDER=nobody\n", "PROVIDER (.env, line 1): \"nobody\" is not a provider");
     check("PROVIDER=echo\nPORT=80a\n", "PORT (.env, line 2): \"80a\" is not a port number");
     check("PROVIDER=echo\nCCPROXY_APIKEY=x\n", "CCPROXY_APIKEY (.env, line 2) is not a setting");

@@ -7,7 +7,9 @@ fn check_dotenv(text: &str, wanted: Result<&[(&str, &str)], &str>) {
     let owned = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
     };
-    let got = dotenv::parse(text).map(|assignments| {
+    // What begins with a small letter is another program's.
+    let is_ours = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
+    let got = dotenv::parse(text, is_ours).map(|assignments| {
         assignments.into_iter().map(|assignment| (assignment.name, assignment.value)).collect()
     });
     assert_eq!(got, wanted.map(owned).map_err(str::to_owned), "{text:?}");
@@ -46,8 +48,30 @@ fn a_byte_order_mark_is_no_part_of_a_name() {
 
 #[test]
 fn a_line_of_a_dotenv_file_that_is_none_is_named() {
-    check_dotenv("A=b\nnonsense", Err("line 2: it is not NAME=value"));
+    check_dotenv("A=b\nNonsense", Err("line 2: it is not NAME=value"));
+    check_dotenv("A b", Err("line 1: it is not NAME=value"));
+    check_dotenv("A: b", Err("line 1: it is not NAME=value"));
     check_dotenv("A=\"b\nC=\"d\"", Err("line 1: the quote that A begins with is not closed"));
-    check_dotenv("=b", Err("line 1: \"\" is not a variable's name"));
     check_dotenv("A B=c", Err("line 1: \"A B\" is not a variable's name"));
+}
+
+#[test]
+fn what_only_another_program_reads_is_passed_over() {
+    for other in [
+        "foo",
+        "foo bar",
+        "foo: bar",
+        "[section]",
+        "; a comment",
+        "set -a",
+        "=b",
+        "foo bar=c",
+        "{\"A\": 1,",
+        "  \"A\": 1}",
+        "-----BEGIN",
+    ] {
+        check_dotenv(&format!("A=b\n{other}\nC=d"), Ok(&[("A", "b"), ("C", "d")]));
+    }
+    check_dotenv("x='tis so\nA=b\nC=\"d\"", Ok(&[("x", "tis so"), ("A", "b"), ("C", "d")]));
+    check_dotenv("x=\"open", Ok(&[("x", "open")]));
 }

@@ -206,7 +206,7 @@ fn dotenv_is_read_the_environment_wins_and_options_win_over_both() {
 
 #[test]
 fn a_line_of_dotenv_that_is_wrong_is_named() {
-    let run = Setup::empty().dotenv("PROVIDER=echo\nnonsense\n").run();
+    let run = Setup::empty().dotenv("PROVIDER=echo\nPORT 80\n").run();
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains(".env, line 2"), "{}", run.stderr);
 }
