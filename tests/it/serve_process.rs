@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use libc::{SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use serde_json::{Value, json};
 
 use crate::support::KEY;
@@ -64,6 +64,26 @@ fn a_second_signal_ends_at_once() {
     proxy.wait_for_line("shutting down");
     proxy.signal(SIGTERM);
     assert_eq!(proxy.exit(), Some(128 + SIGTERM));
+}
+
+/// As a container that is paused, or a virtual machine that is moved.
+#[test]
+fn a_process_that_stood_still_passes_on_what_has_come_meanwhile() {
+    let begin = || {
+        let upstream = Upstream::start();
+        let proxy = Setup::asking(&upstream).variable("CCPROXY_IDLE_TIMEOUT", "3").start();
+        let (client, connection) = Client::in_flight(&proxy, &upstream);
+        (proxy, client, connection)
+    };
+    let (proxy, mut client, mut connection) = begin();
+    proxy.signal(SIGSTOP);
+    connection.say(" and after");
+    // Another one with the same limit shows that it has passed.
+    let (_other, mut waits, _silent) = begin();
+    waits.fail();
+    proxy.signal(SIGCONT);
+    connection.finish();
+    assert_eq!(client.finish(), " and after");
 }
 
 #[test]
