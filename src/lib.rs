@@ -118,16 +118,15 @@
 //!
 //! **Known and told**
 //! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;
-//!   `health/status`: `/status`; `health/zpages`: `/statusz`,
-//!   `/flagz`; `health/expose`, `metrics`: `/metrics`; `healthcheck`: the
-//!   self-probe
+//!   `health/status`: `/status`; `health/zpages`: `/statusz`, `/flagz`; `health/expose`,
+//!   `metrics`: `/metrics`; `healthcheck`: the self-probe
 //! - `record`: the one log line of a request; `record/refusals`: requests turned away, counted, and
 //!   told without flooding; `logging`: the queue, text or JSON, keys hidden; `greeting`: at the
 //!   start
 //!
 //! **Set up**
 //! - `main`: exit codes; `cli`: flags and commands; `serve`: start-up, signals, reload (SIGHUP);
-//!   `service`: systemd's notify; `container`: is this one, what was its server told
+//!   `service`: systemd's notify and sockets; `container`: is this one, what was its server told
 //! - `config`: all problems at once; `config/settings`: names, defaults, `--help`; `config/reader`:
 //!   flag before variable before file, problems; `config/environment`: `NAME_FILE`, credentials;
 //!   `dotenv`: `.env`; `config/file`, `config/routes`: the JSON file; `config/chosen`: which
