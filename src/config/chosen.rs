@@ -178,7 +178,7 @@ impl<'f> Reader<'_, 'f> {
         for row in PROVIDERS.iter().filter(|row| !row.by_key) {
             if let Some(name) = row.key_vars.iter().find(|name| self.variable(name).is_some()) {
                 told.push_str(&format!(
-                    "\n  {} is set, but chooses no provider, since clients of ccproxy have it too;\
+                    "\n  {} is set, but chooses no provider, since other programs have it too;\
                      \n  PROVIDER={} forwards to {} with it",
                     self.env.label(name),
                     row.name,

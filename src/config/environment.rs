@@ -186,7 +186,7 @@ fn unquoted(value: &str) -> &str {
 ///
 /// # Errors
 /// The file, and what is wrong with it; never what it holds.
-pub(super) fn read(path: &str) -> Result<String, String> {
+pub(crate) fn read(path: &str) -> Result<String, String> {
     let mut text = String::new();
     let file = File::open(path).map_err(|e| format!("{path:?} cannot be read: {e}"))?;
     let size = file.take(LONGEST_FILE + 1).read_to_string(&mut text);

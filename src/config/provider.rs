@@ -6,10 +6,11 @@ use super::entry::{Entry, key_variables, variable};
 use super::http_proxy::{self, HttpProxy};
 use super::reader::Reader;
 use super::settings::*;
+use super::source::Source;
 use super::{ClientCertificate, Secret, base_url, environment};
 use crate::network::Network;
 use crate::openai::Dialect;
-use crate::provider::{Key, PROVIDERS, Provider};
+use crate::provider::{Auth, Key, PROVIDERS, Provider};
 
 /// A provider that is configured.
 #[derive(Debug, Clone)]
@@ -31,6 +32,10 @@ pub struct ProviderConfig {
     pub text_tools: bool,
     /// `None` leaves it to the model's name.
     pub api: Option<Dialect>,
+    /// The header that carries the key.
+    pub auth: Auth,
+    /// Where the key is, that ends and is made anew, in the place of `keys`.
+    pub token: Option<Token>,
     pub native: Native,
     /// Where its Messages API is, without `/v1/messages`, if it has one.
     pub native_url: Option<String>,
@@ -41,6 +46,24 @@ pub struct ProviderConfig {
     /// The HTTP proxy to reach `base_url` through, and `native_url`, which may be another host.
     pub http_proxy: Option<HttpProxy>,
     pub native_http_proxy: Option<HttpProxy>,
+}
+
+/// Where a key comes from that ends within the hour.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
+pub struct Token {
+    pub from: TokenSource,
+    /// The setting that says so, for people.
+    pub name: String,
+}
+
+/// What is asked for a token.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// A file, which somebody writes anew before it ends.
+    File(String),
+    /// A program with its arguments, which prints it.
+    Command(Vec<String>),
 }
 
 /// Headers that belong to the request itself.
@@ -138,11 +161,15 @@ impl<'f> Reader<'_, 'f> {
         self.entry = Some(entry.clone());
         let row = entry.row;
         let base_url = self.base_url(&entry);
+        let token = self.token();
+        let has_token = token.is_some();
         let native = self.native(row.speaks_chat);
         let native_url = self.native_url(&entry, &base_url, native);
         let native_http_proxy = native_url.as_deref().and_then(|url| self.http_proxy(url));
         let config = ProviderConfig {
-            keys: self.keys(&entry),
+            auth: self.auth(row),
+            token,
+            keys: self.keys(&entry, has_token),
             model: self.model(&entry),
             max_tokens: self
                 .get(&MAX_TOKENS)
@@ -168,7 +195,7 @@ impl<'f> Reader<'_, 'f> {
         config
     }
 
-    fn keys(&mut self, entry: &Entry<'_>) -> Vec<Secret> {
+    fn keys(&mut self, entry: &Entry<'_>, has_token: bool) -> Vec<Secret> {
         let variables = key_variables(&entry.name, entry.row);
         let before = self.problems.len();
         let found = variables.iter().find_map(|name| Some((name, self.variable(name)?)));
@@ -211,12 +238,19 @@ impl<'f> Reader<'_, 'f> {
         if self.problems.len() > before || variables.iter().any(|name| self.env.is_unread(name)) {
             return Vec::new();
         }
-        if secrets.is_empty() && entry.row.key == Key::Required {
-            self.problem(format!(
+        match (secrets.is_empty(), has_token) {
+            (true, false) if entry.row.key == Key::Required => self.problem(format!(
                 "{} is not set: provider {} needs a key",
                 variables.join(" or "),
                 entry.name
-            ));
+            )),
+            (false, true) => self.problem(format!(
+                "{} and {} or {} are both set; use one",
+                variables.join(" or "),
+                entry.variable("TOKEN_FILE"),
+                entry.variable("TOKEN_COMMAND")
+            )),
+            _ => {}
         }
         secrets
     }
@@ -237,7 +271,8 @@ impl<'f> Reader<'_, 'f> {
                 ));
             }
         }
-        let sends_secrets = !config.keys.is_empty() || !config.headers.is_empty();
+        let sends_secrets =
+            !config.keys.is_empty() || config.token.is_some() || !config.headers.is_empty();
         let clear = [Some(&config.base_url), config.native_url.as_ref()];
         let clear =
             clear.into_iter().flatten().find(|url| url.starts_with("http://") && is_public(url));
@@ -294,7 +329,9 @@ impl<'f> Reader<'_, 'f> {
         let row = entry.row;
         let url = match row.native {
             // The same host as the rest of it.
-            Some("") => Some(base_url::without_version(base)),
+            Some(path) if !path.contains("://") => {
+                Some(format!("{}{path}", base_url::without_version(base)))
+            }
             Some(url) if base == row.base_url => Some(url.to_owned()),
             _ => None,
         };
@@ -306,6 +343,36 @@ impl<'f> Reader<'_, 'f> {
             ));
         }
         url
+    }
+
+    fn auth(&mut self, row: &Provider) -> Auth {
+        let choices =
+            [("bearer", Auth::Bearer), ("api-key", Auth::ApiKey), ("x-api-key", Auth::XApiKey)];
+        self.choice(&AUTH, "a way to send a key", &choices).unwrap_or(row.auth)
+    }
+
+    fn token(&mut self) -> Option<Token> {
+        let file = self.get(&TOKEN_FILE);
+        let Some((name, command)) = self.get(&TOKEN_COMMAND) else {
+            return file.map(|(name, path)| Token { from: TokenSource::File(path), name });
+        };
+        // Whoever starts ccproxy in a directory of somebody else's starts nothing more.
+        let by = self.find(&TOKEN_COMMAND).map(|(_, source)| source);
+        if matches!(by, Some(Source::Variable { line: Some(_), .. })) {
+            self.problem(format!("{name}: a .env names no program that is run; set it otherwise"));
+        }
+        if let Some((other, _)) = file {
+            self.problem(format!("{other} and {name} are both set; use one"));
+        }
+        // What only a shell can read would be passed on as it stands, and fail in its own words.
+        if let Some(mark) = command.chars().find(|c| "|&;<>$`'\"\\*?()".contains(*c)) {
+            self.problem(format!(
+                "{name}: {mark} needs a shell, and the command is run without one: a program and \
+                 its arguments, parted by blanks; put more into a script of your own"
+            ));
+        }
+        let words = command.split_whitespace().map(str::to_owned).collect();
+        Some(Token { from: TokenSource::Command(words), name })
     }
 
     fn api(&mut self, row: &Provider) -> Option<Dialect> {

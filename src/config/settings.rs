@@ -52,6 +52,9 @@ pub static SETTINGS: &[Setting] = &[
     MAX_TOKENS,
     IMAGES,
     TEXT_TOOLS,
+    TOKEN_FILE,
+    TOKEN_COMMAND,
+    AUTH,
     CLIENT_CERTIFICATE,
     CLIENT_KEY,
     API,
@@ -114,6 +117,27 @@ pub(super) const API_KEY: Setting = Setting {
     variables: &["<P>_API_KEY"],
     default: "",
     doc: "the provider's key, or several separated by commas (gemini: also GOOGLE_API_KEY)",
+};
+pub(super) const TOKEN_FILE: Setting = Setting {
+    group: Group::Provider,
+    flag: "token-file",
+    variables: &["<P>_TOKEN_FILE"],
+    default: "",
+    doc: "file with a key that ends, such as an access token; it is read for every message",
+};
+pub(super) const TOKEN_COMMAND: Setting = Setting {
+    group: Group::Provider,
+    flag: "token-command",
+    variables: &["<P>_TOKEN_COMMAND"],
+    default: "",
+    doc: "program with arguments that prints such a key; it is run without a shell, at first and when the key is refused, for 10 s at most",
+};
+pub(super) const AUTH: Setting = Setting {
+    group: Group::Provider,
+    flag: "auth",
+    variables: &["<P>_AUTH"],
+    default: "the provider's",
+    doc: "the header that carries the key: bearer (Authorization), api-key, or x-api-key",
 };
 pub(super) const BASE_URL: Setting = Setting {
     group: Group::Provider,

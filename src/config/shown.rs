@@ -6,12 +6,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Config;
-use super::provider::{Native, ProviderConfig};
+use super::provider::{Native, ProviderConfig, TokenSource};
 use super::settings::*;
 use super::source::{Given, Source};
 use super::watched::LIVE;
 use crate::network::Host;
 use crate::openai::Dialect;
+use crate::provider::Auth;
 use crate::route::Hop;
 
 /// A setting as it holds.
@@ -109,6 +110,19 @@ impl Config {
             1 => push("key", &API_KEY, "set".to_owned()),
             several => push("keys", &API_KEY, format!("{several} set")),
         }
+        let token = provider.token.as_ref();
+        let of = |is: fn(&TokenSource) -> bool| match token.is_some_and(|token| is(&token.from)) {
+            true => "set".to_owned(),
+            false => "not set".to_owned(),
+        };
+        push("token file", &TOKEN_FILE, of(|from| matches!(from, TokenSource::File(_))));
+        push("token command", &TOKEN_COMMAND, of(|from| matches!(from, TokenSource::Command(_))));
+        let auth = match provider.auth {
+            Auth::Bearer => "bearer",
+            Auth::ApiKey => "api-key",
+            Auth::XApiKey => "x-api-key",
+        };
+        push("auth", &AUTH, auth.to_owned());
         let model = if provider.model.is_empty() { "the client's" } else { &provider.model };
         push("model", &MODEL, model.to_owned());
         let max_tokens = match provider.max_tokens_for(&provider.model) {

@@ -1,6 +1,7 @@
 //! Variables that look like settings and are none: a typo in the name of a key would open the port,
 //! and one in the name of a limit would be found when it is needed.
 
+use super::entry::variable;
 use super::provider::ProviderConfig;
 use super::settings::*;
 use super::value::is_link;
@@ -93,7 +94,7 @@ impl Reader<'_, '_> {
         // Of all providers, since the key of another one is not a typo.
         let others: Vec<String> = PROVIDERS
             .iter()
-            .flat_map(|row| of_provider(&format!("{}_", row.name.to_ascii_uppercase()), row))
+            .flat_map(|row| of_provider(&variable(row.name, row, ""), row))
             .collect();
         let mut refused = Vec::new();
         let mut ignored = Vec::new();

@@ -27,6 +27,8 @@ pub struct Provider {
     pub checked: &'static str,
     /// What else people call it: its company, its models.
     pub also: &'static [&'static str],
+    /// The row that the keys of its plan are for, which this one's address calls an empty account.
+    pub plan: &'static str,
     /// How its keys begin, where no other service's do.
     pub key_prefixes: &'static [&'static str],
     /// Whether other programs have variables that begin like those of its settings.
@@ -56,6 +58,8 @@ pub struct Provider {
     /// or are not known to take it.
     pub effort: EffortField,
     pub efforts: &'static [Efforts],
+    /// Whether an effort is asked for of models that are not among them: a refusal tells the words.
+    pub tries_efforts: bool,
     /// How thinking is switched on and off, apart from efforts, and of which models.
     pub thinking: ThinkingField,
     pub thinking_models: &'static [&'static str],
@@ -105,7 +109,8 @@ pub struct Provider {
     pub echo: Echo,
     /// Whether it has chat completions at all.
     pub speaks_chat: bool,
-    /// Where its own Messages API is, without `/v1/messages`: `Some("")` is the host of `base_url`.
+    /// Where its own Messages API is, without `/v1/messages`: what is no URL is a path behind
+    /// `base_url` without its version.
     pub native: Option<&'static str>,
     /// Models that are asked through it, unless the user says otherwise.
     pub native_models: &'static [&'static str],
@@ -261,6 +266,7 @@ impl Provider {
         source: "",
         checked: "",
         also: &[],
+        plan: "",
         key_prefixes: &[],
         shares_prefix: false,
         by_key: true,
@@ -278,6 +284,7 @@ impl Provider {
         stream_usage: true,
         effort: EffortField::ReasoningEffort,
         efforts: &[Efforts::of(&["gpt-oss", "openai/gpt-oss"], LOW_TO_HIGH)],
+        tries_efforts: false,
         thinking: ThinkingField::None,
         thinking_models: &[""],
         thinks_in_streams_only: false,
@@ -335,6 +342,10 @@ impl Provider {
             Dialect::ChatCompletions
         }
     }
+
+    /// The words for efforts that are tried with a model of which none are known: those that nearly
+    /// every service has.
+    pub const TRIED_EFFORTS: &[&str] = LOW_TO_HIGH;
 
     /// Whether efforts are known for `model`, which so reasons.
     pub fn knows_effort(&self, model: &str) -> bool {

@@ -64,6 +64,8 @@ class Dialect:
     key_headers: tuple = ("authorization",)
     unknown_path_status: int = 404
     responses: bool = False
+    # Models that take tools only there.
+    responses_only: tuple = ()
     # What stands before `/v1/messages`, and the rules there; None if the provider has no such place.
     native: str | None = None
     native_rules: tuple = ()

@@ -53,7 +53,7 @@ class Run:
         return f"{API_KEY}-{re.sub('[^a-z0-9]', '-', self.name.lower())}"
 
     def proxy(self, server):
-        prefix, base = self.provider.upper(), f"{server.url}/{self.provider}"
+        prefix, base = self.provider.upper().replace("-", "_"), f"{server.url}/{self.provider}"
         if self.provider == "anthropic":
             # Without more, the names would be those of Claude Code.
             prefix = "ANTHROPIC_UPSTREAM"
@@ -73,8 +73,9 @@ class Run:
 def all_runs():
     for provider, dialect in DIALECTS.items():
         if dialect.rules:
-            for model in dialect.models:
-                yield Run(provider, model, "chat", loop=model == dialect.models[0])
+            models = [model for model in dialect.models if model not in dialect.responses_only]
+            for model in models:
+                yield Run(provider, model, "chat", loop=model == models[0])
         if dialect.responses:
             yield Run(provider, dialect.models[0], "responses")
         if dialect.native is not None:

@@ -58,6 +58,8 @@ NAME = re.compile(r"[a-zA-Z0-9_-]+")
 # longer name first: <https://vercel.com/docs/ai-gateway/capabilities/reasoning/openai>,
 # <https://github.com/anomalyco/opencode/issues/36141>.
 EFFORTS = {
+    # https://github.com/langchain-ai/langchain/pull/40330
+    "gpt-6": ["low", "medium", "high", "xhigh", "max"],
     "gpt-5.6": ["none", "low", "medium", "high", "xhigh", "max"],
     "gpt-5.5": ["none", "low", "medium", "high", "xhigh"],
     "gpt-5.4": ["none", "low", "medium", "high", "xhigh"],

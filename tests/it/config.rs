@@ -45,7 +45,10 @@ pub(crate) fn shown_headers(provider: &ProviderConfig) -> String {
 const ECHO: (&str, &str) = ("PROVIDER", "echo");
 
 const NAMES: &str = "groq, openai, openrouter, xai, gemini, mistral, ollama, deepseek, cerebras, together, \
-                     fireworks, zai, moonshot, dashscope, azure, vllm, llamacpp, lmstudio, anthropic, custom, echo";
+                     fireworks, zai, zai-plan, moonshot, kimi-plan, dashscope, qwen-plan, minimax, xiaomi, \
+                     volcengine, volcengine-plan, byteplus, byteplus-plan, nvidia, siliconflow, novita, \
+                     deepinfra, huggingface, vercel, opencode, opencode-go, azure, bedrock, vertex, vllm, \
+                     llamacpp, lmstudio, anthropic, custom, echo";
 
 #[test]
 fn the_provider_is_the_one_named_or_the_one_with_a_key() {

@@ -70,7 +70,7 @@ const COLUMNS: &[Column] = &[
 
 /// How the names of a provider's variables begin.
 fn upper(row: &Provider) -> String {
-    row.name.to_ascii_uppercase()
+    row.name.to_ascii_uppercase().replace('-', "_")
 }
 
 /// `1,048,576`, or nothing where it is not known or has no bound.
@@ -113,6 +113,22 @@ fn the_table_of_the_providers_is_that_of_the_code() {
     let found = &readme[begin..end];
     let differing = found.lines().zip(table.lines()).find(|(found, wanted)| found != wanted);
     assert!(found == table, "run UPDATE_GOLDEN=1 cargo test, and read the diff: {differing:?}");
+}
+
+/// The dialect server speaks for every one, with the model that is its default.
+#[test]
+fn every_row_has_its_dialect_in_the_test_server() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/dialects");
+    // Which speak as their user has made them, or are no provider of others.
+    let own = ["custom", "echo"];
+    for row in PROVIDERS.iter().filter(|row| !own.contains(&row.name)) {
+        let path = directory.join(format!("{}.py", row.name.replace('-', "_")));
+        let dialect = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", row.name));
+        // Those that differ from another one by their address alone have its file.
+        let is_same = dialect.contains("import DIALECT\n");
+        let has_model = dialect.contains(&format!("\"{}\"", row.model)) || row.model.is_empty();
+        assert!(is_same || has_model || row.key == Key::Optional, "{}: {}", row.name, row.model);
+    }
 }
 
 /// A fact without its day and its page cannot be looked up again.

@@ -112,6 +112,7 @@ pub(super) const TOGETHER: Provider = Provider {
     top_k: true,
     parallel_tool_calls: false,
     echo: Echo::SameField,
+    tries_efforts: true,
     ..Provider::COMPATIBLE
 };
 
@@ -160,5 +161,135 @@ pub(super) const FIREWORKS: Provider = Provider {
     // https://docs.fireworks.ai/tools-sdks/anthropic-compatibility
     native: Some("https://api.fireworks.ai/inference"),
     native_models: &[""],
+    ..Provider::COMPATIBLE
+};
+
+// https://docs.api.nvidia.com/nim/reference/llm-apis; what a model does not take is refused as
+// "Unsupported parameter(s)".
+pub(super) const NVIDIA: Provider = Provider {
+    name: "nvidia",
+    source: "https://docs.api.nvidia.com/nim/reference/llm-apis",
+    checked: "2026-11-28",
+    also: &["nim"],
+    key_prefixes: &["nvapi-"],
+    shares_prefix: true,
+    base_url: "https://integrate.api.nvidia.com/v1",
+    key_vars: &["NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"],
+    // Its own, for agents: others come and go there within weeks.
+    model: "nvidia/nemotron-3-super-120b-a12b",
+    limits: &[
+        Limits::of(
+            &["nvidia/nemotron-3-super"],
+            262_144,
+            0,
+            "https://docs.docker.com/ai/docker-agent/providers/nvidia/",
+        ),
+        Limits::of(&["nvidia/nemotron-3-ultra"], 1_000_000, 65_536, "https://models.dev"),
+    ],
+    // https://build.nvidia.com/nvidia/nemotron-3-super-120b-a12b
+    thinking: ThinkingField::ChatTemplate,
+    thinking_models: &["nvidia/nemotron-3", "qwen/qwen3.5", "z-ai/glm-"],
+    efforts: &[
+        Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
+        Efforts::of(&["nvidia/", "qwen/", "z-ai/", "meta/"], &[]),
+    ],
+    echo: Echo::SameField,
+    ..Provider::COMPATIBLE
+};
+
+// https://docs.siliconflow.com/en/api-reference/chat-completions/chat-completions
+pub(super) const SILICONFLOW: Provider = Provider {
+    name: "siliconflow",
+    source: "https://docs.siliconflow.com/en/api-reference/chat-completions/chat-completions",
+    checked: "2026-11-28",
+    also: &["silicon"],
+    base_url: "https://api.siliconflow.com/v1",
+    key_vars: &["SILICONFLOW_API_KEY"],
+    // https://www.siliconflow.com/blog/glm-5-3-api-guide
+    model: "zai-org/GLM-5.3",
+    limits: &[Limits::of(
+        &["zai-org/GLM-5.2", "zai-org/GLM-5.3"],
+        1_048_576,
+        131_072,
+        "https://www.siliconflow.com/blog/glm-5-3-api-guide",
+    )],
+    // https://www.siliconflow.com/blog/glm-5.2-now-on-siliconflow-1m-context-long-horizon-engineering-near-opus-coding
+    efforts: &[
+        Efforts::of(&["zai-org/GLM-5.2", "zai-org/GLM-5.3"], &["high", "max"]),
+        Efforts::of(&["Qwen/", "deepseek-ai/", "zai-org/"], &[]),
+    ],
+    thinking: ThinkingField::EnableThinking,
+    thinking_models: &["Qwen/Qwen3-", "deepseek-ai/DeepSeek-V3", "zai-org/GLM-4", "zai-org/GLM-5V"],
+    max_tools: 128,
+    top_k: true,
+    images: false,
+    echo: Echo::ReasoningContent,
+    // https://github.com/farion1231/cc-switch
+    native: Some(""),
+    native_models: &[""],
+    tries_efforts: true,
+    ..Provider::COMPATIBLE
+};
+
+// https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion
+pub(super) const NOVITA: Provider = Provider {
+    name: "novita",
+    source: "https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
+    checked: "2026-11-28",
+    also: &["novita.ai", "novita-ai"],
+    base_url: "https://api.novita.ai/openai/v1",
+    base_path: "/openai/v1",
+    key_vars: &["NOVITA_API_KEY"],
+    model: "zai-org/glm-5.3",
+    limits: &[Limits::of(
+        &["zai-org/glm-5.3"],
+        1_048_576,
+        131_072,
+        "https://novita.ai/models/model-detail/zai-org-glm-5.3",
+    )],
+    efforts: &[Efforts::of(&["zai-org/glm-5.3"], &["low", "medium", "high", "max"])],
+    thinking: ThinkingField::EnableThinking,
+    thinking_models: &["zai-org/glm-4.5", "deepseek/deepseek-v3.1", "deepseek/deepseek-v3.2-exp"],
+    top_k: true,
+    images: false,
+    echo: Echo::ReasoningContent,
+    native: Some("https://api.novita.ai/anthropic"),
+    native_models: &[""],
+    tries_efforts: true,
+    ..Provider::COMPATIBLE
+};
+
+// https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions
+pub(super) const DEEPINFRA: Provider = Provider {
+    name: "deepinfra",
+    source: "https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions",
+    checked: "2026-11-28",
+    also: &["deep-infra"],
+    base_url: "https://api.deepinfra.com/v1/openai",
+    base_path: "/v1/openai",
+    key_vars: &["DEEPINFRA_API_KEY"],
+    model: "zai-org/GLM-5.2",
+    limits: &[Limits::of(&["zai-org/GLM-5.2"], 1_048_576, 32_768, "https://models.dev")],
+    // https://docs.deepinfra.com/chat/reasoning
+    efforts: &[
+        Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
+        Efforts::of(
+            &["zai-org/GLM-5.2", "zai-org/GLM-5.3", "deepseek-ai/DeepSeek-V4"],
+            NONE_TO_XHIGH,
+        ),
+    ],
+    thinking: ThinkingField::Reasoning,
+    thinking_models: &[
+        "zai-org/GLM-4",
+        "zai-org/GLM-5.1",
+        "moonshotai/Kimi-K2",
+        "deepseek-ai/DeepSeek-V3",
+    ],
+    top_k: true,
+    images: false,
+    echo: Echo::ReasoningContent,
+    native: Some("https://api.deepinfra.com/anthropic"),
+    native_models: &[""],
+    tries_efforts: true,
     ..Provider::COMPATIBLE
 };

@@ -77,7 +77,7 @@ pub(super) const GEMINI: Provider = Provider {
     name: "gemini",
     source: "https://ai.google.dev/gemini-api/docs/openai",
     checked: "2026-11-28",
-    also: &["google", "vertex"],
+    also: &["google"],
     key_prefixes: &["AIza"],
     shares_prefix: true,
     base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -246,6 +246,7 @@ pub(super) const ZAI: Provider = Provider {
     source: "https://docs.z.ai/api-reference/llm/chat-completion",
     checked: "2026-11-28",
     also: &["z.ai", "glm", "zhipu", "bigmodel"],
+    plan: "zai-plan",
     base_url: "https://api.z.ai/api/paas/v4",
     base_path: "/api/paas/v4",
     key_vars: &["ZAI_API_KEY"],
@@ -298,6 +299,7 @@ pub(super) const MOONSHOT: Provider = Provider {
     source: "https://platform.kimi.ai/docs/api/chat",
     checked: "2026-11-28",
     also: &["kimi"],
+    plan: "kimi-plan",
     base_url: "https://api.moonshot.ai/v1",
     key_vars: &["MOONSHOT_API_KEY"],
     model: "kimi-k3",
@@ -352,6 +354,7 @@ pub(super) const DASHSCOPE: Provider = Provider {
     source: "https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions",
     checked: "2026-11-28",
     also: &["qwen", "alibaba"],
+    plan: "qwen-plan",
     base_url: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
     key_vars: &["DASHSCOPE_API_KEY"],
     // A million tokens in (2026-11-28): https://help.aliyun.com/en/model-studio/qwen4-max
@@ -412,4 +415,205 @@ pub(super) const ANTHROPIC: Provider = Provider {
     native_is_anthropics: true,
     native_count_tokens: true,
     ..Provider::COMPATIBLE
+};
+
+// https://platform.minimax.io/docs/api-reference/text-anthropic-api; its chat completions tell the
+// reasoning twice, as `reasoning_content` and in the text.
+pub(super) const MINIMAX: Provider = Provider {
+    name: "minimax",
+    source: "https://platform.minimax.io/docs/api-reference/text-anthropic-api",
+    checked: "2026-11-28",
+    also: &["mini-max"],
+    base_url: "https://api.minimax.io/v1",
+    key_vars: &["MINIMAX_API_KEY"],
+    model: "MiniMax-M3",
+    limits: &[
+        Limits::of(
+            &["MiniMax-M3"],
+            1_000_000,
+            128_000,
+            "https://platform.minimax.io/docs/guides/text-generation",
+        ),
+        Limits::of(
+            &["MiniMax-M2"],
+            204_800,
+            131_072,
+            "https://platform.minimax.io/docs/guides/text-generation",
+        ),
+    ],
+    // M3 is only switched on and off, and only natively:
+    // https://github.com/earendil-works/pi/issues/6658
+    efforts: &[
+        Efforts::of(&["MiniMax-M3.1"], &["low", "medium", "high", "xhigh", "max"]),
+        Efforts::of(&["MiniMax-M"], &[]),
+    ],
+    echo: Echo::ReasoningContent,
+    native: Some("https://api.minimax.io/anthropic"),
+    native_models: &[""],
+    ..Provider::COMPATIBLE
+};
+
+// https://platform.xiaomimimo.com/static/docs/api/chat/openai-api.md
+pub(super) const XIAOMI: Provider = Provider {
+    name: "xiaomi",
+    source: "https://platform.xiaomimimo.com/static/docs/api/chat/openai-api.md",
+    checked: "2026-11-28",
+    also: &["mimo"],
+    base_url: "https://api.xiaomimimo.com/v1",
+    key_vars: &["XIAOMI_API_KEY", "MIMO_API_KEY"],
+    model: "mimo-v2.5-pro",
+    limits: &[
+        Limits::of(
+            &["mimo-v2.5", "mimo-v2-pro"],
+            1_048_576,
+            131_072,
+            "https://platform.xiaomimimo.com/static/docs/api/chat/openai-api.md",
+        ),
+        Limits::of(
+            &["mimo-v2-flash"],
+            262_144,
+            65_536,
+            "https://docs.openclaw.ai/providers/xiaomi",
+        ),
+        Limits::of(
+            &["mimo-v2-omni"],
+            262_144,
+            131_072,
+            "https://docs.openclaw.ai/providers/xiaomi",
+        ),
+    ],
+    efforts: &[Efforts::of(&["mimo-"], &[])],
+    thinking: ThinkingField::Type,
+    thinking_models: &["mimo-v2"],
+    echo: Echo::ReasoningContent,
+    native: Some("https://api.xiaomimimo.com/anthropic"),
+    native_models: &[""],
+    ..Provider::COMPATIBLE
+};
+
+// https://www.volcengine.com/docs/82379/1494384; models that think do so unless told otherwise:
+// https://docs.getbifrost.ai/providers/supported-providers/byteplus
+pub(super) const VOLCENGINE: Provider = Provider {
+    name: "volcengine",
+    source: "https://www.volcengine.com/docs/82379/1494384",
+    checked: "2026-11-28",
+    also: &["ark", "doubao"],
+    plan: "volcengine-plan",
+    base_url: "https://ark.cn-beijing.volces.com/api/v3",
+    base_path: "/api/v3",
+    key_vars: &["VOLCENGINE_API_KEY", "ARK_API_KEY"],
+    model: "doubao-seed-2-1-pro-260628",
+    limits: ARK_LIMITS,
+    efforts: ARK_EFFORTS,
+    thinking: ThinkingField::Type,
+    echo: Echo::ReasoningContent,
+    // For Doubao alone: https://github.com/farion1231/cc-switch
+    native: Some("https://ark.cn-beijing.volces.com/api/compatible"),
+    native_models: &["doubao-"],
+    ..Provider::COMPATIBLE
+};
+
+/// Also <https://vercel.com/ai-gateway/models/seed-2.1-turbo>.
+const ARK_LIMITS: &[Limits] = &[
+    Limits::of(
+        &["doubao-seed-", "dola-seed-", "seed-", "ark-code-"],
+        262_144,
+        0,
+        "https://mastra.ai/models/providers/volcengine",
+    ),
+    Limits::of(&["deepseek-v4"], 1_000_000, 0, "https://mastra.ai/models/providers/byteplus"),
+];
+
+/// <https://docs.comfy.org/development/comfy-router/models/byteplus/seed-2-0-pro-260328/code>
+const ARK_EFFORTS: &[Efforts] =
+    &[Efforts::of(&["doubao-seed-", "dola-seed-", "seed-"], &["minimal", "low", "medium", "high"])];
+
+// https://www.volcengine.com/article/38136: the console says which model `ark-code-latest` is.
+pub(super) const VOLCENGINE_PLAN: Provider = Provider {
+    name: "volcengine-plan",
+    source: "https://www.volcengine.com/article/38136",
+    also: &["ark-plan"],
+    plan: "",
+    base_url: "https://ark.cn-beijing.volces.com/api/coding/v3",
+    base_path: "/api/coding/v3",
+    key_vars: &["VOLCENGINE_PLAN_API_KEY", "ARK_CODING_PLAN_API_KEY"],
+    model: "ark-code-latest",
+    native: Some("https://ark.cn-beijing.volces.com/api/coding"),
+    native_models: &[""],
+    ..VOLCENGINE
+};
+
+// https://docs.byteplus.com/en/docs/ModelArk/1330626
+pub(super) const BYTEPLUS: Provider = Provider {
+    name: "byteplus",
+    source: "https://docs.byteplus.com/en/docs/ModelArk/1330626",
+    also: &["modelark"],
+    plan: "byteplus-plan",
+    base_url: "https://ark.ap-southeast.bytepluses.com/api/v3",
+    key_vars: &["BYTEPLUS_API_KEY"],
+    // https://mastra.ai/models/providers/byteplus
+    model: "deepseek-v4-pro-ga-260813",
+    native: None,
+    native_models: &[],
+    ..VOLCENGINE
+};
+
+// https://docs.byteplus.com/en/docs/ModelArk/1928261
+pub(super) const BYTEPLUS_PLAN: Provider = Provider {
+    name: "byteplus-plan",
+    source: "https://docs.byteplus.com/en/docs/ModelArk/1928261",
+    also: &["modelark-plan"],
+    base_url: "https://ark.ap-southeast.bytepluses.com/api/coding/v3",
+    key_vars: &["BYTEPLUS_PLAN_API_KEY"],
+    native: Some("https://ark.ap-southeast.bytepluses.com/api/coding"),
+    ..VOLCENGINE_PLAN
+};
+
+// https://docs.z.ai/devpack/latest-model
+pub(super) const ZAI_PLAN: Provider = Provider {
+    name: "zai-plan",
+    source: "https://docs.z.ai/devpack/latest-model",
+    also: &["glm-plan"],
+    base_url: "https://api.z.ai/api/coding/paas/v4",
+    base_path: "/api/coding/paas/v4",
+    key_vars: &["ZAI_PLAN_API_KEY"],
+    plan: "",
+    ..ZAI
+};
+
+// https://www.kimi.com/code/docs/en/third-party-tools/other-coding-agents.html
+pub(super) const KIMI_PLAN: Provider = Provider {
+    name: "kimi-plan",
+    source: "https://www.kimi.com/code/docs/en/third-party-tools/other-coding-agents.html",
+    also: &["kimi-code"],
+    key_prefixes: &["sk-kimi-"],
+    base_url: "https://api.kimi.com/coding/v1",
+    base_path: "/coding/v1",
+    key_vars: &["KIMI_PLAN_API_KEY", "KIMI_API_KEY"],
+    // It stands for the newest one.
+    model: "kimi-for-coding",
+    fixed_sampling_models: &[""],
+    limits: &[Limits::of(
+        &["kimi-for-coding", "kimi-k2", "k2p"],
+        262_144,
+        32_768,
+        "https://models.dev",
+    )],
+    native: Some("https://api.kimi.com/coding"),
+    plan: "",
+    ..MOONSHOT
+};
+
+// https://www.alibabacloud.com/help/en/model-studio/coding-plan
+pub(super) const QWEN_PLAN: Provider = Provider {
+    name: "qwen-plan",
+    source: "https://www.alibabacloud.com/help/en/model-studio/coding-plan",
+    also: &["alibaba-plan", "bailian"],
+    key_prefixes: &["sk-sp-"],
+    base_url: "https://coding-intl.dashscope.aliyuncs.com/v1",
+    key_vars: &["QWEN_PLAN_API_KEY", "ALIBABA_CODING_PLAN_API_KEY"],
+    model: "qwen3.7-max",
+    native: Some("https://coding-intl.dashscope.aliyuncs.com/apps/anthropic"),
+    plan: "",
+    ..DASHSCOPE
 };

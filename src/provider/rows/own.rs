@@ -115,6 +115,12 @@ pub(super) const CUSTOM: Provider = Provider {
     key: Key::Optional,
     schema: LOCAL_GRAMMAR,
     text_tools: true,
+    efforts: &[
+        Efforts::of(&["gpt-oss", "openai/gpt-oss"], LOW_TO_HIGH),
+        // They do not think.
+        Efforts::of(&["llama", "meta-llama/", "gpt-3", "gpt-4", "mixtral"], &[]),
+    ],
+    tries_efforts: true,
     ..Provider::COMPATIBLE
 };
 

@@ -35,6 +35,7 @@ pub(in crate::provider) const OPENAI_EFFORTS: &[Efforts] = &[
         beside_tools: false,
     },
     Efforts::of(&["o1", "o3", "o4"], LOW_TO_HIGH),
+    Efforts::of(&["gpt-3", "gpt-4", "chatgpt-"], &[]),
 ];
 
 /// Models that have reasoning beside tools, or are at all, only in the Responses API:

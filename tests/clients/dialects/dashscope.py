@@ -24,7 +24,7 @@ def dashscope_form(refusal):
 
 DIALECT = Dialect(
     base="/compatible-mode/v1",
-    models=("qwen3.8-max", "qwen3.5-plus"),
+    models=("qwen4-max", "qwen3.8-max", "qwen3.5-plus"),
     error=dashscope_form,
     native="/apps/anthropic",
     rules=(
@@ -42,7 +42,7 @@ DIALECT = Dialect(
         # https://github.com/VicBilibily/GCMP/issues/384
         one_of(
             "reasoning_effort",
-            ("none", "minimal", "low", "medium", "high", "xhigh"),
+            ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
             Refusal("'reasoning_effort' must be one of: {values}"),
         ),
         # https://github.com/anomalyco/opencode/issues/41531

@@ -24,7 +24,11 @@ FIREWORKS_FIELDS = """
 
 DIALECT = Dialect(
     base="/inference/v1",
-    models=("accounts/fireworks/models/glm-5p2", "accounts/fireworks/models/gpt-oss-120b"),
+    models=(
+        "accounts/fireworks/models/glm-5p3",
+        "accounts/fireworks/models/glm-5p2",
+        "accounts/fireworks/models/gpt-oss-120b",
+    ),
     error=fireworks_form,
     usage="finish",
     native="/inference",
@@ -49,10 +53,22 @@ DIALECT = Dialect(
                 Refusal("Invalid reasoning effort: {value}"),
             ),
         ),
-        one_of(
-            "reasoning_effort",
-            ("low", "medium", "high", "none", True, False),
-            Refusal("Invalid reasoning effort: {value}"),
+        # https://github.com/earendil-works/pi/issues/8932
+        for_models(
+            ("accounts/fireworks/models/glm-5p3",),
+            one_of(
+                "reasoning_effort",
+                ("low", "medium", "high", "max"),
+                Refusal("Invalid reasoning effort: {value}"),
+            ),
+        ),
+        for_models(
+            ("accounts/fireworks/models/glm-5p2",),
+            one_of(
+                "reasoning_effort",
+                ("low", "medium", "high", "none", True, False),
+                Refusal("Invalid reasoning effort: {value}"),
+            ),
         ),
         within("top_k", 0, 100, Refusal("top_k must be between {low} and {high}")),
         at_most("stop", 4, Refusal("stop: at most {count} items")),

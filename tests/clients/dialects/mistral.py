@@ -36,7 +36,7 @@ EXTRA = Refusal("Extra inputs are not permitted", "{name}", status=422)
 
 DIALECT = Dialect(
     base="/v1",
-    models=("mistral-small-latest", "mistral-large-latest"),
+    models=("mistral-medium-3-5", "mistral-small-latest", "mistral-large-latest"),
     error=mistral_form,
     reasoning="parts",
     silent_models=("mistral-large",),

@@ -24,7 +24,7 @@ def short_id(body, name, position):
 
 DIALECT = Dialect(
     base="/v1",
-    models=("qwen3:8b", "llama3.2"),
+    models=("qwen3.5", "qwen3:8b", "llama3.2"),
     error=ollama_form,
     reasoning="reasoning",
     silent_models=("llama3.2",),

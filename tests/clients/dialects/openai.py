@@ -34,7 +34,7 @@ OPENAI_FIELDS = """
     response_format safety_identifier seed service_tier stop store stream stream_options temperature
     tool_choice tools top_logprobs top_p user verbosity web_search_options
 """
-REASONING = ("gpt-5", "o1", "o3", "o4")
+REASONING = ("gpt-5", "gpt-6", "o1", "o3", "o4")
 UNSUPPORTED = Refusal(
     "Unsupported parameter: '{name}' is not supported with this model.",
     "{name}",
@@ -78,7 +78,7 @@ def default_sampling(body):
 def effort_or_tools(body):
     """https://github.com/pipecat-ai/pipecat/issues/4043, https://github.com/BerriAI/litellm/pull/34569"""
     model, effort = str(body.get("model")), body.get("reasoning_effort")
-    strict = model.startswith("gpt-5.6") and effort != "none"
+    strict = model.startswith(("gpt-5.6", "gpt-6")) and effort != "none"
     newer = model.startswith(("gpt-5.4", "gpt-5.5")) and effort not in (None, "none")
     if body.get("tools") and (strict or newer):
         hint = "Please use /v1/responses instead."
@@ -251,10 +251,11 @@ OPENAI_RULES = (
 
 DIALECT = Dialect(
     base="/v1",
-    models=("gpt-5.6", "gpt-5.4", "gpt-5", "gpt-4o"),
+    models=("gpt-6.1-sol", "gpt-5.6", "gpt-5.4", "gpt-5", "gpt-4o"),
     error=openai_form,
     reasoning="",
     extra={"service_tier": "default", "obfuscation": "aBcD"},
     responses=True,
+    responses_only=("gpt-6.1-sol",),
     rules=OPENAI_RULES,
 )

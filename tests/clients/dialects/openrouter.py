@@ -18,7 +18,12 @@ def openrouter_form(refusal):
 
 DIALECT = Dialect(
     base="/api/v1",
-    models=("anthropic/claude-opus-5", "google/gemini-3.1-pro-preview", "openai/gpt-5.6"),
+    models=(
+        "z-ai/glm-5.3",
+        "anthropic/claude-opus-5",
+        "google/gemini-3.1-pro-preview",
+        "openai/gpt-5.6",
+    ),
     error=openrouter_form,
     reasoning="details",
     usage="always",

@@ -5,7 +5,7 @@ from rules import Refusal, tool_choices, within
 
 DIALECT = Dialect(
     base="/v1",
-    models=("zai-org/GLM-5.2", "openai/gpt-oss-120b"),
+    models=("zai-org/GLM-5.3", "zai-org/GLM-5.2", "openai/gpt-oss-120b"),
     error=openai_form,
     reasoning_elsewhere=(("openai/gpt-oss", "reasoning"),),
     usage="always",

@@ -19,7 +19,7 @@ def xai_form(refusal):
 
 DIALECT = Dialect(
     base="/v1",
-    models=("grok-4.6", "grok-4.20-reasoning"),
+    models=("grok-4.7", "grok-4.6", "grok-4.20-reasoning"),
     error=xai_form,
     calls="whole",
     rules=(
@@ -44,7 +44,7 @@ DIALECT = Dialect(
         ),
         # https://github.com/anomalyco/opencode/issues/39448
         for_models(
-            ("grok-4.6",),
+            ("grok-4.6", "grok-4.7"),
             one_of(
                 "reasoning_effort",
                 ("low", "medium", "high", "xhigh"),

@@ -20,7 +20,7 @@ def zai_form(refusal):
 
 DIALECT = Dialect(
     base="/api/paas/v4",
-    models=("glm-5.2", "glm-4.6v"),
+    models=("glm-5.3", "glm-5.2", "glm-4.6v"),
     error=zai_form,
     calls="asked",
     usage="finish",
