@@ -1,7 +1,7 @@
 //! The port below relay and upstream: who waits for an answer, and why there is none.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::line::Peer;
@@ -14,6 +14,25 @@ pub trait Client {
     fn wake_at(&self) -> Instant;
     /// Called while the upstream is silent, to send the client a sign of life.
     fn wake(&mut self);
+}
+
+/// A client that cannot be kept warm: it gets its answer whole, or is nobody. It can leave.
+#[derive(Debug)]
+pub struct Silent {
+    /// Its connection, if it has one.
+    pub peer: Option<Arc<Peer>>,
+}
+
+impl Client for Silent {
+    fn peer(&self) -> Option<Arc<Peer>> {
+        self.peer.clone()
+    }
+
+    fn wake_at(&self) -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    fn wake(&mut self) {}
 }
 
 /// Why a call ended without an answer.

@@ -30,6 +30,28 @@ pub fn hint<'c>(
     }
 }
 
+/// The candidates, the one first that is most like `name`: with the most parts in common, and of
+/// those the one with the fewest letters that differ.
+pub fn ranked<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<&'c str> {
+    let own = parts(name);
+    let mut scored: Vec<(usize, usize, &str)> = candidates
+        .into_iter()
+        .map(|candidate| {
+            let theirs = parts(candidate);
+            let missing = own.iter().filter(|part| !theirs.contains(part)).count();
+            (missing, difference(name, candidate), candidate)
+        })
+        .collect();
+    scored.sort_unstable();
+    scored.into_iter().map(|(_, _, candidate)| candidate).collect()
+}
+
+/// What a name is put together of: `gemini-2.0-flash` of `gemini`, `2`, `0` and `flash`.
+fn parts(name: &str) -> Vec<String> {
+    let parts = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    parts.map(str::to_ascii_lowercase).take(16).collect()
+}
+
 /// How many letters differ, where neighbours that changed places count once.
 pub fn difference(a: &str, b: &str) -> usize {
     distance(&letters(a), &letters(b))
@@ -62,7 +84,23 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{difference, nearest};
+    use super::{difference, nearest, ranked};
+
+    #[test]
+    fn the_most_alike_comes_first() {
+        for (name, candidates, wanted) in [
+            ("gemini-2.0-flash", &["gemma-3", "gemini-4-argon", "gemini-3.8-flash"][..], 2),
+            ("deepseek-chat", &["deepseek-flash", "deepseek-reasoner"], 0),
+            ("moonshotai/kimi-k2-instruct", &["openai/gpt-oss-120b", "moonshotai/kimi-k3"], 1),
+            ("grok-beta", &["grok-imagine-image", "grok-4.7"], 1),
+            ("qwen3:8b", &["llama3.2:latest", "qwen3:4b", "qwen3.5:latest"], 1),
+        ] {
+            let ranked = ranked(name, candidates.iter().copied());
+            assert_eq!(ranked[0], candidates[wanted], "{name}: {ranked:?}");
+            assert_eq!(ranked.len(), candidates.len());
+        }
+        assert_eq!(ranked("a", []), Vec::<&str>::new());
+    }
 
     #[test]
     fn letters_that_differ_are_counted() {

@@ -232,4 +232,7 @@ pub struct Model {
     /// The window, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_input_tokens: Option<u64>,
+    /// The most tokens of an answer, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
 }

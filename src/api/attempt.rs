@@ -5,7 +5,6 @@
 //! the answer is relayed: there may be a thousand of them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Provider;
@@ -17,12 +16,14 @@ use crate::error::{Cause, Error};
 use crate::health::Outcome;
 use crate::openai::Dialect;
 use crate::provider::Key;
+use crate::record::cut;
 use crate::relay::{Source, Stream};
 use crate::translate::native::Native;
 use crate::translate::{
     Explain, Learned, Lesson, Reading, Report, Said, Target, Telling, TextTools, Translated,
     is_output_limit, native_request, translate,
 };
+use crate::typo;
 use crate::upstream::{Ask, Endpoint};
 
 /// One request to one provider.
@@ -43,6 +44,8 @@ pub(super) struct Unanswered {
 /// A refusal in the provider's own words.
 pub(super) struct Heard {
     pub status: u16,
+    /// Which token was refused; 0 where none was sent.
+    pub token: u64,
     pub said: Said,
     pub lesson: Option<Lesson>,
 }
@@ -114,7 +117,7 @@ impl Attempt<'_> {
     fn translated(&self, target: &Target, tried: Option<&Lesson>) -> Result<Outgoing<'_>, Error> {
         let Translated { wanted, mut names, stops, report } =
             translate(self.asking.request, target)?;
-        names.keep_secret(Arc::clone(self.provider.upstream.redactor()));
+        names.keep_secret(self.provider.upstream.redactor());
         self.note(&report, tried);
         let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, function.parameters.get()));
@@ -222,7 +225,9 @@ impl Attempt<'_> {
                 None => Err(unanswered),
             },
         };
-        let delivered = delivered.map_err(|failed| self.told(failed, has_begun && !is_native));
+        let key = permit.key;
+        let delivered =
+            delivered.map_err(|failed| self.told(failed, has_begun && !is_native, is_native, key));
         // One that fails may not be the last word on the message.
         match &delivered {
             Ok(_) => permit.succeeded(),
@@ -243,7 +248,13 @@ impl Attempt<'_> {
     /// An error that an answer with status 200 tells of is a refusal like any other, and teaches as
     /// much, until something of the answer has gone out.
     #[inline(never)]
-    fn told(&self, unanswered: Unanswered, is_in_answer: bool) -> Unanswered {
+    fn told(
+        &self,
+        unanswered: Unanswered,
+        is_in_answer: bool,
+        is_native: bool,
+        key: usize,
+    ) -> Unanswered {
         let Unanswered { failure: Failure::Error(error), heard } = unanswered else {
             return unanswered;
         };
@@ -254,10 +265,26 @@ impl Attempt<'_> {
             // A chunk seldom tells the status of its error.
             let status = if error.status() == 500 { 400 } else { error.status() };
             let said = Said::read(error.to_string().as_bytes());
-            Box::new(Heard { status, said, lesson: None })
+            Box::new(Heard { status, token: 0, said, lesson: None })
         };
         let heard = heard.or_else(|| is_refusal.then(in_answer));
-        Unanswered { failure: self.explain().explain(error).into(), heard }
+        let status = heard.as_ref().map_or(0, |heard| heard.status);
+        let goes_on = is_native && self.native_lesson(status, error.cause()).is_some();
+        let is_unknown = error.cause() == Cause::ModelUnknown && !goes_on;
+        let served = if is_unknown { self.served(key) } else { Vec::new() };
+        let explain = Explain { served, ..self.explain() };
+        Unanswered { failure: explain.explain(error).into(), heard }
+    }
+
+    /// What the provider serves, the most alike first, for who has asked for something else.
+    #[inline(never)]
+    fn served(&self, key: usize) -> Vec<String> {
+        let peer = self.receiver.waits().borrow().peer();
+        let served = self.asking.ledger.waiting(|| self.provider.served(key, peer));
+        let served = served.iter().flat_map(|served| served.iter()).map(|served| &*served.id);
+        let redactor = self.provider.upstream.redactor();
+        let shown = |name: &str| redactor.secrets(&cut(name)).into_owned();
+        typo::ranked(self.model, served).into_iter().map(shown).collect()
     }
 
     /// What a failure says about the provider.
@@ -291,10 +318,14 @@ impl Attempt<'_> {
         }
         Explain {
             base_url: config.base_url.clone(),
-            keys: config.key_variables(),
+            keys: config
+                .token
+                .as_ref()
+                .map_or_else(|| config.key_variables(), |token| token.name.clone()),
             base_url_variable: config.variable("BASE_URL"),
             model_variable: config.variable("MODEL"),
-            has_key: !config.keys.is_empty(),
+            has_key: !config.keys.is_empty() || config.token.is_some(),
+            plan: config.row.plan,
             example: config.row.model,
             is_clients: self.model != config.model && self.is_named_by_the_client(),
             ..base

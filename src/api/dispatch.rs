@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
 use crate::client::Failure;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::route::{Asked, Choice};
 use crate::translate::Lesson;
 
@@ -77,6 +77,7 @@ impl<'a> Dispatch<'a> {
         // What is tried, and the refusal that taught it.
         let mut lesson: Option<(Lesson, Error)> = None;
         let mut left_native: Option<Lesson> = None;
+        let mut has_renewed = false;
         let mut keys_left = provider.config.keys.len();
         loop {
             let attempt = Attempt { asking: &self.asking, provider, model, receiver };
@@ -93,6 +94,12 @@ impl<'a> Dispatch<'a> {
                 }
                 Err(Unanswered { failure, .. }) => return Err(failure),
             };
+            let is_key_refused = error.cause() == Cause::KeyRefused;
+            if is_key_refused && !has_renewed && provider.upstream.has_another_token(heard.token) {
+                has_renewed = true;
+                ledger.happened(format!("another token of {name} is used: {error}"), false);
+                continue;
+            }
             if is_about_the_key(&error) {
                 keys_left = keys_left.saturating_sub(1);
                 if keys_left > 0 && provider.health.state.has_key_awake() {

@@ -74,6 +74,11 @@ impl<'a> Ledger<'a> {
         done
     }
 
+    /// How long it has taken so far.
+    pub(super) fn has_taken(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// A byte of a provider's answer has come.
     pub(super) fn first_byte(&self) {
         if self.first_byte.get().is_none() {

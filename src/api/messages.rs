@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::Api;
 use super::asking::{Answered, Asking, Delivered, Receiver};
@@ -12,10 +10,9 @@ use super::dispatch::Dispatch;
 use super::ledger::Ledger;
 use super::reply::Reply;
 use crate::anthropic::{self, CountTokens};
-use crate::client::{Client, Failure};
+use crate::client::{Failure, Silent};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::line::Peer;
 use crate::record::{Ending, cut};
 use crate::relay::{EventWriter, Source, Stream};
 use crate::route::Asked;
@@ -165,23 +162,6 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
         Ok(()) => Ending::Answered,
         Err(_) => Ending::ClientGone,
     }
-}
-
-/// A client that gets its answer whole: it can leave, but not be kept warm.
-struct Silent {
-    peer: Option<Arc<Peer>>,
-}
-
-impl Client for Silent {
-    fn peer(&self) -> Option<Arc<Peer>> {
-        self.peer.clone()
-    }
-
-    fn wake_at(&self) -> Instant {
-        Instant::now() + Duration::from_secs(3600)
-    }
-
-    fn wake(&mut self) {}
 }
 
 /// The reply, once the upstream call has let go of its stream.

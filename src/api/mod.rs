@@ -6,6 +6,7 @@
 
 mod asking;
 mod attempt;
+mod catalog;
 mod count;
 mod delivery;
 mod dispatch;
@@ -26,9 +27,12 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, ProviderConfig, ProviderProbe};
 use crate::exchange::{Call, Errands, Exchange, Workers};
 use crate::health::{Health, Outcome, ProviderHealth};
-use crate::line::Line;
+use crate::line::{Line, Peer};
+use crate::openai::models::Served;
+use crate::provider::Key;
 use crate::unique::unique;
 use crate::upstream::Upstream;
+use catalog::Catalog;
 use ledger::Ledger;
 use reply::Reply;
 use workers::{Handle, Pool};
@@ -56,6 +60,7 @@ impl Api {
             config: config.clone(),
             upstream,
             health: Arc::clone(health),
+            catalog: Catalog::default(),
         });
         Api { models, providers: providers.collect(), config, health }
     }
@@ -67,9 +72,20 @@ struct Provider {
     upstream: Upstream,
     /// Its state, its metrics, and what its refusals have taught.
     health: Arc<ProviderHealth>,
+    /// What it serves.
+    catalog: Catalog,
 }
 
 impl Provider {
+    /// What it serves by its own list, for a client that may leave meanwhile. The list costs
+    /// nothing; the embedded provider has none.
+    fn served(&self, key: usize, peer: Option<Arc<Peer>>) -> Option<Arc<[Served]>> {
+        if self.config.row.key == Key::Embedded {
+            return None;
+        }
+        self.catalog.get(|| self.upstream.served(key, peer))
+    }
+
     /// Asks whether it is there, between messages.
     fn probe(&self, by: ProviderProbe) {
         let asked = self.health.state.asked();
@@ -141,8 +157,8 @@ fn serve(api: &Api, exchange: &Exchange, line: Line) {
     let ending = match &exchange.call {
         Call::Messages => messages::answer(api, exchange, &ledger, reply),
         Call::CountTokens => messages::count_tokens(api, exchange, &ledger, reply),
-        Call::Models => models::answer_list(api, reply),
-        Call::Model(id) => models::answer_one(api, id, reply),
+        Call::Models => models::answer_list(api, &ledger, reply),
+        Call::Model(id) => models::answer_one(api, &ledger, id, reply),
     };
     ledger.settle(&ending);
 }

@@ -1,17 +1,24 @@
 //! `/v1/models`: the configured models under their own names and under names that Claude Code's
 //! picker shows, which are those with `claude` in them.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Api;
+use super::ledger::Ledger;
 use super::reply::Reply;
 use crate::anthropic::{Model, ModelList};
 use crate::config::Config;
 use crate::error::Error;
+use crate::line::Peer;
 use crate::record::Ending;
+use crate::relay::EventWriter;
 use crate::route::Asked;
+
+/// How long the lists of providers are asked for, one after another: a client waits.
+const LISTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Names of current Claude models, each of which stands for what its tier is set to.
 const ALIASES: &[(&str, &str)] = &[
@@ -44,8 +51,9 @@ pub(super) fn list(config: &Config) -> Vec<Listed> {
         let upstream = model.unwrap_or(&provider.model).to_owned();
         let display_name = name(format!("{upstream} ({})", provider.name));
         let created_at = "1970-01-01T00:00:00Z";
-        let max_input_tokens = None;
-        let model = Model { kind: "model", id, display_name, created_at, max_input_tokens };
+        let (max_input_tokens, max_tokens) = (None, None);
+        let kind = "model";
+        let model = Model { kind, id, display_name, created_at, max_input_tokens, max_tokens };
         models.push(Listed { model, provider: at, upstream });
     };
     for alias in &routes.aliases {
@@ -71,17 +79,35 @@ pub(super) fn list(config: &Config) -> Vec<Listed> {
 }
 
 impl Listed {
-    /// With what is known of it now: a refusal tells how much the model takes.
-    fn now(&self, api: &Api) -> Model {
-        let learned =
-            api.providers[self.provider].health.lessons.of(&self.upstream, Instant::now());
-        Model { max_input_tokens: learned.window(), ..self.model.clone() }
+    /// With how much it takes and writes: as a refusal has told, or the user, or the row; else the
+    /// provider's own list is asked for it.
+    fn now(&self, api: &Api, ledger: &Ledger<'_>, peer: Option<Arc<Peer>>) -> Model {
+        let provider = &api.providers[self.provider];
+        let learned = provider.health.lessons.of(&self.upstream, Instant::now());
+        let of_row = provider.config.row.limits_of(&self.upstream);
+        let known = learned.window().or(of_row.map(|limits| limits.window));
+        let is_open = ledger.has_taken() < LISTS_WITHIN;
+        let listed = (known.is_none() && is_open)
+            .then(|| ledger.waiting(|| provider.served(0, peer)))
+            .flatten();
+        let listed = listed
+            .as_ref()
+            .and_then(|served| served.iter().find(|served| served.id == self.upstream));
+        let asked = provider.config.max_tokens_for(&self.upstream);
+        let limit = [Some(asked).filter(|limit| *limit > 0), learned.max_tokens()];
+        let limit = limit.into_iter().flatten().min();
+        Model {
+            max_input_tokens: known.or_else(|| listed?.window),
+            max_tokens: limit.or_else(|| listed?.output),
+            ..self.model.clone()
+        }
     }
 }
 
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.
-pub(super) fn answer_list(api: &Api, reply: Reply) -> Ending {
-    let models: Vec<Model> = api.models.iter().map(|listed| listed.now(api)).collect();
+pub(super) fn answer_list(api: &Api, ledger: &Ledger<'_>, reply: Reply) -> Ending {
+    let now = |listed: &Listed| listed.now(api, ledger, reply.peer());
+    let models: Vec<Model> = api.models.iter().map(now).collect();
     let page = ModelList {
         data: &models,
         has_more: false,
@@ -100,9 +126,10 @@ fn answer(reply: Reply, body: &impl Serialize) -> Ending {
 }
 
 /// Answers with one of them.
-pub(super) fn answer_one(api: &Api, id: &str, reply: Reply) -> Ending {
+pub(super) fn answer_one(api: &Api, ledger: &Ledger<'_>, id: &str, reply: Reply) -> Ending {
     if let Some(listed) = api.models.iter().find(|listed| listed.model.id == id) {
-        return answer(reply, &listed.now(api));
+        let model = listed.now(api, ledger, reply.peer());
+        return answer(reply, &model);
     }
     let reason = format!("model {id:?} is not listed here; GET /v1/models lists them");
     let error = Error::Refused { status: 404, reason };

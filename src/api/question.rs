@@ -81,7 +81,8 @@ impl Attempt<'_> {
             let lessons = &self.provider.health.lessons;
             lessons.add(self.model, Lesson::Window(window), Instant::now());
         }
-        let heard = Heard { status: answer.status, said, lesson: None };
+        let (status, token) = (answer.status, answer.token);
+        let heard = Heard { status, token, said, lesson: None };
         Err(Unanswered { failure: error.into(), heard: Some(Box::new(heard)) })
     }
 }

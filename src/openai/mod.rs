@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "the names are the API reference's own")]
 
 mod lenient;
+pub mod models;
 mod request;
 mod response;
 mod responses;

@@ -6,11 +6,13 @@
 
 mod buffers;
 mod coding;
+mod list;
 mod long_head;
 mod probe;
 mod resolver;
 mod socket;
 mod tls;
+mod token;
 mod transport;
 mod wait;
 mod words;
@@ -19,7 +21,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::Response;
@@ -35,6 +37,7 @@ use crate::redact::{self, Redactor};
 use coding::{Coding, Decoded, Undecodable};
 use resolver::CachingResolver;
 use tls::TlsConnector;
+use token::Tokens;
 use transport::{PhaseConnector, SocketConnector};
 pub use wait::shut_down;
 use wait::{CallGuard, Phase, Stop, arm_shutdown, begin, enter, stopped, with_call};
@@ -65,11 +68,15 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 pub struct Upstream {
     agent: Agent,
     resolver: CachingResolver,
-    redactor: Arc<Redactor>,
+    /// Is another one for every token.
+    redactor: Mutex<Arc<Redactor>>,
+    /// What no text may show beside the token.
+    secrets: Vec<Secret>,
     base_url: String,
     native_url: Option<String>,
     auth: Auth,
     keys: Vec<Secret>,
+    tokens: Option<Tokens>,
     headers: Vec<(String, Secret)>,
     /// The way to `native_url`; the agent has that to `base_url`.
     native_proxy: Option<Proxy>,
@@ -142,6 +149,8 @@ pub struct Answer {
     pub redirect: Option<String>,
     /// What the provider calls the request.
     pub request_id: Option<String>,
+    /// Which token was sent; 0 where none was.
+    pub token: u64,
     pub body: AnswerBody,
 }
 
@@ -211,14 +220,17 @@ impl Upstream {
                 .chain(SocketConnector { embedded })
                 .chain(TlsConnector(tls))
                 .chain(PhaseConnector { authorities });
+        let secrets = secrets(provider);
         Ok(Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
             resolver,
-            redactor: Arc::new(redactor(provider)),
+            redactor: Mutex::new(Arc::new(redactor(&secrets, None))),
+            secrets,
             base_url: base_url.to_owned(),
             native_url: provider.native_url.clone(),
-            auth: provider.row.auth,
+            auth: provider.auth,
             keys: provider.keys.clone(),
+            tokens: provider.token.clone().map(|token| Tokens::new(token, &provider.name)),
             headers: provider.headers.clone(),
             native_proxy,
             timeouts: config.timeouts(provider),
@@ -236,8 +248,8 @@ impl Upstream {
     }
 
     /// Knows what nothing that it says may show.
-    pub fn redactor(&self) -> &Arc<Redactor> {
-        &self.redactor
+    pub fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(&self.redactor.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn url(&self, endpoint: Endpoint) -> String {
@@ -250,14 +262,39 @@ impl Upstream {
         }
     }
 
-    /// The header that carries a key, if there is one.
-    fn authorization(&self, key: usize) -> Option<(&'static str, String)> {
-        let key = self.keys.get(key)?.expose();
-        Some(match self.auth {
+    /// The header that carries a key, if there is one, and which token that is.
+    ///
+    /// # Errors
+    /// There is no token.
+    fn authorization(&self, key: usize) -> Result<(Option<(&'static str, String)>, u64), Failure> {
+        let (key, token) = match (&self.tokens, self.keys.get(key)) {
+            (Some(tokens), _) => {
+                let (token, count) = tokens.current()?;
+                self.keep_secret(&token);
+                (token, count)
+            }
+            (None, Some(key)) => (key.expose().to_owned(), 0),
+            (None, None) => return Ok((None, 0)),
+        };
+        let header = match self.auth {
             Auth::Bearer => ("authorization", format!("Bearer {key}")),
-            Auth::ApiKey => ("api-key", key.to_owned()),
-            Auth::XApiKey => ("x-api-key", key.to_owned()),
-        })
+            Auth::ApiKey => ("api-key", key),
+            Auth::XApiKey => ("x-api-key", key),
+        };
+        Ok((Some(header), token))
+    }
+
+    /// A token is not shown either.
+    fn keep_secret(&self, token: &str) {
+        let mut known = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.secrets(token) == token {
+            *known = Arc::new(redactor(&self.secrets, Some(token)));
+        }
+    }
+
+    /// Whether there is another token than that one, with which a message was refused.
+    pub fn has_another_token(&self, refused: u64) -> bool {
+        self.tokens.as_ref().is_some_and(|tokens| tokens.is_another(refused))
     }
 
     /// Asks, and waits for the head of the answer.
@@ -296,7 +333,8 @@ impl Upstream {
         let mut request = self.agent.post(url).header("content-type", "application/json");
         // Without it any coding is welcome: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
         request = request.header("accept-encoding", "identity");
-        if let Some((name, value)) = self.authorization(ask.key) {
+        let (authorization, token) = self.authorization(ask.key).map_err(Attempt::Failed)?;
+        if let Some((name, value)) = authorization {
             request = request.header(name, value);
         }
         for (name, value) in &self.headers {
@@ -309,7 +347,10 @@ impl Upstream {
             request = request.config().proxy(self.native_proxy.clone()).build();
         }
         match request.send(ask.body) {
-            Ok(response) => Ok(self.answer(response, ask.endpoint.is_native(), call)),
+            Ok(response) => {
+                let answer = self.answer(response, ask.endpoint.is_native(), call);
+                Ok(Answer { token, ..answer })
+            }
             Err(e) => {
                 let failure = failure(&self.place, ask.endpoint.is_native(), &e);
                 let (is_pooled, is_remembered, phase) = with_call(|call| {
@@ -354,7 +395,8 @@ impl Upstream {
             },
             is_redirect: response.headers().contains_key("location"),
             redirect: header("location").and_then(|location| origin(&location)),
-            request_id: id.filter(|id| self.redactor.secrets(id) == id.as_str()),
+            request_id: id.filter(|id| self.redactor().secrets(id) == id.as_str()),
+            token: 0,
             body: AnswerBody {
                 is_framed,
                 reader: match (undone, response.into_body().into_reader()) {
@@ -560,12 +602,16 @@ fn failure(place: &Place, is_native: bool, error: &ureq::Error) -> Failure {
     Failure::Error(error)
 }
 
-/// Knows the secrets of this provider.
-fn redactor(provider: &ProviderConfig) -> Redactor {
-    let keys = provider.keys.iter().map(Secret::expose);
-    let headers = provider.headers.iter().map(|(_, value)| value.expose());
+/// The secrets of this provider.
+fn secrets(provider: &ProviderConfig) -> Vec<Secret> {
+    let keys = provider.keys.iter().cloned();
+    let headers = provider.headers.iter().map(|(_, value)| value.clone());
     let proxies = [&provider.http_proxy, &provider.native_http_proxy].into_iter().flatten();
     let urls = proxies.flat_map(|proxy| redact::credentials(proxy.url.expose()));
-    let urls: Vec<String> = urls.collect();
-    Redactor::new(keys.chain(headers).chain(urls.iter().map(String::as_str)))
+    keys.chain(headers).chain(urls.map(Secret::new)).collect()
+}
+
+/// Knows these secrets, and the token.
+fn redactor(secrets: &[Secret], token: Option<&str>) -> Redactor {
+    Redactor::new(secrets.iter().map(Secret::expose).chain(token))
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::http::Uri;
 use ureq::unversioned::resolver::Resolver;
@@ -16,30 +16,12 @@ use ureq::unversioned::transport::{
 use super::transport::SocketConnector;
 use super::wait::{begin, with_call};
 use super::{Upstream, failure};
-use crate::client::{Client, Failure};
+use crate::client::{Failure, Silent};
 use crate::config::{ProviderProbe, Timeouts};
 use crate::error::{Error, Retry};
-use crate::line::Peer;
 
 /// For everything that a probe does.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Nobody waits for a probe.
-struct Nobody(Instant);
-
-impl Client for Nobody {
-    fn peer(&self) -> Option<Arc<Peer>> {
-        None
-    }
-
-    fn wake_at(&self) -> Instant {
-        self.0
-    }
-
-    fn wake(&mut self) {
-        self.0 = Instant::now() + PATIENCE;
-    }
-}
 
 impl Upstream {
     /// Asks once.
@@ -48,7 +30,7 @@ impl Upstream {
     /// What a message would have met.
     pub fn probe(&self, how: ProviderProbe) -> Result<(), Error> {
         let timeouts = Timeouts { connect: PATIENCE, first_byte: PATIENCE, idle: PATIENCE };
-        let nobody = Rc::new(RefCell::new(Nobody(Instant::now() + PATIENCE)));
+        let nobody = Rc::new(RefCell::new(Silent { peer: None }));
         let _call = begin(nobody, timeouts, true);
         let is_proxied = self.place.target(false).is_proxied();
         with_call(|call| call.is_on_the_way = is_proxied);
@@ -108,10 +90,7 @@ impl Upstream {
     /// Asks for the list of models. Any answer that is not about the server or the key will do: not
     /// every service has a list.
     fn models(&self) -> Result<(), Failure> {
-        let mut request = self.agent.get(format!("{}/models", self.base_url));
-        if let Some((name, value)) = self.authorization(0) {
-            request = request.header(name, value);
-        }
+        let request = self.list_request(0)?;
         let status = request.call().map_err(|e| failure(&self.place, false, &e))?.status().as_u16();
         match status {
             401 | 403 | 500..=599 => {

@@ -50,6 +50,7 @@ fn translate(answer: &str) -> Error {
         model: "llama-9".to_owned(),
         example: "openai/gpt-oss-120b",
         is_clients: false,
+        ..Explain::default()
     };
     let said = Said::read(body.trim_end().as_bytes());
     explain.explain(upstream_error(status, &said, retry, context))

@@ -15,10 +15,14 @@ pub struct Explain {
     pub keys: String,
     pub base_url_variable: String,
     pub model_variable: String,
+    /// The provider that the keys of its plan are for.
+    pub plan: &'static str,
     pub has_key: bool,
     /// The model that was asked for, and one that the provider is known to have.
     pub model: String,
     pub example: &'static str,
+    /// What it serves, the most alike first, where that is known and asked for.
+    pub served: Vec<String>,
     /// The model went out as the client wrote it.
     pub is_clients: bool,
 }
@@ -44,6 +48,17 @@ impl Explain {
                 Error::Upstream { status, cause, message, retry }
             }
             other => other,
+        }
+    }
+
+    /// `; it serves A, B and 7 more`
+    fn serves(&self) -> String {
+        const SHOWN: usize = 8;
+        let names: Vec<&str> = self.served.iter().take(SHOWN).map(String::as_str).collect();
+        match (names.len(), self.served.len() - names.len()) {
+            (0, _) => String::new(),
+            (_, 0) => format!("; it serves {}", names.join(", ")),
+            (_, more) => format!("; it serves {} and {more} more", names.join(", ")),
         }
     }
 
@@ -75,23 +90,38 @@ impl Explain {
                 format!("{provider} refuses access: {said}{}", check(keys))
             }
             Cause::KeyRefused => format!("{provider} refuses its key: {said}{}", check(keys)),
-            Cause::Billing => format!("{provider} wants money: {said}{}", check(keys)),
+            Cause::Billing => {
+                let plan = match self.plan {
+                    "" => String::new(),
+                    plan => format!("; a key of its plan is for PROVIDER={plan}"),
+                };
+                format!("{provider} wants money: {said}{}{plan}", check(keys))
+            }
             Cause::ClientModel => {
+                let serves = self.serves();
                 format!(
-                    "{provider} does not know the model {model}, which the request names: {said}"
+                    "{provider} does not know the model {model}, which the request names: \
+                     {said}{serves}"
                 )
             }
             Cause::ModelUnknown => {
-                let example = match self.example {
-                    "" => String::new(),
-                    known if known == model => String::new(),
-                    known => format!(", for instance {known}"),
+                // The list knows better than the row, which is of another day.
+                let nearest = self.served.iter().find(|served| *served != model);
+                let is_served = self.served.is_empty()
+                    || self.served.iter().any(|served| served == self.example);
+                let example = match (self.example, nearest) {
+                    (example, _) if is_served && !matches!(example, "") && example != model => {
+                        format!(", for instance {example}")
+                    }
+                    (_, Some(nearest)) => format!(", for instance {nearest}"),
+                    _ => String::new(),
                 };
                 let mend = match &*self.model_variable {
                     "" => String::new(),
                     name => format!("; set {name}{example}"),
                 };
-                format!("{provider} does not know the model {model}{mend} ({said})")
+                let serves = self.serves();
+                format!("{provider} does not know the model {model}{mend} ({said}){serves}")
             }
             Cause::NotTheApi => format!(
                 "{provider}: {base_url} answers {status}, \"{}\", which is no answer of its API{}",

@@ -186,7 +186,7 @@ impl Learned {
     }
 
     /// The largest number of output tokens that was told.
-    pub(in crate::translate) fn max_tokens(&self) -> Option<u64> {
+    pub fn max_tokens(&self) -> Option<u64> {
         self.0.iter().find_map(|lesson| match lesson {
             Lesson::MaxTokens(limit) => Some(*limit),
             _ => None,

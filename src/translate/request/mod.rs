@@ -203,7 +203,10 @@ fn effort(
         .efforts
         .iter()
         .find(|efforts| Provider::is_among(target.model, efforts.models));
-    let words = target.learned.efforts().or(known.map(|known| known.words))?;
+    let learned = target.learned.efforts();
+    let is_tried = learned.is_none() && known.is_none() && target.provider.tries_efforts;
+    let tried = is_tried.then_some(Provider::TRIED_EFFORTS);
+    let words = learned.or(known.map(|known| known.words)).or(tried)?;
     let beside_tools = known.is_none_or(|known| known.beside_tools);
     if has_tools && !beside_tools && target.api == Dialect::ChatCompletions {
         return words.contains(&"none").then_some("none");
@@ -211,6 +214,8 @@ fn effort(
     let thinking = request.thinking.as_ref();
     let asked = request.output_config.as_ref().and_then(|config| config.effort.as_deref());
     let asked = match (thinking.map(|thinking| &*thinking.kind), asked) {
+        // Where nothing is known, nothing is the least.
+        (Some("disabled"), _) if is_tried => return None,
         (Some("disabled"), _) => "none",
         (_, Some(effort)) => effort,
         (Some("enabled"), None) => match thinking.and_then(|thinking| thinking.budget_tokens)? {
