@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cause;
+mod hint;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use cause::Cause;
+pub use hint::Hint;
 
 /// Why a message was not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,13 @@ impl Retry {
         let number = |text: &Option<String>| text.as_ref()?.trim().parse::<f64>().ok();
         let seconds = number(&self.after_ms).map(|ms| ms / 1e3).or_else(|| number(&self.after))?;
         Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The same after so long: in whole seconds, and as it is.
+    pub fn within(&self, wait: Duration) -> Retry {
+        let ms = wait.as_millis();
+        let seconds = ms.div_ceil(1000).to_string();
+        Retry { after: Some(seconds), after_ms: Some(ms.to_string()), ..self.clone() }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Nothing of an answer that failed has reached the client when the next provider is asked.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
@@ -12,6 +12,7 @@ use crate::client::Failure;
 use crate::error::{Cause, Error};
 use crate::route::{Asked, Choice};
 use crate::translate::Lesson;
+use crate::upstream::pause;
 
 /// A message that is asked of its providers.
 pub(super) struct Dispatch<'a> {
@@ -23,12 +24,51 @@ impl<'a> Dispatch<'a> {
         Dispatch { asking }
     }
 
-    /// Asks the providers of the route, one after another.
+    /// Asks the providers of the route, and once more when the limit of one of them has passed, as
+    /// long as the message may wait.
     ///
     /// # Errors
     /// What the last of them said. The client has got nothing of an answer, unless the stream has
     /// ended with an error.
     pub(super) fn run(&self, receiver: &Receiver) -> Result<Delivered, Failure> {
+        let Asking { api, ledger, .. } = self.asking;
+        let mut left = api.config.rate_limit_wait;
+        loop {
+            let error = match self.round(receiver) {
+                Err(Failure::Error(error)) if error.cause() == Cause::RateLimit => error,
+                other => return other,
+            };
+            let (free_in, has_another) = self.free_in();
+            let may_wait = free_in.is_some_and(|wait| wait <= left && !wait.is_zero())
+                && !receiver.has_content()
+                && !api.health.is_draining();
+            let Some(wait) = free_in.filter(|_| may_wait) else {
+                let free_in = free_in.filter(|_| has_another);
+                return Err(with_the_time(error, free_in).into());
+            };
+            ledger.happened(format!("{:.1} s are waited: {error}", wait.as_secs_f64()), false);
+            left -= wait;
+            ledger.waiting(|| pause(receiver.waits(), wait, || api.health.is_draining()))?;
+            if api.health.is_draining() {
+                return Err(error.into());
+            }
+        }
+    }
+
+    /// How long it is until the first of the providers can be asked again, if all of them rest; and
+    /// whether there is another one, or another key, than the last that was asked.
+    fn free_in(&self) -> (Option<Duration>, bool) {
+        let Asking { api, request, .. } = self.asking;
+        let asked = Asked::of(request, self.asking.input_estimate);
+        let hops = api.config.routes.choose(&request.model, asked).hops;
+        let providers = hops.iter().map(|hop| &api.providers[hop.provider]);
+        let rests = providers.clone().map(|provider| provider.health.state.asked_again_in());
+        let keys: usize = providers.map(|provider| provider.config.keys.len().max(1)).sum();
+        (rests.min().flatten(), keys > 1)
+    }
+
+    /// Asks the providers of the route, one after another.
+    fn round(&self, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, exchange, .. } = self.asking;
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);
@@ -133,6 +173,19 @@ impl<'a> Dispatch<'a> {
                 _ => return Err(error.into()),
             }
         }
+    }
+}
+
+/// The error with the time at which the first of the providers is free again, where the last one
+/// has told a later one of its own.
+fn with_the_time(error: Error, free_in: Option<Duration>) -> Error {
+    match (error, free_in) {
+        (Error::Upstream { status, cause, message, retry }, Some(wait))
+            if retry.duration().is_some_and(|told| told > wait) =>
+        {
+            Error::Upstream { status, cause, message, retry: retry.within(wait) }
+        }
+        (error, _) => error,
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// How long a provider that failed too often in a row is left alone at first.
     pub breaker_pause: Duration,
+    /// How long a message waits in all for a limit of its providers to pass.
+    pub rate_limit_wait: Duration,
     /// This machine is a container, whose loopback nobody else reaches.
     pub in_container: bool,
     pub drain_delay: Duration,
@@ -214,6 +216,7 @@ impl Config {
             keepalive_timeout: reader.seconds(&KEEPALIVE_TIMEOUT),
             in_container: default_host == IN_CONTAINER,
             breaker_pause: reader.seconds(&BREAKER_PAUSE),
+            rate_limit_wait: reader.rate_limit_wait(),
             drain_delay: reader.seconds_or_none(&DRAIN_DELAY),
             shutdown_timeout: reader.seconds(&SHUTDOWN_TIMEOUT),
             provider_probe: reader.provider_probe(),

@@ -253,6 +253,17 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.time(setting, false)
     }
 
+    /// A client's own patience ends soon after.
+    pub(super) fn rate_limit_wait(&mut self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let wait = self.seconds_or_none(&RATE_LIMIT_WAIT);
+        if wait > LONGEST {
+            let (name, value) = self.get(&RATE_LIMIT_WAIT).unwrap_or_default();
+            self.problem(format!("{name}: {value:?} is too long; use 0 to 60 seconds"));
+        }
+        wait.min(LONGEST)
+    }
+
     fn time(&mut self, setting: &Setting, may_be_none: bool) -> Duration {
         const LONGEST: Duration = Duration::from_secs(86_400);
         let default = value::duration(setting.default).expect(DEFAULT);

@@ -77,6 +77,7 @@ pub static SETTINGS: &[Setting] = &[
     CONNECT_TIMEOUT,
     IDLE_TIMEOUT,
     BREAKER_PAUSE,
+    RATE_LIMIT_WAIT,
     KEEPALIVE_TIMEOUT,
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
@@ -320,6 +321,13 @@ pub(super) const IDLE_TIMEOUT: Setting = Setting {
     variables: &["CCPROXY_IDLE_TIMEOUT"],
     default: "120",
     doc: "seconds the provider may be silent within its answer",
+};
+pub(super) const RATE_LIMIT_WAIT: Setting = Setting {
+    group: Group::Provider,
+    flag: "rate-limit-wait",
+    variables: &["CCPROXY_RATE_LIMIT_WAIT"],
+    default: "0",
+    doc: "seconds, up to 60, that a message waits for a provider's rate limit to pass, after all others were asked, before the client is told",
 };
 pub(super) const BREAKER_PAUSE: Setting = Setting {
     group: Group::Provider,

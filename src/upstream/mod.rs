@@ -6,8 +6,10 @@
 
 mod buffers;
 mod coding;
+pub(crate) mod limits;
 mod list;
 mod long_head;
+mod pause;
 mod probe;
 mod resolver;
 mod socket;
@@ -35,6 +37,7 @@ use crate::error::{Error, Retry};
 use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
 use coding::{Coding, Decoded, Undecodable};
+pub use pause::pause;
 use resolver::CachingResolver;
 use tls::TlsConnector;
 use token::Tokens;
@@ -388,11 +391,7 @@ impl Upstream {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default().to_ascii_lowercase(),
             coding: coding.filter(|_| undone.is_none()),
-            retry: Retry {
-                after: short("retry-after").filter(|value| is_number(value) || is_date(value)),
-                after_ms: short("retry-after-ms").filter(|value| is_number(value)),
-                should_retry: header("x-should-retry").and_then(|value| value.parse().ok()),
-            },
+            retry: limits::retry(response.status().as_u16(), &short),
             is_redirect: response.headers().contains_key("location"),
             redirect: header("location").and_then(|location| origin(&location)),
             request_id: id.filter(|id| self.redactor().secrets(id) == id.as_str()),
@@ -443,24 +442,6 @@ fn origin(url: &str) -> Option<String> {
     let is_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
     let is_known = matches!(scheme, "http" | "https") && !host.is_empty();
     (is_known && host.chars().all(is_host)).then(|| format!("{scheme}://{host}"))
-}
-
-fn is_number(value: &str) -> bool {
-    value.len() <= 12 && value.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-/// Whether it is a date such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-///
-/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>
-fn is_date(value: &str) -> bool {
-    const FORM: &str = "Aaa, 00 Aaa 0000 00:00:00 GMT";
-    let fits = |(is, form): (u8, u8)| match form {
-        b'A' => is.is_ascii_uppercase(),
-        b'a' => is.is_ascii_lowercase(),
-        b'0' => is.is_ascii_digit(),
-        other => is == other,
-    };
-    value.len() == FORM.len() && value.bytes().zip(FORM.bytes()).all(fits)
 }
 
 impl AnswerBody {
