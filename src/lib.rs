@@ -48,8 +48,9 @@
 //!   `/v1/models`; `api/count`: the provider's own count of tokens
 //! - `route`: which provider and model: names, aliases, rules (pictures, length, thinking),
 //!   fallbacks
-//! - `api/dispatch`: the next provider when one fails, another key after a 401 or 429, once more
-//!   with what a refusal has taught
+//! - `api/dispatch`: the next provider when one fails, another key or token after a 401 or 429, once
+//!   more with what a refusal has taught, and after a rate limit that may be waited for
+//! - `api/catalog`: what a provider serves, by its own list, kept for a while
 //! - `api/attempt`: one request: form (native, chat, Responses), the key's permit, what is told to
 //!   the breaker; `api/question`: sends, and reads pages, redirects, codings and refusals out of
 //!   the head
@@ -78,8 +79,9 @@
 //! - `translate/carry`: reasoning and thought signatures carried through the client and back;
 //!   `translate/object`, `translate/hash`: JSON that is cut anywhere, short names
 //! - `tokens`: the estimate of tokens, of texts (`tokens/text`) and pictures (`tokens/image`)
-//! - `provider/rows`: a service's address, models, limits and quirks, each with its source;
-//!   `provider`: what the columns mean; `provider/schema_rules`
+//! - `provider/rows`: a service's address, models, limits and quirks, each with its source: `labs`,
+//!   `hosts`, `gateways`, `clouds`, `own`, and in `words` what they share; `provider`: what the
+//!   columns mean; `provider/schema_rules`; `provider/limits`: windows and output by model family
 //!
 //! **Sent: `upstream`**, the only ureq
 //! - `client`: the port below it: who waits for an answer, and why there is none
@@ -90,6 +92,9 @@
 //! - `upstream/tls`: authorities, client certificates; `upstream/resolver`, `dns`: names of hosts,
 //!   cached; `config/http_proxy`: which proxy; `upstream/coding`: gzip; `upstream/long_head`
 //! - `upstream/socket`, `upstream/buffers`: writes that do not wait, buffers that grow
+//! - `upstream/list`: `GET /models`, read by `openai/models`; `upstream/token`: keys that end, of a
+//!   file or a program; `upstream/limits`: `retry-after`, `x-ratelimit-reset-…`; `upstream/pause`:
+//!   the wait for a rate limit
 //! - `upstream/words`: why it was not reached, and what mends it; `upstream/probe`: the optional
 //!   probe
 //!
@@ -114,7 +119,7 @@
 //!   people
 //! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes
 //! - `error`: which status and Anthropic type the client gets, and whether to try again;
-//!   `error/cause`: one word for logs and metrics; `redact`: keys taken out of what others say
+//!   `error/cause`: one word for logs and metrics; `error/hint`: `6m0s`, "try again in 7.66s"; `redact`: keys taken out of what others say
 //!
 //! **Known and told**
 //! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;
