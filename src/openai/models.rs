@@ -72,12 +72,11 @@ fn model(raw: &RawValue) -> Option<Served> {
     let value: Value = serde_json::from_str(raw.get()).ok()?;
     let id = ["id", "name", "model"].iter().find_map(|name| value[name].as_str())?;
     let number = |paths: &[&[&str]]| {
-        let found = paths.iter().find_map(|path| {
+        paths.iter().find_map(|path| {
             let value = path.iter().try_fold(&value, |value, name| value.get(name))?;
             let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
             number.filter(|number| *number > 0)
-        });
-        found
+        })
     };
     let id = id.strip_prefix("models/").unwrap_or(id).to_owned();
     Some(Served { id, window: number(WINDOWS), output: number(OUTPUTS) })

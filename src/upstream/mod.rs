@@ -88,6 +88,9 @@ pub struct Upstream {
     place: Arc<Place>,
 }
 
+/// A header that is sent.
+type Header = (&'static str, String);
+
 /// Connects to the embedded provider.
 pub type Embedded = fn() -> io::Result<UnixStream>;
 
@@ -269,7 +272,7 @@ impl Upstream {
     ///
     /// # Errors
     /// There is no token.
-    fn authorization(&self, key: usize) -> Result<(Option<(&'static str, String)>, u64), Failure> {
+    fn authorization(&self, key: usize) -> Result<(Option<Header>, u64), Failure> {
         let (key, token) = match (&self.tokens, self.keys.get(key)) {
             (Some(tokens), _) => {
                 let (token, count) = tokens.current()?;
