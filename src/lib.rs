@@ -48,8 +48,8 @@
 //!   `/v1/models`; `api/count`: the provider's own count of tokens
 //! - `route`: which provider and model: names, aliases, rules (pictures, length, thinking),
 //!   fallbacks
-//! - `api/dispatch`: the next provider when one fails, another key or token after a 401 or 429, once
-//!   more with what a refusal has taught, and after a rate limit that may be waited for
+//! - `api/dispatch`: the next provider when one fails, another key or token after a 401 or 429,
+//!   once more with what a refusal has taught, and after a rate limit that may be waited for
 //! - `api/catalog`: what a provider serves, by its own list, kept for a while
 //! - `api/attempt`: one request: form (native, chat, Responses), the key's permit, what is told to
 //!   the breaker; `api/question`: sends, and reads pages, redirects, codings and refusals out of

@@ -213,6 +213,9 @@ fn what_a_provider_answers() {
             connection.wire.send(head.as_bytes());
             connection.wire.send(body.as_bytes());
             connection.wire.close();
+            if told.words.contains(&NO_MODEL) {
+                upstream.refuse_list();
+            }
             told.check(&format!("{status} {body}"), &client.answer());
             upstream.assert_nobody_waits();
         }
@@ -237,6 +240,10 @@ fn what_an_error_as_the_first_event_of_a_stream_says_is_worded_the_same() {
             connection.begin_events();
             connection.event(event);
             connection.wire.close();
+            // That there is no list is known the next time.
+            if event.contains("model") && !stream {
+                upstream.refuse_list();
+            }
             told.check(event, &client.answer());
         }
         // In mid-answer as the error event.
@@ -258,6 +265,7 @@ fn a_model_that_the_client_named_is_its_own_to_mend() {
     let mut connection = upstream.accept();
     assert_eq!(connection.request().body["model"], "gpt-x");
     connection.answer("404 Not Found", &[], r#"{"error":{"message":"no such model"}}"#);
+    upstream.refuse_list();
     let words = &["custom does not know the model gpt-x, which the request names"];
     Told { kind: "not_found_error", ..lasting(404, words) }.check("gpt-x", &client.answer());
 }

@@ -193,6 +193,9 @@ fn the_status_tells_what_a_provider_refused_though_it_is_well() {
         let (mut client, mut connection) = begin_whole(&upstream, &proxy);
         let body = json!({ "error": { "message": message } }).to_string();
         connection.answer(answer, &[("Connection", "close")], &body);
+        if answer.starts_with("404") {
+            upstream.refuse_list();
+        }
         assert!(client.answer().status >= 400);
         let shown = get(&proxy, "/status", &[]).json();
         let told = shown["provider_state"]["last_error"].as_str().expect("words");

@@ -270,12 +270,17 @@ fn calls_written_as_text_are_calls_unless_the_setting_is_off() {
 #[test]
 fn a_window_that_a_refusal_names_is_told_of_the_model() {
     let (upstream, proxy) = start();
-    let windows = || {
-        let list = Client::fetch(&proxy, "GET", "/v1/models", &[], b"").json();
+    let windows = |is_first: bool| {
+        let mut client = Client::connect(&proxy);
+        client.send("GET", "/v1/models", &[], b"");
+        if is_first {
+            upstream.refuse_list();
+        }
+        let list = client.answer().json();
         let models = list["data"].as_array().expect("models").clone();
         models.iter().map(|model| model["max_input_tokens"].clone()).collect::<Vec<_>>()
     };
-    assert!(windows().iter().all(Value::is_null));
+    assert!(windows(true).iter().all(Value::is_null));
     for (words, window) in [
         ("Prompt exceeds max length", Value::Null),
         ("request (302 tokens) exceeds the available context size (256 tokens)", json!(256)),
@@ -287,7 +292,7 @@ fn a_window_that_a_refusal_names_is_told_of_the_model() {
         connection.request();
         connection.answer("400 Bad Request", &[("Connection", "close")], &error(words));
         client.answer().error(400, "invalid_request_error");
-        let told = windows();
+        let told = windows(false);
         assert!(!told.is_empty() && told.iter().all(|told| *told == window), "{words}: {told:?}");
     }
     let one = Client::fetch(&proxy, "GET", "/v1/models/claude-opus-5-5", &[], b"").json();

@@ -54,6 +54,7 @@ fn a_model_that_is_gone_is_answered_with_what_is_served() {
     // The list is asked for once.
     let mut client = Client::connect(&proxy);
     client.send_whole("hello");
+    let mut connection = upstream.accept();
     connection.request();
     gone(&mut connection, said);
     assert!(client.answer().error(500, "api_error").contains("it serves moonshotai/kimi-k3"));

@@ -41,6 +41,14 @@ impl Upstream {
         Connection::new(stream)
     }
 
+    /// Waits for the question what is served, and has no list.
+    pub(crate) fn refuse_list(&self) {
+        let mut connection = self.accept();
+        let head = connection.wire.head();
+        assert_eq!(head.start, "GET /v1/models HTTP/1.1");
+        connection.answer("404 Not Found", &[("Connection", "close")], "{}");
+    }
+
     /// Fails if there is a connection that nobody accepted.
     pub(crate) fn assert_nobody_waits(&self) {
         self.listener.set_nonblocking(true).expect("it is a socket");
