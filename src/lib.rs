@@ -119,7 +119,8 @@
 //!   people
 //! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes
 //! - `error`: which status and Anthropic type the client gets, and whether to try again;
-//!   `error/cause`: one word for logs and metrics; `error/hint`: `6m0s`, "try again in 7.66s"; `redact`: keys taken out of what others say
+//!   `error/cause`: one word for logs and metrics; `error/hint`: `6m0s`, "try again in 7.66s";
+//!   `redact`: keys taken out of what others say
 //!
 //! **Known and told**
 //! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;

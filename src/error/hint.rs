@@ -1,5 +1,5 @@
-//! When to try again, in the ways in which services say it: numbers, dates, durations and sentences.
-//! No clock: what is a time stays one, for whoever has one.
+//! When to try again, in the ways in which services say it: numbers, dates, durations and
+//! sentences. No clock: what is a time stays one, for whoever has one.
 
 use std::time::Duration;
 
