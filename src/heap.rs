@@ -342,8 +342,8 @@ pub fn rest() {
     }
 }
 
-/// The lowest address of this thread's stack. Elsewhere than on Linux nothing is told, since there a
-/// hint to give pages back need not do so.
+/// The lowest address of this thread's stack. Elsewhere than on Linux nothing is told, since there
+/// a hint to give pages back need not do so.
 #[cfg(not(target_os = "linux"))]
 fn stack_end() -> Option<usize> {
     None
