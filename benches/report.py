@@ -5,6 +5,7 @@ import math
 import statistics
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 OURS, NGINX, DIRECT = "ccproxy", "nginx", "direct"
@@ -103,6 +104,8 @@ def rows(results):
     yield row("CPU of the proxy for a message", runs, lambda t: time_of(median(runs, t, *path)), *path)
     runs, path = of["flat_out"], ("pieces_per_s",)
     yield row("tokens a second, 16 streams flat out", runs, lambda t: number_of(median(runs, t, *path)), *path)
+    yield row("… CPU of the proxy for a token", runs,
+              lambda t: time_of(median(runs, t, "cpu_us_per_piece")), "cpu_us_per_piece")
     for streams in ("256", "1000"):
         runs = of[f"slow_{streams}"]
         for key, name in (("first_us", "to the first token"), ("between_us", "between two tokens")):
@@ -238,7 +241,10 @@ def round_time(microseconds):
 
 def write(results, folder):
     (folder / TABLE).write_text(f"{table(results)}\n\n{caption(results)}\n")
-    (folder / PICTURE).write_text(picture(results))
+    shown = picture(results)
+    # Whatever shows it wants it well formed.
+    ElementTree.fromstring(shown)
+    (folder / PICTURE).write_text(shown)
 
 
 def published(readme, results):
