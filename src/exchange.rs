@@ -3,6 +3,7 @@
 //! answers.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,10 +100,26 @@ pub enum Call {
 /// What a private request stands for.
 #[derive(Debug)]
 pub enum Errand {
-    /// A request, and the client's connection, on which the answer goes.
-    Exchange(Box<Exchange>, Line),
+    /// A request, and the client's connection, on which the answer goes. A regular client is there
+    /// too, for the worker to stay with.
+    Exchange(Box<Exchange>, Line, Option<Arc<dyn Regular>>),
     /// Whether the API is there.
     Hello,
+}
+
+/// A client that asks again as soon as it is answered. Dropped, its connection goes back.
+pub trait Regular: Send + Sync {
+    /// Waits a moment for its next request, once the last one is answered. Returns `None` where
+    /// there is none for a worker.
+    fn next(self: Arc<Self>) -> Option<Errand>;
+    /// Gives the connection back with the request unanswered.
+    fn give_up(&self);
+}
+
+impl fmt::Debug for dyn Regular {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Regular")
+    }
 }
 
 /// The errands that have been handed over and not been taken. Whoever takes one has it alone.

@@ -38,6 +38,8 @@
 //! - `door/slot`: places in flight; `door/answer`: the bytes of the door's own answers, CORS
 //! - `door/link`, `exchange`, `private`: the hand-over to a worker; `line`: the client's socket in
 //!   a worker's hands: slow readers are cut, a client that leaves is seen, and it is given back
+//! - `door/admission`: a place for a message, or 529; `door/regular`: a client that asks again at
+//!   once, whose worker stays with it and reads its next request
 //! - `door/watchdog`: asks itself for health, sets the API up anew, gives up with exit code 70
 //! - `door`: shutdown: drains, refuses, cuts what is left; `door/rehearsal`: without a socket, for
 //!   who counts what its answers cost

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tiny_http::{Request, Server};
 
 use super::guarded;
-use crate::exchange::{Errand, Errands, Exchange, TAKEN, Workers};
+use crate::exchange::{Errand, Errands, Exchange, Regular, TAKEN, Workers};
 use crate::heap;
 use crate::line::Line;
 use crate::logging::quietly;
@@ -53,6 +53,8 @@ pub(super) struct Pool {
     standing_by: Mutex<Vec<Arc<Seat>>>,
     /// Workers that wait for a request, less the requests that are on their way.
     free: AtomicIsize,
+    /// Workers that wait for their last client's next request, for a moment.
+    staying: AtomicUsize,
     threads: AtomicUsize,
     max_threads: usize,
 }
@@ -95,6 +97,7 @@ impl Pool {
             front: Mutex::default(),
             standing_by: Mutex::default(),
             free: AtomicIsize::new(0),
+            staying: AtomicUsize::new(0),
             threads: AtomicUsize::new(0),
             max_threads: max_in_flight + SPARE_THREADS,
         }
@@ -143,10 +146,11 @@ impl Pool {
             Some(Errand::Hello) => {}
             Some(mut errand) => {
                 let seat = Arc::new(Seat { worker: thread::current(), errand: Mutex::default() });
-                while let Errand::Exchange(exchange, line) = errand {
+                while let Errand::Exchange(exchange, line, regular) = errand {
                     guarded(|| (self.serve)(&exchange, line));
                     drop(exchange);
-                    let Some(next) = self.stand_by(&seat) else { break };
+                    let next = regular.and_then(|regular| self.stay(regular));
+                    let Some(next) = next.or_else(|| self.stand_by(&seat)) else { break };
                     errand = next;
                 }
                 heap::rest();
@@ -155,6 +159,19 @@ impl Pool {
             None => return,
         }
         self.free.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for the next request of a client that has just been answered, unless all the threads
+    /// there may be are there: then others may need this one.
+    fn stay(&self, regular: Arc<dyn Regular>) -> Option<Errand> {
+        if self.threads.load(Ordering::Relaxed) >= self.max_threads {
+            return None;
+        }
+        self.staying.fetch_add(1, Ordering::Relaxed);
+        let mut next = None;
+        guarded(|| next = regular.next());
+        self.staying.fetch_sub(1, Ordering::Relaxed);
+        next
     }
 
     /// Waits for another errand, which comes without a private request.
@@ -224,11 +241,15 @@ impl Workers for Handle {
                 let _ = catch_unwind(AssertUnwindSafe(|| worker.work()));
                 worker.threads.fetch_sub(1, Ordering::Relaxed);
             });
-        // It waits, or there is no request.
-        pool.free.fetch_add(1, Ordering::Relaxed);
         if thread.is_err() {
             pool.threads.fetch_sub(1, Ordering::Relaxed);
+            // One that stays with its client is about to be free.
+            if pool.staying.load(Ordering::Relaxed) > 0 {
+                return true;
+            }
         }
+        // It waits, or there is no request.
+        pool.free.fetch_add(1, Ordering::Relaxed);
         thread.is_ok()
     }
 

@@ -132,6 +132,8 @@ const LINGER_TIME: Duration = Duration::from_secs(5);
 const FIRST_TIME: Duration = Duration::from_secs(75);
 /// How long a connection may take to be read from or to say something before it can be cut.
 const GRACE: Duration = Duration::from_millis(5);
+/// How soon after an answer the next request of a client comes that does little else.
+pub(super) const SOON: Duration = Duration::from_millis(50);
 /// Memory for output that a connection keeps between two answers.
 const KEPT_BYTES: usize = 2048;
 
@@ -197,6 +199,8 @@ pub struct Request<T> {
     pub body: Vec<u8>,
     pub share: Share,
     pub manner: Manner,
+    /// The client has asked again as soon as it was answered, and may do so once more.
+    pub is_soon: bool,
 }
 
 /// What a step has come to.
@@ -234,6 +238,8 @@ enum Stage<T> {
     Body(Box<Upload<T>>),
     /// A worker answers.
     Lent,
+    /// A worker answers, and has the connection itself: this is what marks its place.
+    Away,
     /// Answered for the last time, and read on so that the client sees the answer.
     Lingering,
 }
@@ -254,6 +260,7 @@ struct Upload<T> {
     body: Body,
     ticket: T,
     manner: Manner,
+    is_soon: bool,
 }
 
 /// A connection.
@@ -271,6 +278,8 @@ pub struct Connection<T> {
     /// When it began to wait for the client, and until when it does.
     since: Instant,
     deadline: Instant,
+    /// When a worker had answered its last request.
+    answered: Option<Instant>,
 }
 
 impl<T> Connection<T> {
@@ -285,6 +294,7 @@ impl<T> Connection<T> {
             ends: false,
             since: now,
             deadline: now + idle_time.min(FIRST_TIME),
+            answered: None,
         }
     }
 
@@ -293,11 +303,32 @@ impl<T> Connection<T> {
         Connection { stage: Stage::Unannounced(Announcement::Nothing), ..self }
     }
 
+    /// Takes the connection to the worker that answers it, and leaves what marks its place.
+    pub(super) fn take_away(&mut self) -> Connection<T> {
+        let place = Connection {
+            peer: self.peer,
+            stage: Stage::Away,
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            ends: false,
+            since: self.since,
+            deadline: self.deadline,
+            answered: None,
+        };
+        std::mem::replace(self, place)
+    }
+
+    /// Whether a worker has it: what becomes of its socket is then the worker's to see.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.stage, Stage::Away)
+    }
+
     /// What is to be done with the socket.
     pub fn wants(&self) -> Wants {
         match self.stage {
             _ if !self.output.is_empty() => Wants::Output,
-            Stage::Lent => Wants::Nothing,
+            Stage::Lent | Stage::Away => Wants::Nothing,
             Stage::Lingering => Wants::End,
             Stage::Unannounced(_) | Stage::Idle | Stage::Head(_) | Stage::Body(_) => Wants::Input,
         }
@@ -310,7 +341,7 @@ impl<T> Connection<T> {
 
     /// Whether its time is over.
     pub fn is_overdue(&self, now: Instant) -> bool {
-        !matches!(self.stage, Stage::Lent) && now >= self.deadline
+        !matches!(self.stage, Stage::Lent | Stage::Away) && now >= self.deadline
     }
 
     /// How well it can be spared for a newcomer, which may be a probe: the larger, the better.
@@ -322,11 +353,16 @@ impl<T> Connection<T> {
         let waited = now.saturating_duration_since(self.since);
         let is_heard = has_unread && self.wants() == Wants::Input;
         match self.stage {
-            Stage::Lent => None,
+            Stage::Lent | Stage::Away => None,
             _ if waited < GRACE || is_heard => None,
             Stage::Body(_) => Some((false, waited)),
             _ => Some((true, waited)),
         }
+    }
+
+    /// Whether it is between two requests, with nothing to be said or done.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && self.input.is_empty() && self.output.is_empty()
     }
 
     /// Whether something that was read has not been used.
@@ -371,6 +407,7 @@ impl<T> Connection<T> {
 
     /// A worker has answered, to the end. `last` as for [`Connection::sent`], which is returned.
     pub fn returned(&mut self, last: bool, now: Instant, idle_time: Duration) -> bool {
+        self.answered = Some(now);
         if last {
             self.linger(now);
         } else {
@@ -399,7 +436,7 @@ impl<T> Connection<T> {
             return Step::Wait;
         }
         match &mut self.stage {
-            Stage::Lent | Stage::Lingering => Step::Wait,
+            Stage::Lent | Stage::Away | Stage::Lingering => Step::Wait,
             Stage::Unannounced(announcement) => {
                 let announcement = *announcement;
                 self.announced(announcement, now, rules)
@@ -510,6 +547,8 @@ impl<T> Connection<T> {
             Ok(head) => head,
             Err(error) => return self.refuse_head(&error, bytes, now, rules),
         };
+        let answered = self.answered.take();
+        let is_soon = answered.is_some_and(|at| now.saturating_duration_since(at) < SOON);
         let close = head.close || rules.is_leaving();
         let manner = Manner { head_only: head.method == "HEAD", close, old: head.old };
         // A body that nobody wants is skipped, if all of it is here.
@@ -542,7 +581,7 @@ impl<T> Connection<T> {
             self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         (self.since, self.deadline) = (now, body.deadline());
-        self.stage = Stage::Body(Box::new(Upload { body, ticket, manner }));
+        self.stage = Stage::Body(Box::new(Upload { body, ticket, manner, is_soon }));
         self.keep_input(input, length);
         self.upload(now, rules)
     }
@@ -565,9 +604,11 @@ impl<T> Connection<T> {
             self.stage = Stage::Body(upload);
             return if self.output.is_empty() { Step::Wait } else { Step::Done };
         }
-        let Upload { body, ticket, manner } = *upload;
+        let Upload { body, ticket, manner, is_soon } = *upload;
         match body.into_parts() {
-            Ok((body, share)) => Step::Request(Box::new(Request { ticket, body, share, manner })),
+            Ok((body, share)) => {
+                Step::Request(Box::new(Request { ticket, body, share, manner, is_soon }))
+            }
             Err(error) => self.refuse_body(&ticket, &error, manner, now, rules),
         }
     }

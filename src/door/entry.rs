@@ -10,7 +10,7 @@ use crate::line::Peer;
 use crate::os::{receive_now, send_now};
 
 /// What is read at once of anything but a body: most requests, with a small body.
-const HEAD_BYTES: usize = 8 << 10;
+pub(super) const HEAD_BYTES: usize = 8 << 10;
 
 /// A socket that never makes anybody wait.
 pub(super) trait Socket {
@@ -59,6 +59,30 @@ pub(super) enum Next<T> {
     HandOver(Box<Request<T>>),
     /// It is over.
     Gone,
+}
+
+/// What a worker that stays with a client finds in what it has read.
+pub(super) enum Heard<T> {
+    Request(Box<Request<T>>),
+    /// The beginning of something.
+    Part,
+    /// Something that is the loop's to answer.
+    Other,
+}
+
+/// Takes what a worker has read of a connection that it has.
+pub(super) fn hear<R: Rules>(
+    core: &mut Connection<R::Ticket>,
+    bytes: &[u8],
+    rules: &mut R,
+    now: Instant,
+) -> Heard<R::Ticket> {
+    core.received(bytes);
+    match core.step(now, rules) {
+        Step::Request(request) => Heard::Request(request),
+        Step::Wait if core.wants() == Wants::Input => Heard::Part,
+        Step::Wait | Step::Done => Heard::Other,
+    }
 }
 
 impl<S: Socket, T> Entry<S, T> {

@@ -4,7 +4,8 @@
 //! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So one
 //! loop of the door owns every socket: it accepts, reads heads strictly and bodies whole, answers
 //! health and refusals by itself, and passes to the API only requests that are complete and
-//! admitted. The worker that takes one owns the client's socket until it has answered.
+//! admitted. The worker that takes one owns the client's socket until it has answered, and stays with
+//! a client that asks again at once.
 //!
 //! ```text
 //! accept ─▶ reactor ─▶ connection ─▶ desk: health and refusals are answered here
@@ -16,6 +17,7 @@
 //! is decided about a connection, `connection` decides without IO or a clock.
 
 mod access;
+mod admission;
 mod answer;
 mod body;
 mod chunks;
@@ -29,6 +31,7 @@ mod listener;
 mod path;
 pub mod proxy_protocol;
 mod reactor;
+mod regular;
 mod rehearsal;
 #[cfg(test)]
 mod simulation;
@@ -49,6 +52,7 @@ use access::Access;
 pub use limits::{Limits, Resources};
 use link::Link;
 use reactor::{Reactor, WAKER};
+use regular::Stayed;
 pub use rehearsal::Rehearsal;
 pub use watchdog::watch;
 
@@ -83,6 +87,8 @@ struct Shared {
     admitted: Arc<AtomicUsize>,
     /// Messages whose answer is not sent to its end.
     in_flight: Arc<AtomicUsize>,
+    /// Connections that are with their workers, also between two messages.
+    staying: Arc<AtomicUsize>,
     /// New messages are refused: the server is about to end.
     closing: AtomicBool,
     /// The loop knows.
@@ -114,13 +120,20 @@ enum Command {
 
 /// Connections on their way back to the loop.
 struct Returns {
-    waiting: Mutex<Vec<Return>>,
+    waiting: Mutex<Vec<Back>>,
     waker: mio::Waker,
+}
+
+/// A connection on its way back.
+enum Back {
+    Answered(Return),
+    /// It was with its worker, and may have something to be done.
+    Stayed(usize, Box<Stayed>),
 }
 
 impl Home for Returns {
     fn give_back(&self, returned: Return) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(returned);
+        self.push(Back::Answered(returned));
     }
 
     fn hurry(&self) {
@@ -130,7 +143,17 @@ impl Home for Returns {
 }
 
 impl Returns {
-    fn take(&self) -> Vec<Return> {
+    /// Takes a connection back from the worker that had it.
+    fn bring_back(&self, key: usize, stayed: Stayed) {
+        self.push(Back::Stayed(key, Box::new(stayed)));
+        self.hurry();
+    }
+
+    fn push(&self, back: Back) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(back);
+    }
+
+    fn take(&self) -> Vec<Back> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -256,6 +279,7 @@ impl Shared {
             workers,
             admitted: Arc::default(),
             in_flight: Arc::default(),
+            staying: Arc::default(),
             closing: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             waited_for: AtomicUsize::new(0),
@@ -292,7 +316,8 @@ impl Shared {
             let is_closed = self.is_closed.load(Ordering::Acquire);
             let left = self.in_flight.load(Ordering::Relaxed);
             let told = self.waited_for.load(Ordering::Relaxed) == 0;
-            if left == 0 && is_closed && told || Instant::now() >= deadline {
+            let all_here = self.staying.load(Ordering::Relaxed) == 0;
+            if left == 0 && is_closed && told && all_here || Instant::now() >= deadline {
                 return left;
             }
             thread::sleep(LOOK_EVERY);

@@ -17,20 +17,18 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Connection, Request, Rules, Wants};
+use super::connection::{Connection, Request, Rules, SOON, Wants};
 use super::desk::{Desk, Ticket, Whose};
 use super::entry::{Entry, Next};
 use super::link::Link;
-use super::slot::Slot;
-use super::{Command, Shared};
+use super::regular::{Regular, Stayed};
+use super::{Back, Command, Shared};
 use crate::error::Error;
-use crate::exchange::{Errand, Exchange};
+use crate::exchange::Errand;
 use crate::heap;
-use crate::line::{Line, Manner, Outcome, Peer, Return, Stop};
-use crate::memory::Loan;
-use crate::os::send_now;
+use crate::line::{Home, Manner, Outcome, Peer, Return, Stop};
+use crate::os::{send_now, watch_end};
 use crate::record::Refusal;
-use crate::unique::unique;
 
 /// The tokens of the waker and of the listeners; connections are numbered from [`FIRST_KEY`] on.
 pub(super) const WAKER: Token = Token(0);
@@ -187,6 +185,12 @@ impl Reactor {
     /// has something to be read.
     fn note(&mut self, key: usize, event: &Event) -> bool {
         let Some(entry) = self.connections.get_mut(&key) else { return false };
+        if entry.core.is_away() {
+            // Nothing but its end is told.
+            entry.half_closed = true;
+            self.leaving.push((key, Stop::ClientGone));
+            return false;
+        }
         entry.readable |= event.is_readable() || event.is_error();
         entry.half_closed |= event.is_read_closed() || event.is_error();
         let wants = entry.core.wants();
@@ -207,7 +211,14 @@ impl Reactor {
 
     /// Takes back the connections that workers have answered on.
     fn take_back(&mut self) {
-        for Return { key, outcome } in self.shared.returns.take() {
+        for back in self.shared.returns.take() {
+            let Return { key, outcome } = match back {
+                Back::Answered(returned) => returned,
+                Back::Stayed(key, stayed) => {
+                    self.stayed(key, *stayed);
+                    continue;
+                }
+            };
             let Some(entry) = self.connections.get_mut(&key) else { continue };
             // The head of a stream may be older than the end of the time when connections were
             // kept.
@@ -218,8 +229,12 @@ impl Reactor {
                 continue;
             }
             entry.socket.has_unread.store(false, Ordering::SeqCst);
+            let was_away = entry.core.is_away();
             entry.returned(last, &self.desk, self.now);
             queue(&mut self.queue, key, entry);
+            if was_away {
+                self.watch_again(key);
+            }
         }
     }
 
@@ -264,8 +279,7 @@ impl Reactor {
                 continue;
             }
             if entry.core.wants() != Wants::Nothing {
-                entry.is_waited_for = true;
-                self.shared.waited_for.fetch_add(1, Ordering::Relaxed);
+                wait_for(entry, &self.shared);
             }
         }
         self.shared.is_closed.store(true, Ordering::Release);
@@ -386,13 +400,16 @@ impl Reactor {
 
     /// Admits a request, and lets a worker answer it.
     fn hand_over(&mut self, key: usize, request: Request<Ticket>) {
-        let Request { ticket, body, share, manner } = request;
         let shared = Arc::clone(&self.shared);
-        let slot = Slot::take(&shared.admitted, shared.limits.max_in_flight);
-        if let Some((refusal, error)) = shared.refusal(slot.is_some()) {
-            return self.refuse(key, refusal, &error, &ticket, manner);
-        }
-        let Some(entry) = self.connections.get(&key) else { return };
+        let Some(entry) = self.connections.get_mut(&key) else { return };
+        let is_soon = request.is_soon;
+        let admitted = match shared.admit(request) {
+            Ok(admitted) => admitted,
+            Err(turned_away) => {
+                turned_away.tell(&mut entry.core, self.now, &mut self.desk);
+                return queue(&mut self.queue, key, entry);
+            }
+        };
         entry.socket.begin();
         // Nobody tells of what has come already.
         let has_more = entry.readable || entry.core.has_input();
@@ -400,26 +417,18 @@ impl Reactor {
         if entry.half_closed {
             self.leaving.push((key, Stop::ClientGone));
         }
-        // Counts until the last byte is sent, which is what a shutdown waits for.
-        let counted = Slot::take(&shared.in_flight, usize::MAX);
-        let home = Arc::clone(&shared.returns) as Arc<_>;
-        let share = Arc::new(share);
-        let room = Box::new((slot, Loan(Arc::clone(&share))));
-        let line = Line::new(Arc::clone(&entry.socket), manner, home, key, room, Box::new(counted));
-        let exchange = Exchange {
-            request_id: unique("req_"),
-            call: ticket.call,
-            method: ticket.method,
-            body,
-            share,
-            caller: ticket.whose.caller,
-            origin: ticket.whose.origin,
-            anthropic_version: ticket.anthropic_version,
-            anthropic_beta: ticket.anthropic_beta,
-            #[cfg(debug_assertions)]
-            panics: ticket.panics,
+        let peer = Arc::clone(&entry.socket);
+        let regular = if is_soon { self.part_with(key) } else { None };
+        let errand = match regular {
+            Some(regular) => {
+                let home = Arc::clone(&regular) as Arc<dyn Home>;
+                admitted.errand(peer, home, key, Some(regular))
+            }
+            None => {
+                let home = Arc::clone(&shared.returns) as Arc<dyn Home>;
+                admitted.errand(peer, home, key, None)
+            }
         };
-        let errand = Errand::Exchange(Box::new(exchange), line);
         let Err(errand) = shared.workers.hand(errand) else { return };
         if !self.link.is_up() || !shared.workers.reserve() {
             return self.take_apart(errand);
@@ -430,6 +439,46 @@ impl Reactor {
             log::error!("the API does not take requests: {e}");
             self.recall(id);
             self.give_up_link();
+        }
+    }
+
+    /// Lets a worker have a connection until nothing comes on it for a moment; of what becomes of
+    /// its socket only the end is told here.
+    fn part_with(&mut self, key: usize) -> Option<Arc<Regular>> {
+        let entry = self.connections.get_mut(&key)?;
+        let socket = &entry.socket.socket;
+        socket.set_read_timeout(Some(SOON)).ok()?;
+        watch_end(self.poll.as_raw_fd(), socket.as_raw_fd(), key as u64).ok()?;
+        Some(Regular::new(&self.shared, &entry.socket, key, &mut entry.core))
+    }
+
+    /// Takes back a connection that was with its worker.
+    fn stayed(&mut self, key: usize, stayed: Stayed) {
+        let Stayed { core, place: _place } = stayed;
+        let Some(entry) = self.connections.get_mut(&key) else { return };
+        entry.core = core;
+        let is_between = entry.core.is_between();
+        if is_between && self.desk.is_leaving() {
+            entry.returned(true, &self.desk, self.now);
+        } else if !is_between && self.shared.closing.load(Ordering::Relaxed) {
+            // Its request had begun before the server closed.
+            wait_for(entry, &self.shared);
+        }
+        self.watch_again(key);
+    }
+
+    /// Watches all of a socket again of which a worker has seen to the rest.
+    fn watch_again(&mut self, key: usize) {
+        let Some(entry) = self.connections.get_mut(&key) else { return };
+        entry.readable = true;
+        queue(&mut self.queue, key, entry);
+        let watched = self.poll.registry().reregister(
+            &mut SourceFd(&entry.socket.socket.as_raw_fd()),
+            Token(key),
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if watched.is_err() {
+            self.remove(key);
         }
     }
 
@@ -457,9 +506,13 @@ impl Reactor {
 
     /// Refuses what an errand was about, which nobody does.
     fn take_apart(&mut self, errand: Errand) {
-        if let Errand::Exchange(exchange, line) = errand {
+        if let Errand::Exchange(exchange, line, regular) = errand {
             let manner = line.manner;
             let key = line.recall();
+            if let Some(regular) = regular {
+                regular.give_up();
+                self.take_back();
+            }
             self.refuse(key, Refusal::Resources, &short(), &Ticket::of(*exchange), manner);
         }
     }
@@ -493,6 +546,13 @@ impl Reactor {
                 self.give_up_link();
             }
         }
+    }
+}
+
+/// The server does not end before this connection is closed.
+fn wait_for(entry: &mut Client, shared: &Shared) {
+    if !std::mem::replace(&mut entry.is_waited_for, true) {
+        shared.waited_for.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Decision, Refused, Request, Rules};
-use super::entry::{Entry, Next, Socket};
+use super::entry::{Entry, Heard, Next, Socket, hear};
 use super::head::Head;
 use super::proxy_protocol::LOCAL;
 use super::slot::Slot;
@@ -188,6 +188,8 @@ struct Job {
     number: usize,
     manner: Manner,
     room: Option<(Slot, Share)>,
+    /// The connection, where the worker stays with its client.
+    stayed: Option<Connection<usize>>,
 }
 
 struct World {
@@ -360,6 +362,7 @@ impl World {
         // Before the end of the answer can be seen.
         drop(job.room.take());
         let breaks = self.numbers.one_in(6);
+        let stayed = job.stayed.take();
         let Some(entry) = self.entries.get_mut(&job.key) else { return };
         let mut pipe = entry.socket.0.borrow_mut();
         if breaks || pipe.is_reset {
@@ -375,11 +378,45 @@ impl World {
         if last {
             self.shadows.get_mut(&job.key).expect("it has a client").ended = true;
         }
+        if let Some(core) = stayed.filter(|_| !last) {
+            return self.stay(job.key, core);
+        }
         entry.returned(last && job.manner.close, &self.house, self.now);
         if last && !job.manner.close {
             // The head of the answer was older than the end of the time when connections were kept.
             return self.cut(job.key);
         }
+        entry.queued = true;
+    }
+
+    /// A worker that has answered waits for the same client's next request, or has something else
+    /// to do.
+    fn stay(&mut self, key: usize, mut core: Connection<usize>) {
+        core.returned(false, self.now, IDLE);
+        let pipe = self.shadows[&key].pipe.clone();
+        while !self.numbers.one_in(4) {
+            let most = 1 + self.numbers.below(READ_BYTES);
+            let n = if core.has_input() {
+                0
+            } else {
+                pipe.receive(&mut self.scratch[..most]).unwrap_or(0)
+            };
+            if n == 0 && !core.has_input() {
+                break;
+            }
+            match hear(&mut core, &self.scratch[..n], &mut self.house, self.now) {
+                Heard::Request(request) => return self.admit(key, *request, Some(core)),
+                Heard::Part => {}
+                Heard::Other => break,
+            }
+        }
+        self.bring_back(key, core);
+    }
+
+    fn bring_back(&mut self, key: usize, core: Connection<usize>) {
+        let entry = self.entries.get_mut(&key).expect("nobody cuts what a worker has");
+        entry.core = core;
+        entry.readable = true;
         entry.queued = true;
     }
 
@@ -473,21 +510,30 @@ impl World {
 
     /// As the door admits a request.
     fn hand_over(&mut self, key: usize, request: Request<usize>) {
-        let Request { ticket, body, share, manner } = request;
+        let entry = self.entries.get_mut(&key).expect("its turn was this one");
+        let stays = request.is_soon && self.numbers.one_in(2);
+        let stayed = stays.then(|| entry.core.take_away());
+        self.admit(key, request, stayed);
+    }
+
+    fn admit(&mut self, key: usize, request: Request<usize>, stayed: Option<Connection<usize>>) {
+        let Request { ticket, body, share, manner, .. } = request;
         assert!(body.len() <= BODY_LIMIT);
         let slot = Slot::take(&self.admitted, MAX_IN_FLIGHT);
-        let entry = self.entries.get_mut(&key).expect("its turn was this one");
         match slot {
             Some(slot) if !self.closing && !self.short => {
                 let room = Some((slot, share));
-                self.jobs.push(Job { key, number: ticket, manner, room });
+                self.jobs.push(Job { key, number: ticket, manner, room, stayed });
             }
             _ => {
+                if let Some(core) = stayed {
+                    self.bring_back(key, core);
+                }
                 let error = Error::Refused { status: 529, reason: "no room".to_owned() };
-                let refusal = Refusal::InFlight;
+                let entry = self.entries.get_mut(&key).expect("its turn was this one");
                 entry.core.refuse(
                     Some(&ticket),
-                    refusal,
+                    Refusal::InFlight,
                     &error,
                     manner,
                     self.now,

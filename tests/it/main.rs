@@ -25,6 +25,7 @@ mod door_load;
 mod door_loop;
 mod door_pages;
 mod door_proxy_protocol;
+mod door_regular;
 mod door_requests;
 mod door_shortage;
 mod door_zpages;
