@@ -1,16 +1,21 @@
 //! The buffers of an upstream's connection, which hold memory while it is used: a thousand answers
 //! that trickle take a few kilobytes each.
 
+use ureq::config::Config;
 use ureq::unversioned::transport::Buffers;
 
-/// What an answer is read into at first, and for as long as less than that comes at once.
-const FIRST_BYTES: usize = 4 << 10;
+use super::wait::with_call;
 
-/// Memory for an answer, which grows to `limit`, and for a request, which is there while it is
-/// sent.
+/// What an answer is read into at first, and for as long as less than that comes at once: a block
+/// of the allocator's, less what that writes beside it.
+const FIRST_BYTES: usize = (2 << 10) - 4;
+
+/// Memory for an answer, which grows, and for a request, which is there while it is sent.
 #[derive(Debug)]
 pub(super) struct GrowingBuffers {
+    /// The most of either.
     limit: usize,
+    output_limit: usize,
     input: Vec<u8>,
     /// What of `input` is not used yet. Invariant: `consumed <= filled <= input.len()`.
     consumed: usize,
@@ -21,10 +26,24 @@ pub(super) struct GrowingBuffers {
 }
 
 impl GrowingBuffers {
-    /// Buffers of up to `limit` bytes each: the head of a request and that of its answer must fit.
-    pub(super) fn new(limit: usize) -> GrowingBuffers {
-        let (input, output) = (Vec::new(), Vec::new());
-        GrowingBuffers { limit, input, consumed: 0, filled: 0, progress: false, output }
+    /// Buffers of up to as many bytes as `config` says: the head of an answer must fit, and each
+    /// line of a request's.
+    pub(super) fn new(config: &Config) -> GrowingBuffers {
+        GrowingBuffers {
+            limit: config.input_buffer_size(),
+            output_limit: config.output_buffer_size(),
+            input: Vec::new(),
+            consumed: 0,
+            filled: 0,
+            progress: false,
+            output: Vec::new(),
+        }
+    }
+
+    /// Makes room for all of the request, or a good piece of it.
+    fn fill_output(&mut self) {
+        let bytes = with_call(|call| call.request_bytes).unwrap_or(self.output_limit);
+        self.output.resize(bytes.min(self.output_limit), 0);
     }
 
     /// The request has been sent.
@@ -58,7 +77,7 @@ impl GrowingBuffers {
 
 impl Buffers for GrowingBuffers {
     fn output(&mut self) -> &mut [u8] {
-        self.output.resize(self.limit, 0);
+        self.fill_output();
         &mut self.output
     }
 
@@ -81,7 +100,7 @@ impl Buffers for GrowingBuffers {
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        self.output.resize(self.limit, 0);
+        self.fill_output();
         self.make_room();
         (&mut self.input[self.filled..], &mut self.output)
     }
@@ -96,6 +115,13 @@ mod tests {
     use super::*;
 
     const LIMIT: usize = 16 << 10;
+    const OUTPUT_LIMIT: usize = 64 << 10;
+
+    fn buffers() -> GrowingBuffers {
+        let config = ureq::Agent::config_builder();
+        let config = config.input_buffer_size(LIMIT).output_buffer_size(OUTPUT_LIMIT).build();
+        GrowingBuffers::new(&config)
+    }
 
     /// Reads `bytes` as a socket would give them, and uses `used` of what there is.
     fn read(buffers: &mut GrowingBuffers, bytes: usize, used: usize) {
@@ -108,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_trickles_takes_the_least_and_one_that_pours_the_most() {
-        let mut buffers = GrowingBuffers::new(LIMIT);
+        let mut buffers = buffers();
         for _ in 0..1000 {
             read(&mut buffers, 200, 200);
         }
@@ -122,9 +148,10 @@ mod tests {
 
     #[test]
     fn a_head_as_large_as_the_limit_fits_and_no_larger_one() {
-        let mut buffers = GrowingBuffers::new(LIMIT);
-        for _ in 0..LIMIT / 1024 {
-            read(&mut buffers, 1024, 0);
+        let mut buffers = buffers();
+        while buffers.input().len() < LIMIT {
+            let room = buffers.input_append_buf().len();
+            read(&mut buffers, room, 0);
             assert!(!buffers.can_use_input());
         }
         assert_eq!(buffers.input().len(), LIMIT);
@@ -138,11 +165,11 @@ mod tests {
 
     #[test]
     fn the_request_takes_nothing_once_it_is_sent() {
-        let mut buffers = GrowingBuffers::new(LIMIT);
-        assert_eq!(buffers.output().len(), LIMIT);
+        let mut buffers = buffers();
+        assert_eq!(buffers.output().len(), OUTPUT_LIMIT);
         buffers.forget_output();
         assert_eq!(buffers.output.capacity(), 0);
         let (tmp, output) = buffers.tmp_and_output();
-        assert!(!tmp.is_empty() && output.len() == LIMIT);
+        assert!(!tmp.is_empty() && output.len() == OUTPUT_LIMIT);
     }
 }

@@ -50,8 +50,11 @@ use words::Place;
 /// more.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
-/// The size of a connection's buffers. A longer head of an answer gets memory of its own.
-const BUFFER_BYTES: usize = 16 << 10;
+/// How much of an answer is read at once. A longer head gets memory of its own.
+const INPUT_BYTES: usize = 16 << 10;
+/// How much of a request is sent at once, and how much of that may be its head.
+const OUTPUT_BYTES: usize = 64 << 10;
+const HEAD_BYTES: usize = 16 << 10;
 
 /// A host that is never connected to; see [`Upstream::tidy`].
 const NOWHERE: &str = "nowhere.invalid";
@@ -207,8 +210,8 @@ impl Upstream {
             .max_redirects_will_error(false)
             .proxy(proxy(&provider.http_proxy)?)
             .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
-            .input_buffer_size(BUFFER_BYTES)
-            .output_buffer_size(BUFFER_BYTES)
+            .input_buffer_size(INPUT_BYTES)
+            .output_buffer_size(OUTPUT_BYTES)
             .max_idle_connections(max_idle)
             .max_idle_connections_per_host(max_idle)
             .max_idle_age(MAX_IDLE_AGE)
@@ -334,6 +337,7 @@ impl Upstream {
         with_call(|call| {
             call.is_on_the_way = is_proxied;
             call.holds_head = !ask.body.is_empty();
+            call.request_bytes = HEAD_BYTES + ask.body.len();
         });
         let url = self.url(ask.endpoint);
         let mut request = self.agent.post(url).header("content-type", "application/json");

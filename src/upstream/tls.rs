@@ -23,10 +23,10 @@ use rustls::{
     SignatureScheme, StreamOwned,
 };
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
-    TransportAdapter,
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
 };
 
+use super::buffers::GrowingBuffers;
 use crate::config::{Authorities, ClientCertificate};
 
 /// The settings of TLS for a provider.
@@ -204,9 +204,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let mut wire = TransportAdapter::new(transport.boxed(), clock);
         wire.set_timeout(details.timeout);
         connection.complete_io(&mut wire)?;
-        let (input, output) =
-            (details.config.input_buffer_size(), details.config.output_buffer_size());
-        let buffers = LazyBuffers::new(input, output);
+        let buffers = GrowingBuffers::new(details.config);
         Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, wire) })))
     }
 }
@@ -219,7 +217,7 @@ impl fmt::Debug for TlsConnector {
 
 /// A connection within TLS.
 pub(super) struct TlsTransport {
-    buffers: LazyBuffers,
+    buffers: GrowingBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
@@ -240,6 +238,7 @@ impl Transport for TlsTransport {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.buffers.forget_output();
         self.stream.sock.set_timeout(timeout);
         let came = self.stream.read(self.buffers.input_append_buf())?;
         self.buffers.input_appended(came);

@@ -44,6 +44,8 @@ pub(super) struct Call {
     pub remembered: bool,
     /// The connection below, on its way from the socket to the top of the transports.
     pub socket: Option<Arc<Socket>>,
+    /// How many bytes the request has at most, with its head.
+    pub request_bytes: usize,
     /// The first that is sent is the head of a request, which its body follows.
     pub holds_head: bool,
     /// Reading takes what has come, and does not wait.
@@ -149,6 +151,7 @@ pub(super) fn begin(
         connected: false,
         remembered: false,
         socket: None,
+        request_bytes: usize::MAX,
         holds_head: false,
         takes_what_is_there: false,
         cut: false,
