@@ -46,9 +46,13 @@ const MONTHS: [&str; 12] =
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Date { year, month, day, weekday, second } = self.0;
-        let (weekday, month) = (DAYS[weekday as usize], MONTHS[month as usize - 1]);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
+        let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+        text[..3].copy_from_slice(DAYS[weekday as usize].as_bytes());
+        put(&mut text[5..7], day);
+        text[8..11].copy_from_slice(MONTHS[month as usize - 1].as_bytes());
+        put(&mut text[12..16], year);
+        put_time(&mut text[17..25], second);
+        f.write_str(ascii(&text))
     }
 }
 
@@ -68,10 +72,34 @@ impl fmt::Display for UnixDate {
 /// As RFC 3339 has it, without the zone.
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Date { year, month, day, second, .. } = self;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+        let Date { year, month, day, second, .. } = *self;
+        let mut text = *b"1970-01-01T00:00:00";
+        put(&mut text[..4], year);
+        put(&mut text[5..7], month);
+        put(&mut text[8..10], day);
+        put_time(&mut text[11..], second);
+        f.write_str(ascii(&text))
     }
+}
+
+/// Writes a time of the day as `00:00:00`.
+fn put_time(text: &mut [u8], second: u64) {
+    put(&mut text[..2], second / 3600);
+    put(&mut text[3..5], second / 60 % 60);
+    put(&mut text[6..8], second % 60);
+}
+
+/// Writes as many digits of a number as there is room for: every answer and every line of the log
+/// has a date, and formatting each part of it would take as long as all the rest of a head.
+fn put(text: &mut [u8], mut number: u64) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("it is ASCII")
 }
 
 #[cfg(test)]

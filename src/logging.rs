@@ -26,7 +26,10 @@ const QUEUE_LINES: usize = 1024;
 
 /// How long the writer rests between two writes: lines that come together are written together, and
 /// only one of them has to wake it.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(10);
+
+/// Room for most lines.
+const LINE_BYTES: usize = 1 << 10;
 
 /// How much is written at once.
 const PIECE_BYTES: usize = 32 << 10;
@@ -160,30 +163,50 @@ fn line(
     text: &dyn std::fmt::Display,
     fields: &impl Serialize,
 ) -> Vec<u8> {
-    let begin = begin(form, level);
-    let line = match form {
-        Form::Short | Form::Text => format!("{begin}{}\n", plain(&text.to_string())),
-        Form::Json => {
-            let fields = serde_json::to_string(fields).unwrap_or_default();
-            format!("{begin},{}\n", fields.strip_prefix('{').unwrap_or("}"))
+    let mut line = Vec::with_capacity(LINE_BYTES);
+    let written = match form {
+        Form::Short | Form::Text => {
+            write!(line, "{}{}", Begin(form, level), plain(&text.to_string()))
         }
+        Form::Json => write!(line, "{}", Begin(form, level)).and_then(|()| {
+            // What follows are the members of an object, which goes on here.
+            let at = line.len();
+            serde_json::to_writer(&mut line, fields)?;
+            match line.get_mut(at) {
+                Some(brace @ b'{') => *brace = b',',
+                _ => line.splice(at.., *b"}").for_each(drop),
+            }
+            Ok(())
+        }),
     };
-    line.into_bytes()
+    written.expect("a Vec takes every byte");
+    line.push(b'\n');
+    line
 }
 
 /// Time and level, as every line begins.
-fn begin(form: Form, level: Level) -> String {
-    let now = SystemTime::now();
-    match form {
-        Form::Short if level == Level::Info => format!("{} ", TimeOfDay(now)),
-        Form::Short => format!("{} {level:<5} ", TimeOfDay(now)),
-        Form::Text => format!("{} {level:<5} ", Timestamp(now)),
-        Form::Json => {
-            // Google Cloud takes every line of stderr for an error that does not say so.
-            let severity = if level == Level::Warn { "WARNING" } else { level.as_str() };
-            let level = level.as_str().to_ascii_lowercase();
-            let time = Timestamp(now);
-            format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"severity\":\"{severity}\"")
+struct Begin(Form, Level);
+
+impl std::fmt::Display for Begin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Begin(form, level) = *self;
+        let now = SystemTime::now();
+        match form {
+            Form::Short if level == Level::Info => write!(f, "{} ", TimeOfDay(now)),
+            Form::Short => write!(f, "{} {level:<5} ", TimeOfDay(now)),
+            Form::Text => write!(f, "{} {level:<5} ", Timestamp(now)),
+            Form::Json => {
+                // Google Cloud takes every line of stderr for an error that does not say so.
+                let (name, severity) = match level {
+                    Level::Error => ("error", "ERROR"),
+                    Level::Warn => ("warn", "WARNING"),
+                    Level::Info => ("info", "INFO"),
+                    Level::Debug => ("debug", "DEBUG"),
+                    Level::Trace => ("trace", "TRACE"),
+                };
+                let time = Timestamp(now);
+                write!(f, "{{\"time\":\"{time}\",\"level\":\"{name}\",\"severity\":\"{severity}\"")
+            }
         }
     }
 }
@@ -312,7 +335,7 @@ impl Write for Queue {
 /// `2026-11-25T13:20:59.123Z INFO  message key=value`
 fn text(out: &mut Formatter, form: Form, record: &Record) -> io::Result<()> {
     let said = record.args().to_string();
-    write!(out, "{}{}", begin(form, record.level()), plain(&said))?;
+    write!(out, "{}{}", Begin(form, record.level()), plain(&said))?;
     struct Pairs<'a>(&'a mut Formatter);
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
         fn visit_pair(
@@ -349,7 +372,7 @@ fn quoted(text: &str) -> String {
 /// `{"time":…,"level":…,"msg":…,…}`, the names of CCProxy's log.
 fn json(out: &mut Formatter, record: &Record) -> io::Result<()> {
     let said = quoted(&record.args().to_string());
-    write!(out, "{},\"msg\":{said}", begin(Form::Json, record.level()))?;
+    write!(out, "{},\"msg\":{said}", Begin(Form::Json, record.level()))?;
     struct Pairs<'a>(&'a mut Formatter);
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
         fn visit_pair(
@@ -433,7 +456,7 @@ mod tests {
             (Level::Info, "INFO"),
             (Level::Debug, "DEBUG"),
         ] {
-            let begun = begin(Form::Json, level);
+            let begun = Begin(Form::Json, level).to_string();
             assert!(begun.ends_with(&format!(",\"severity\":\"{severity}\"")), "{begun}");
         }
     }
