@@ -13,8 +13,10 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// How much a thread keeps.
+/// How much a thread keeps, and how much of that may be large blocks: a text that grows leaves some
+/// behind, and the small ones of each event are to find room all the same.
 const KEPT_BYTES: usize = 32 << 10;
+const KEPT_WITH_LARGE: usize = 24 << 10;
 
 /// The sizes of blocks that are kept: four to every doubling, less what musl's allocator writes
 /// beside each.
@@ -168,7 +170,8 @@ impl Kept {
 
     /// Keeps a block of a class, unless there is enough.
     fn put(&mut self, class: usize, block: *mut u8) -> bool {
-        if !self.is_on || self.bytes + class_bytes(class) > KEPT_BYTES {
+        let most = if class < SHARED_CLASSES { KEPT_BYTES } else { KEPT_WITH_LARGE };
+        if !self.is_on || self.bytes + class_bytes(class) > most {
             return false;
         }
         // SAFETY: nobody uses the block any more.
