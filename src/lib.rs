@@ -49,7 +49,7 @@
 //! - `api/messages`: `/v1/messages` and `count_tokens` from start to end; `api/models`:
 //!   `/v1/models`; `api/count`: the provider's own count of tokens
 //! - `route`: which provider and model: names, aliases, rules (pictures, length, thinking),
-//!   fallbacks
+//!   fallbacks; `session`: which conversation it is of; `moved`: where one is that had to move on
 //! - `api/dispatch`: the next provider when one fails, another key or token after a 401 or 429,
 //!   once more with what a refusal has taught, and after a rate limit that may be waited for
 //! - `api/catalog`: what a provider serves, by its own list, kept for a while
@@ -79,7 +79,7 @@
 //!   schemas made to fit
 //! - `translate/request/report`: what was dropped or changed (`x-ccproxy-dropped`, `-adjusted`)
 //! - `translate/carry`: reasoning and thought signatures carried through the client and back;
-//!   `translate/object`, `translate/hash`: JSON that is cut anywhere, short names
+//!   `translate/object`, `hash`: JSON that is cut anywhere, short names
 //! - `tokens`: the estimate of tokens, of texts (`tokens/text`) and pictures (`tokens/image`)
 //! - `provider/rows`: a service's address, models, limits and quirks, each with its source: `labs`,
 //!   `hosts`, `gateways`, `clouds`, `own`, and in `words` what they share; `provider`: what the
@@ -201,6 +201,7 @@ pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod greeting;
+mod hash;
 pub mod health;
 pub mod healthcheck;
 pub mod heap;
@@ -212,6 +213,7 @@ pub mod line;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+mod moved;
 pub mod network;
 pub mod openai;
 mod os;
@@ -225,6 +227,7 @@ pub mod route;
 mod seeded;
 pub mod serve;
 pub mod service;
+pub mod session;
 pub mod sse;
 mod text;
 pub mod tokens;

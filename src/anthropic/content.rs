@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault::shown;
@@ -38,6 +38,9 @@ pub enum Block<'a> {
         /// Empty if there is none.
         data: Cow<'a, str>,
     },
+    /// The `cache_control` of the block of a message that stands before it: the prompt is to be
+    /// cached up to here.
+    CacheControl,
     /// A kind that chat completions have no word for, and that says nothing in text.
     Unknown {
         kind: Cow<'a, str>,
@@ -107,6 +110,8 @@ trait Level {
     const HOLDS: bool = true;
     /// Whether an object may stand for the blocks, as in the results of server tools.
     const TAKES_OBJECTS: bool = true;
+    /// Whether the ends of what is to be cached are kept.
+    const MARKS: bool = false;
 }
 
 struct InMessage;
@@ -117,6 +122,7 @@ struct TooDeep;
 impl Level for InMessage {
     type Inside = InBlock;
     const TAKES_OBJECTS: bool = false;
+    const MARKS: bool = true;
 }
 
 impl Level for InBlock {
@@ -174,6 +180,8 @@ struct WireBlock<'a, L: Level> {
     page_age: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "enabled")]
     citations: bool,
+    #[serde(default)]
+    cache_control: Option<IgnoredAny>,
 }
 
 /// `source` of an image or a document; that of a search result is a string, and not looked at.
@@ -365,7 +373,9 @@ impl<'de, L: Level> Visitor<'de> for BlocksVisitor<L> {
         }
         let mut blocks = Vec::new();
         while let Some(block) = seq.next_element::<WireBlock<L>>()? {
+            let is_marked = L::MARKS && block.cache_control.is_some();
             blocks.push(Block::try_from(block).map_err(de::Error::custom)?);
+            blocks.extend(is_marked.then_some(Block::CacheControl));
         }
         Ok(Blocks(Content(blocks), PhantomData))
     }

@@ -180,6 +180,20 @@ pub struct Usage {
     pub output_tokens: u64,
 }
 
+impl Usage {
+    /// The input, with what was read from a cache and what was written to one.
+    pub fn all_input(&self) -> u64 {
+        let cached = self.cache_read_input_tokens.saturating_add(self.cache_creation_input_tokens);
+        self.input_tokens.saturating_add(cached)
+    }
+
+    /// What part of the input was read from a cache, from 0 to 1, if there was any input.
+    pub fn cache_rate(&self) -> Option<f64> {
+        let all = self.all_input();
+        (all > 0).then(|| self.cache_read_input_tokens as f64 / all as f64)
+    }
+}
+
 /// A whole message, the answer to a request without `stream`.
 #[derive(Debug, Serialize)]
 pub struct Message {

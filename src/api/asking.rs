@@ -10,6 +10,7 @@ use crate::anthropic::{Message, MessagesRequest};
 use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::relay::Stream;
+use crate::session::Session;
 use crate::translate::native::WholeMessage;
 use crate::translate::{Reading, Translator};
 use crate::unique::unique;
@@ -22,6 +23,9 @@ pub(super) struct Asking<'a> {
     pub ledger: &'a Ledger<'a>,
     pub request: &'a MessagesRequest<'a>,
     pub input_estimate: u64,
+    /// The session that it belongs to, and what providers are told of it.
+    pub session: Option<Session>,
+    pub session_id: Option<String>,
 }
 
 impl<'a> Asking<'a> {
@@ -32,7 +36,10 @@ impl<'a> Asking<'a> {
         request: &'a MessagesRequest<'a>,
         input_estimate: u64,
     ) -> Asking<'a> {
-        Asking { api, exchange, ledger, request, input_estimate }
+        let metadata = request.metadata.map(|metadata| metadata.get());
+        let session = Session::of(exchange.caller.session(), metadata);
+        let session_id = session.map(Session::id);
+        Asking { api, exchange, ledger, request, input_estimate, session, session_id }
     }
 
     /// The headers that tell what was done.

@@ -15,7 +15,7 @@ use crate::config;
 use crate::error::{Cause, Error};
 use crate::health::Outcome;
 use crate::openai::Dialect;
-use crate::provider::Key;
+use crate::provider::{Key, SessionField};
 use crate::record::cut;
 use crate::relay::{Source, Stream};
 use crate::translate::native::Native;
@@ -93,6 +93,7 @@ impl Attempt<'_> {
             max_tokens: config.max_tokens_for(self.model),
             images: config.images,
             api: config.api.or(learned.api()).unwrap_or_else(|| config.row.api_of(self.model)),
+            session: self.asking.session_id.as_deref(),
             learned,
         };
         let mut attempted = self.ask_and_deliver(self.translated(&target, tried)?);
@@ -107,7 +108,8 @@ impl Attempt<'_> {
         let config = &self.provider.config;
         let limit = config.max_tokens.filter(|limit| *limit > 0);
         let body = &self.asking.exchange.body;
-        let (body, report) = native_request(body, config.row, self.model, limit)?;
+        let session = self.asking.session_id.as_deref();
+        let (body, report) = native_request(body, config.row, self.model, limit, session)?;
         self.note(&report, tried);
         Ok(Outgoing { endpoint: Endpoint::Messages, body, reading: None })
     }
@@ -192,7 +194,7 @@ impl Attempt<'_> {
     /// the answer on.
     fn ask_and_deliver(&self, outgoing: Outgoing<'_>) -> Result<Delivered, Unanswered> {
         let asking = self.asking;
-        let permit = self.provider.health.state.permit()?;
+        let permit = self.provider.health.state.permit(asking.session)?;
         let translator = match self.receiver {
             Receiver::Stream(stream) => {
                 self.prepare(&mut stream.borrow_mut(), outgoing.reading);
@@ -202,7 +204,8 @@ impl Attempt<'_> {
         };
         let endpoint = outgoing.endpoint;
         let is_native = endpoint == Endpoint::Messages;
-        let headers = if is_native { asking.exchange.native_headers() } else { Vec::new() };
+        let mut headers = if is_native { asking.exchange.native_headers() } else { Vec::new() };
+        headers.extend(self.session_header());
         let ask = Ask {
             endpoint,
             key: permit.key,
@@ -241,6 +244,16 @@ impl Attempt<'_> {
             Err(Unanswered { failure: Failure::ClientGone, .. }) => {}
         }
         delivered
+    }
+
+    /// The header that names the session, unless the user has set it to something else.
+    fn session_header(&self) -> Option<(&'static str, &str)> {
+        let config = &self.provider.config;
+        let SessionField::Header(name) = config.row.session else { return None };
+        if config.headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        Some((name, self.asking.session_id.as_deref()?))
     }
 
     /// The same without secrets, in words for people.

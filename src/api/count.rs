@@ -39,8 +39,10 @@ pub(super) fn count_tokens(
         return Ok(None);
     }
     let row = provider.config.row;
-    let Ok((body, _)) = native_request(&exchange.body, row, model, None) else { return Ok(None) };
-    let Ok(permit) = provider.health.state.permit() else { return Ok(None) };
+    let Ok((body, _)) = native_request(&exchange.body, row, model, None, None) else {
+        return Ok(None);
+    };
+    let Ok(permit) = provider.health.state.permit(None) else { return Ok(None) };
     let headers = exchange.native_headers();
     let ask = Ask {
         endpoint: Endpoint::CountTokens,

@@ -6,11 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::Api;
 use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
 use crate::client::Failure;
 use crate::error::{Cause, Error};
 use crate::route::{Asked, Choice};
+use crate::session::Session;
 use crate::translate::Lesson;
 use crate::upstream::pause;
 
@@ -72,6 +74,7 @@ impl<'a> Dispatch<'a> {
         let Asking { api, request, exchange, .. } = self.asking;
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);
+        let stay = self.asking.session.and_then(|session| Stay::new(api, session, &mut route.hops));
         // Those that are resting are the last resort.
         route.hops.sort_by_cached_key(|hop| api.providers[hop.provider].health.state.is_resting());
         log::debug!(
@@ -82,8 +85,14 @@ impl<'a> Dispatch<'a> {
         let last = route.hops.len() - 1;
         for (i, hop) in route.hops.iter().enumerate() {
             let error = match self.hop(hop, receiver) {
+                Ok(delivered) => {
+                    if let Some(stay) = &stay {
+                        stay.at(hop);
+                    }
+                    return Ok(delivered);
+                }
                 Err(Failure::Error(error)) => error,
-                other => return other,
+                gone => return gone,
             };
             if i == last || receiver.has_content() || !is_the_providers(&error) {
                 return Err(Failure::Error(error));
@@ -186,6 +195,39 @@ fn with_the_time(error: Error, free_in: Option<Duration>) -> Error {
             Error::Upstream { status, cause, message, retry: retry.within(wait) }
         }
         (error, _) => error,
+    }
+}
+
+/// Where a session is in the places of a route: it stays with who answered it last, as long as that
+/// one answers, since another would have to read the whole conversation anew.
+struct Stay<'a> {
+    api: &'a Api,
+    session: Session,
+    /// The places in the order of the route.
+    places: Vec<Choice<'a>>,
+}
+
+impl<'a> Stay<'a> {
+    /// Puts the place of the session before the others.
+    fn new(api: &'a Api, session: Session, hops: &mut Vec<Choice<'a>>) -> Option<Stay<'a>> {
+        if hops.len() < 2 {
+            return None;
+        }
+        // In another route it is a place of its own.
+        let names = hops.iter().map(|hop| format!("{}/{}", hop.provider, hop.model.unwrap_or("")));
+        let session = session.within(&names.collect::<Vec<_>>().join(" "));
+        let places = hops.clone();
+        if let Some(place) = api.moved.place(session, Instant::now()).filter(|at| *at < hops.len())
+        {
+            hops[..=place].rotate_right(1);
+        }
+        Some(Stay { api, session, places })
+    }
+
+    /// It has been answered there.
+    fn at(&self, hop: &Choice<'_>) {
+        let place = self.places.iter().position(|place| place == hop).unwrap_or(0);
+        self.api.moved.moves(self.session, place, 0, Instant::now());
     }
 }
 

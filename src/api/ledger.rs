@@ -142,8 +142,7 @@ impl<'a> Ledger<'a> {
             Ending::ClientGone => metrics.cancelled.add(1),
         }
         if let (Ending::Answered, Some(usage)) = (ending, self.usage.get()) {
-            let input_tokens = usage.input_tokens.saturating_add(usage.cache_read_input_tokens);
-            metrics.input_tokens.observe_tokens(input_tokens);
+            metrics.input_tokens.observe_tokens(usage.all_input());
             metrics.output_tokens.observe_tokens(usage.output_tokens);
             metrics.cache_read_tokens.add(usage.cache_read_input_tokens);
             metrics.cache_write_tokens.add(usage.cache_creation_input_tokens);

@@ -28,6 +28,7 @@ use crate::config::{Config, ProviderConfig, ProviderProbe};
 use crate::exchange::{Call, Errands, Exchange, Workers};
 use crate::health::{Health, Outcome, ProviderHealth};
 use crate::line::{Line, Peer};
+use crate::moved::Moved;
 use crate::openai::models::Served;
 use crate::provider::Key;
 use crate::unique::unique;
@@ -50,6 +51,8 @@ struct Api {
     providers: Vec<Provider>,
     models: Vec<models::Listed>,
     health: Arc<Health>,
+    /// The places of routes where sessions are whose first place failed.
+    moved: Moved,
 }
 
 impl Api {
@@ -62,7 +65,7 @@ impl Api {
             health: Arc::clone(health),
             catalog: Catalog::default(),
         });
-        Api { models, providers: providers.collect(), config, health }
+        Api { models, providers: providers.collect(), config, health, moved: Moved::default() }
     }
 }
 

@@ -263,6 +263,15 @@ impl Health {
                 out.sample(&provider.gen_ai_labels(), sum(&provider.metrics));
             }
         }
+        let help = "Of the input tokens so far, the part that was read from a cache.";
+        out.family("ccproxy_cache_read_tokens_ratio", "gauge", help);
+        for provider in &self.providers {
+            let ProviderMetrics { input_tokens, cache_read_tokens, .. } = &provider.metrics;
+            let (all, read) = (input_tokens.total(), cache_read_tokens.get());
+            if all > 0 {
+                out.sample(&provider.gen_ai_labels(), read as f64 / all as f64);
+            }
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 //!
 //! Nothing is ever asked for the sake of health, so nothing is ever paid for it.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::Words;
 use crate::error::{Cause, Error, Retry};
+use crate::moved::Moved;
+use crate::session::Session;
 
 /// Failures in a row that open the breaker, and up to how long its pause is doubled.
 const OPEN_AFTER: u32 = 5;
@@ -87,8 +90,10 @@ pub struct ProviderState {
     /// When the call was made that failed last, and the one that was answered last, in that count.
     failed_at: AtomicU64,
     answered_at: AtomicU64,
-    /// How many calls have been permitted: keys are used in turn.
+    /// How many calls have been permitted: keys are used in turn where there is no session.
     calls: AtomicUsize,
+    /// The keys of sessions whose own key could not be used.
+    moved: Moved,
     consecutive_failures: AtomicU32,
     is_known: AtomicBool,
     is_open: AtomicBool,
@@ -229,6 +234,7 @@ impl ProviderState {
             failed_at: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
+            moved: Moved::default(),
             consecutive_failures: AtomicU32::new(0),
             is_known: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -297,16 +303,30 @@ impl ProviderState {
         self.resting_keys() < self.rests.len()
     }
 
-    /// The next key in turn that does not rest, or the one that rests least.
-    fn next_key(&self) -> usize {
+    /// The key of the session, or without one the next key in turn, that does not rest; else the
+    /// one that rests least. Keys may be of different accounts, whose caches are their own: a
+    /// session keeps to its key, and once that was refused to the next.
+    fn next_key(&self, session: Option<Session>) -> usize {
         let count = self.rests.len();
         if count == 1 {
             return 0;
         }
-        let first = self.calls.fetch_add(1, Ordering::Relaxed) % count;
         let left: Vec<Duration> = self.rests_left().collect();
-        let in_turn = (0..count).map(|i| (first + i) % count);
-        in_turn.min_by_key(|key| left[*key]).unwrap_or(0)
+        let Some(session) = session else {
+            let first = self.calls.fetch_add(1, Ordering::Relaxed) % count;
+            let in_turn = (0..count).map(|i| (first + i) % count);
+            return in_turn.min_by_key(|key| left[*key]).unwrap_or(0);
+        };
+        let now = self.now();
+        let preferred = |key: &usize| Reverse(session.preference(*key));
+        let own = (0..count).min_by_key(preferred).unwrap_or(0);
+        let kept = self.moved.place(session, now).unwrap_or(own);
+        if left.get(kept).is_some_and(Duration::is_zero) {
+            return kept;
+        }
+        let next = (0..count).min_by_key(|key| (left[*key], preferred(key))).unwrap_or(own);
+        self.moved.moves(session, next, own, now);
+        next
     }
 
     /// Lets a call through, unless the provider has failed so often that it is left alone for a
@@ -315,14 +335,14 @@ impl ProviderState {
     /// # Errors
     /// What the provider said last if it does not take the key; else 503 with the time of the next
     /// try.
-    pub fn permit(&self) -> Result<Permit<'_>, Error> {
+    pub fn permit(&self, session: Option<Session>) -> Result<Permit<'_>, Error> {
         let permit = |trial_of| Permit {
             state: self,
             outcome: Outcome::Unknown,
             trial_of,
             succeeded: false,
             asked: self.asked(),
-            key: self.next_key(),
+            key: self.next_key(session),
         };
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(permit(None));
@@ -525,7 +545,7 @@ mod tests {
     }
 
     fn call(state: &ProviderState, outcome: Outcome) -> Result<(), Error> {
-        state.permit().map(|permit| permit.ended(outcome))
+        state.permit(None).map(|permit| permit.ended(outcome))
     }
 
     #[test]
@@ -545,8 +565,8 @@ mod tests {
         assert_eq!((refused.status(), refused.retry().after), (503, Some("10".to_owned())));
 
         state.lock().until = Some(Instant::now());
-        let trial = state.permit().unwrap();
-        assert!(state.permit().is_err(), "one call at a time finds out");
+        let trial = state.permit(None).unwrap();
+        assert!(state.permit(None).is_err(), "one call at a time finds out");
         drop(trial);
         call(&state, failure(500)).unwrap();
         assert_eq!(state.lock().pause, Duration::from_secs(20));
@@ -570,15 +590,15 @@ mod tests {
     fn keys_are_used_in_turn_and_rest_when_they_are_limited_or_refused() {
         let state = fresh(3);
         let keys = |n: usize| -> Vec<usize> {
-            (0..n).map(|_| state.permit().expect("it is up").key).collect()
+            (0..n).map(|_| state.permit(None).expect("it is up").key).collect()
         };
         assert_eq!(keys(4), [0, 1, 2, 0]);
-        let limited = state.permit().unwrap();
+        let limited = state.permit(None).unwrap();
         assert_eq!(limited.key, 1);
         limited.ended(Outcome::Limited(Some(Duration::from_secs(1000))));
         assert_eq!(keys(4), [2, 0, 2, 2]);
         assert!(!state.is_resting() && state.has_key_awake());
-        let refused = state.permit().unwrap();
+        let refused = state.permit(None).unwrap();
         assert_eq!(refused.key, 0);
         refused.ended(failure(401));
         assert_eq!((state.resting_keys(), state.consecutive_failures()), (2, 0));
@@ -588,26 +608,55 @@ mod tests {
         assert_eq!(keys(1), [2]);
         call(&state, Outcome::Answered).unwrap();
         assert!(state.is_resting(), "the client's fault says nothing about the key");
-        state.permit().unwrap().succeeded();
+        state.permit(None).unwrap().succeeded();
         assert!(!state.is_resting() && state.resting_keys() == 2);
+    }
+
+    #[test]
+    fn a_session_stays_on_its_key_until_that_is_refused() {
+        let state = fresh(2);
+        let names: Vec<String> = (0..20).map(|n| format!("session {n}")).collect();
+        let sessions = names.iter().map(|name| Session::of(Some(name), None));
+        let sessions: Vec<Option<Session>> = sessions.collect();
+        let key = |session| state.permit(session).expect("it is up").key;
+        let own: Vec<usize> = sessions.iter().map(|session| key(*session)).collect();
+        assert!(own.contains(&0) && own.contains(&1), "both are used: {own:?}");
+        for _ in 0..3 {
+            let again: Vec<usize> = sessions.iter().map(|session| key(*session)).collect();
+            assert_eq!(again, own);
+        }
+        // One of them is limited: its sessions go to the other, and stay when it is back.
+        let limited = sessions[own.iter().position(|key| *key == 0).expect("one")];
+        let permit = state.permit(limited).unwrap();
+        permit.ended(Outcome::Limited(Some(Duration::from_secs(100))));
+        assert!(sessions.iter().all(|session| key(*session) == 1));
+        let later = Instant::now() + Duration::from_secs(101);
+        *state.simulated.lock().unwrap() = Some(later);
+        assert_eq!(state.resting_keys(), 0);
+        assert!(sessions.iter().all(|session| key(*session) == 1), "a cache is warm there");
+        // After a pause it is not.
+        *state.simulated.lock().unwrap() = Some(later + Duration::from_secs(301));
+        let back: Vec<usize> = sessions.iter().map(|session| key(*session)).collect();
+        assert_eq!(back, own);
     }
 
     #[test]
     fn an_older_success_overrules_no_newer_refusal_of_a_key() {
         let state = fresh(1);
-        let older = state.permit().unwrap();
+        let older = state.permit(None).unwrap();
         call(&state, Outcome::Limited(Some(Duration::from_secs(60)))).unwrap();
         older.succeeded();
         assert!(state.is_resting(), "the stream began before the limit was met");
-        state.permit().unwrap().succeeded();
+        state.permit(None).unwrap().succeeded();
         assert!(!state.is_resting());
     }
 
     #[test]
     fn an_older_success_closes_no_breaker_and_an_older_failure_opens_none() {
         let state = fresh(1);
-        let older = state.permit().unwrap();
-        let failing: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
+        let older = state.permit(None).unwrap();
+        let failing: Vec<Permit<'_>> =
+            (0..OPEN_AFTER).map(|_| state.permit(None).unwrap()).collect();
         for permit in failing {
             permit.ended(failure(500));
         }
@@ -617,7 +666,7 @@ mod tests {
 
         // Calls that were made in an outage and are given up long after it.
         let state = fresh(1);
-        let hung: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit().unwrap()).collect();
+        let hung: Vec<Permit<'_>> = (0..OPEN_AFTER).map(|_| state.permit(None).unwrap()).collect();
         call(&state, Outcome::Answered).unwrap();
         for permit in hung {
             permit.ended(failure(504));
@@ -671,6 +720,6 @@ mod tests {
         call(&state, failure(401)).unwrap();
         assert!(!state.is_resting());
         call(&state, Outcome::Limited(Some(Duration::from_secs(5)))).unwrap();
-        assert!(state.is_resting() && state.permit().is_ok());
+        assert!(state.is_resting() && state.permit(None).is_ok());
     }
 }

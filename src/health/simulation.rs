@@ -80,7 +80,7 @@ impl<'a> World<'a> {
         }
         let was_open = self.state.is_circuit_open();
         let rests: Vec<Duration> = self.state.rests_left().collect();
-        match self.state.permit() {
+        match self.state.permit(None) {
             Ok(permit) => {
                 let key = permit.key;
                 assert!(key < self.keys);
@@ -202,7 +202,7 @@ impl<'a> World<'a> {
         }
         self.to(self.now + LONGEST_REST + LONGEST_PAUSE);
         for _ in 0..2 * self.keys {
-            let permit = self.state.permit().expect("it is well, and nobody else finds out");
+            let permit = self.state.permit(None).expect("it is well, and nobody else finds out");
             permit.succeeded();
         }
         assert!(!self.state.is_circuit_open() && !self.state.is_resting());

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use lenient::{Later, Lax, Number, Text};
 pub use request::{
-    ChatRequest, Content, DataUrl, EnableThinking, ExtraContent, FormatKind, Function,
+    ChatRequest, Content, DataUrl, EnableThinking, Ephemeral, ExtraContent, FormatKind, Function,
     FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat,
     Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
 };

@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
     pub model: &'a str,
-    pub messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +46,10 @@ pub struct ChatRequest<'a> {
     pub stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_cache_key: Option<&'a str>,
+    /// The last, so that the requests of a conversation begin with the same bytes.
+    pub messages: Vec<Message<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]
@@ -84,9 +87,14 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// A message that has only text.
     pub fn text(role: Role, text: Joined<'a>) -> Message<'a> {
+        Message { content: Some(Content::Text(text)), ..Message::empty(role) }
+    }
+
+    /// A message with nothing in it yet.
+    pub fn empty(role: Role) -> Message<'a> {
         Message {
             role,
-            content: Some(Content::Text(text)),
+            content: None,
             reasoning_content: None,
             reasoning_text: None,
             prefix: None,
@@ -109,12 +117,25 @@ pub enum Content<'a> {
 #[derive(Debug, DeriveSerialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Part<'a> {
-    Text { text: Joined<'a> },
-    ImageUrl { image_url: ImageUrl<'a> },
-    File { file: File<'a> },
+    Text {
+        text: Joined<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Ephemeral>,
+    },
+    ImageUrl {
+        image_url: ImageUrl<'a>,
+    },
+    File {
+        file: File<'a>,
+    },
 }
 
 impl<'a> Part<'a> {
+    /// A text.
+    pub fn text(text: Joined<'a>) -> Part<'a> {
+        Part::Text { text, cache_control: None }
+    }
+
     pub fn image(url: DataUrl<'a>) -> Part<'a> {
         Part::ImageUrl { image_url: ImageUrl { url } }
     }
@@ -133,6 +154,21 @@ pub struct ImageUrl<'a> {
 pub struct File<'a> {
     pub filename: Cow<'a, str>,
     pub file_data: DataUrl<'a>,
+}
+
+/// `{"type": "ephemeral"}`: what stands up to here is to be kept in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ephemeral;
+
+impl Serialize for Ephemeral {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(DeriveSerialize)]
+        struct Kind {
+            #[serde(rename = "type")]
+            kind: &'static str,
+        }
+        Kind { kind: "ephemeral" }.serialize(serializer)
+    }
 }
 
 /// A URL, or data that becomes one while it is written: an image is megabytes and not copied.

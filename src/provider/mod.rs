@@ -103,6 +103,10 @@ pub struct Provider {
     pub images: bool,
     /// Whether pictures may be given by their address.
     pub image_urls: bool,
+    /// Where a session is named, so that its prompt is found in the same cache.
+    pub session: SessionField,
+    /// Models whose prompts are cached up to the `cache_control` of their parts.
+    pub cache_control_models: &'static [&'static str],
     /// Whether PDFs are taken as `file` parts.
     pub files: bool,
     /// How the model's own reasoning goes back to it.
@@ -231,6 +235,18 @@ pub enum FormatSupport {
     JsonObject,
 }
 
+/// Where a session is named. The Responses API has a field of its own for it, `prompt_cache_key`,
+/// which is sent wherever a session is named at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionField {
+    /// Nowhere: the cache is found by the prompt alone, or there is none.
+    None,
+    /// `prompt_cache_key`, of at most 64 characters.
+    PromptCacheKey,
+    /// A header, also of its own Messages API.
+    Header(&'static str),
+}
+
 /// The form in which a model sees its own reasoning again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
@@ -318,6 +334,8 @@ impl Provider {
         schema: SchemaRules::ANY,
         images: true,
         image_urls: true,
+        session: SessionField::None,
+        cache_control_models: &[],
         files: false,
         echo: Echo::None,
         speaks_chat: true,

@@ -72,6 +72,11 @@ impl Caller {
     pub fn address(&self) -> IpAddr {
         self.address
     }
+
+    /// What the client calls its session.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
 }
 
 /// As much of a text from outside as a line may hold.
@@ -108,6 +113,8 @@ pub struct Record {
     input_tokens: Option<u64>,
     cache_read_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    /// What part of the input was read from a cache, from 0 to 1.
+    cache_rate: Option<f64>,
     output_tokens: Option<u64>,
     pub stop_reason: Option<String>,
     /// To the first byte of the answer that was passed on.
@@ -146,6 +153,7 @@ impl Record {
             input_tokens: None,
             cache_read_tokens: None,
             cache_write_tokens: None,
+            cache_rate: None,
             output_tokens: None,
             stop_reason: None,
             first_byte_ms: None,
@@ -178,6 +186,7 @@ impl Record {
         self.input_tokens = Some(usage.input_tokens);
         self.cache_read_tokens = Some(usage.cache_read_input_tokens);
         self.cache_write_tokens = Some(usage.cache_creation_input_tokens);
+        self.cache_rate = usage.cache_rate().map(|rate| (rate * 1000.0).round() / 1000.0);
         self.output_tokens = Some(usage.output_tokens);
     }
 
@@ -300,10 +309,14 @@ impl fmt::Display for Record {
             write!(f, " (first {})", Time(first))?;
         }
         if let (Some(input), Some(output)) = (self.input_tokens, self.output_tokens) {
-            let cached = self.cache_read_tokens.unwrap_or_default();
-            write!(f, "  {} in", input.saturating_add(cached))?;
-            if cached > 0 {
-                write!(f, " ({cached} cached)")?;
+            let read = self.cache_read_tokens.unwrap_or_default();
+            let written = self.cache_write_tokens.unwrap_or_default();
+            write!(f, "  {} in", input.saturating_add(read).saturating_add(written))?;
+            let percent = self.cache_rate.unwrap_or_default() * 100.0;
+            match (read, written) {
+                (0, 0) => {}
+                (_, 0) => write!(f, " ({read} cached, {percent:.0} %)")?,
+                _ => write!(f, " ({read} cached, {percent:.0} %, {written} written)")?,
             }
             write!(f, " {output} out")?;
         }
@@ -373,10 +386,18 @@ mod tests {
         assert_eq!(record.end(&Ending::Answered), Level::Info);
         assert_eq!(
             record.to_string(),
-            "groq openai/gpt-oss-120b <- opus  200  1.2 s (first 0.3 s)  1234 in (1000 cached) 7 out  \
+            "groq openai/gpt-oss-120b <- opus  200  1.2 s (first 0.3 s)  1234 in (1000 cached, 81 %) 7 out  \
              end_turn  key 1  session 4f79  req_1"
         );
         assert_eq!(record.own_ms, Some(10));
+        record.used(Usage {
+            input_tokens: 0,
+            cache_creation_input_tokens: 500,
+            cache_read_input_tokens: 1500,
+            output_tokens: 7,
+        });
+        assert!(record.to_string().contains("  2000 in (1500 cached, 75 %, 500 written) 7 out"));
+        assert_eq!(record.cache_rate, Some(0.75));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Count {
                 self.content(&result.content);
             }
             Block::ToolReference { tool_name } => self.text(Some(tool_name)),
-            Block::RedactedThinking { .. } | Block::Unknown { .. } => {}
+            Block::RedactedThinking { .. } | Block::Unknown { .. } | Block::CacheControl => {}
             Block::Other(other) => self.content(&other.content),
         }
     }

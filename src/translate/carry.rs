@@ -24,7 +24,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::hash::hash;
+use crate::hash::hash;
 use crate::json;
 use crate::openai::ReasoningItem;
 

@@ -16,7 +16,6 @@
 
 mod answer;
 mod carry;
-mod hash;
 mod object;
 mod reading;
 mod refusal;

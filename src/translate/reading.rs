@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::hash::hash;
 use super::stops::Stops;
+use crate::hash::hash;
 use crate::openai::Dialect;
 use crate::redact::Redactor;
 

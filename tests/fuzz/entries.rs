@@ -21,12 +21,20 @@ pub(super) fn request(data: &[u8]) {
     let provider = &PROVIDERS[data.len() % PROVIDERS.len()];
     for api in [Dialect::ChatCompletions, Dialect::Responses] {
         let (max_tokens, images) = (provider.max_tokens_of(provider.model), provider.images);
-        let target = Target { provider, model: "m", max_tokens, images, api, learned: &learned };
+        let target = Target {
+            provider,
+            model: "m",
+            max_tokens,
+            images,
+            api,
+            session: None,
+            learned: &learned,
+        };
         if let Ok(translated) = translate(&request, &target) {
             serde_json::to_vec(&translated.wanted.write()).expect("it serializes");
         }
     }
-    if let Ok((body, _)) = native_request(data, provider, "m", Some(9)) {
+    if let Ok((body, _)) = native_request(data, provider, "m", Some(9), None) {
         assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok(), "no JSON is sent");
     }
 }
@@ -85,8 +93,15 @@ pub(super) fn refusal(data: &[u8]) {
     let learned = Learned::default();
     let provider = Provider::find("openai").expect("a row");
     let api = Dialect::ChatCompletions;
-    let target =
-        Target { provider, model: "m", max_tokens: 9, images: true, api, learned: &learned };
+    let target = Target {
+        provider,
+        model: "m",
+        max_tokens: 9,
+        images: true,
+        api,
+        session: None,
+        learned: &learned,
+    };
     let wanted = translate(&request, &target).expect("a translation").wanted;
     let telling = Telling::of(status, &said);
     if let Some(lesson) = telling.and_then(|telling| telling.lesson(&learned, &wanted.sent())) {

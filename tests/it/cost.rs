@@ -78,8 +78,15 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
     let Ok(request) = anthropic::parse(body) else { return };
     estimate(&request);
     let learned = Learned::default();
-    let target =
-        Target { provider, model: "m", max_tokens: 0, images: true, api, learned: &learned };
+    let target = Target {
+        provider,
+        model: "m",
+        max_tokens: 0,
+        images: true,
+        api,
+        session: None,
+        learned: &learned,
+    };
     let Ok(translated) = translate::translate(&request, &target) else { return };
     let mut out = Vec::with_capacity(body.len());
     serde_json::to_writer(&mut out, &translated.wanted.write()).expect("it serializes");

@@ -143,7 +143,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                 estimate(&request);
                 for name in ["deepseek", "anthropic"] {
                     let row = ccproxy::provider::Provider::find(name).expect("a row");
-                    let made = native_request(body.as_bytes(), row, "m", None);
+                    let made = native_request(body.as_bytes(), row, "m", None, None);
                     assert!(made.is_ok() || what.contains("thread"), "{what} for {name}");
                 }
                 for provider in PROVIDERS {
@@ -155,6 +155,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                             max_tokens: 0,
                             images: true,
                             api,
+                            session: None,
                             learned: &learned,
                         };
                         if let Ok(made) = translate::translate(&request, &target) {

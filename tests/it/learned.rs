@@ -54,6 +54,7 @@ fn sent(body: &Value, dialect: Dialect, learned: &Learned) -> Value {
         max_tokens: 0,
         images: true,
         api: dialect,
+        session: None,
         learned,
     };
     let wanted = translate(&request, &target).expect("a translation").wanted;
@@ -73,6 +74,7 @@ fn lesson(dialect: Dialect, status: u16, refusal: &str) -> (String, Value) {
         max_tokens: 0,
         images: true,
         api: dialect,
+        session: None,
         learned: &nothing,
     };
     let wanted = translate(&request, &target).expect("a translation").wanted;
@@ -333,6 +335,7 @@ fn stop_sequences_that_are_not_sent_are_looked_for() {
             max_tokens: 0,
             images: true,
             api,
+            session: None,
             learned: &learned,
         };
         let translated = translate(&request, &target).expect("a translation");
@@ -404,6 +407,7 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
         max_tokens: 0,
         images: true,
         api: Dialect::ChatCompletions,
+        session: None,
         learned: &nothing,
     };
     let wanted = translate(&request, &target).expect("a translation").wanted;

@@ -1,6 +1,7 @@
 //! Tests of ccproxy as a library, and of its texts.
 
 mod accounting;
+mod caches;
 mod carry;
 mod causes;
 mod chaos;
@@ -49,6 +50,7 @@ mod route;
 mod secrets;
 mod serve_apis;
 mod serve_bodies;
+mod serve_caches;
 mod serve_catalog;
 mod serve_clients;
 mod serve_connections;

@@ -44,6 +44,7 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
         max_tokens: provider.max_tokens_of(model),
         images: provider.images,
         api: dialect,
+        session: None,
         learned: &Learned::default(),
     };
     let request = translate::translate(&request, &target)?.wanted.write();
@@ -208,7 +209,12 @@ fn well_formed(chat: &str) -> Result<(), String> {
             "tool" => {
                 need(open.first() == Some(&message["tool_call_id"]), &at("not the next result"))?;
                 open.remove(0);
-                need(content.is_string(), &at("a result that is no text"))?;
+                // One part where a mark of a cache may stand.
+                let part =
+                    content.as_array().filter(|parts| parts.len() == 1).map(|parts| &parts[0]);
+                let is_text =
+                    content.is_string() || part.is_some_and(|part| part["text"].is_string());
+                need(is_text, &at("a result that is no text"))?;
             }
             _ => return Err(at("an unknown role")),
         }

@@ -48,6 +48,7 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
         max_tokens: 0,
         images: true,
         api: Dialect::ChatCompletions,
+        session: None,
         learned: &Learned::default(),
     };
     translate::translate(&request, &target).expect("a translation").names

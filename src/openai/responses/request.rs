@@ -13,7 +13,6 @@ pub struct ResponsesRequest<'a> {
     pub model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Joined<'a>>,
-    pub input: Vec<InputItem<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<FunctionTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +34,10 @@ pub struct ResponsesRequest<'a> {
     /// Whether the service keeps the answer; its default is that it does.
     pub store: bool,
     pub stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_cache_key: Option<&'a str>,
+    /// The last, so that the requests of a conversation begin with the same bytes.
+    pub input: Vec<InputItem<'a>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -27,6 +27,9 @@ pub(super) const AZURE: Provider = Provider {
     files: true,
     schema: OPENAI_SCHEMA,
     tries_efforts: true,
+    // What is no model of OpenAI's refuses it, which is learned:
+    // https://github.com/earendil-works/pi/issues/9645
+    session: SessionField::PromptCacheKey,
     ..Provider::COMPATIBLE
 };
 

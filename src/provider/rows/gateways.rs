@@ -46,6 +46,11 @@ pub(super) const OPENROUTER: Provider = Provider {
     native: Some("https://openrouter.ai/api"),
     native_models: &["anthropic/"],
     headers: &[("HTTP-Referer", "OPENROUTER_SITE_URL"), ("X-Title", "OPENROUTER_SITE_NAME")],
+    // "a conversation or agent workflow": https://openrouter.ai/docs/api/api-reference/chat
+    session: SessionField::Header("x-session-id"),
+    // "Alibaba and Anthropic … require you to enable it on a per-message basis":
+    // https://openrouter.ai/docs/guides/best-practices/prompt-caching
+    cache_control_models: &["anthropic/", "qwen/"],
     ..Provider::COMPATIBLE
 };
 

@@ -72,6 +72,8 @@ pub(super) const CEREBRAS: Provider = Provider {
     // https://github.com/Alishahryar1/free-claude-code/issues/1136
     echo: Echo::Reasoning,
     images: false,
+    // https://inference-docs.cerebras.ai/api-reference/chat-completions
+    session: SessionField::PromptCacheKey,
     ..Provider::COMPATIBLE
 };
 
@@ -161,6 +163,8 @@ pub(super) const FIREWORKS: Provider = Provider {
     // https://docs.fireworks.ai/tools-sdks/anthropic-compatibility
     native: Some("https://api.fireworks.ai/inference"),
     native_models: &[""],
+    // https://fireworks.ai/docs/guides/prompt-caching
+    session: SessionField::Header("x-session-affinity"),
     ..Provider::COMPATIBLE
 };
 

@@ -32,6 +32,8 @@ pub(super) const OPENAI: Provider = Provider {
     files: true,
     headers: &[("OpenAI-Organization", "OPENAI_ORGANIZATION")],
     schema: OPENAI_SCHEMA,
+    // "Improve cache hit rates": https://developers.openai.com/api/docs/guides/prompt-caching
+    session: SessionField::PromptCacheKey,
     ..Provider::COMPATIBLE
 };
 
@@ -69,6 +71,10 @@ pub(super) const XAI: Provider = Provider {
         drops: &["minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains"],
         ..SchemaRules::ANY
     },
+    // One cache for each server, and a request without it goes to any: 4 % of the input was
+    // cached instead of 79 %: https://github.com/duolahypercho/codex-router/pull/265
+    // https://docs.x.ai/developers/advanced-api-usage/prompt-caching/maximizing-cache-hits
+    session: SessionField::Header("x-grok-conv-id"),
     ..Provider::COMPATIBLE
 };
 
@@ -199,6 +205,8 @@ pub(super) const MISTRAL: Provider = Provider {
     user_after_tool: false,
     // https://github.com/QuantumNous/new-api/issues/2858
     prefill: Prefill::Prefix,
+    // https://docs.mistral.ai/inference/conversations/advanced/prompt-caching
+    session: SessionField::PromptCacheKey,
     ..Provider::COMPATIBLE
 };
 
@@ -345,6 +353,8 @@ pub(super) const MOONSHOT: Provider = Provider {
         typed: true,
         ..SchemaRules::ANY
     },
+    // "a session id or task id": https://platform.kimi.ai/docs/api/chat
+    session: SessionField::PromptCacheKey,
     ..Provider::COMPATIBLE
 };
 
@@ -392,6 +402,9 @@ pub(super) const DASHSCOPE: Provider = Provider {
     // https://www.alibabacloud.com/help/en/model-studio/anthropic-api-messages
     native: Some("https://dashscope-intl.aliyuncs.com/apps/anthropic"),
     native_models: &[""],
+    // A cache that is found for certain, at a tenth of the price and not a fifth:
+    // https://www.alibabacloud.com/help/en/model-studio/context-cache
+    cache_control_models: &["qwen"],
     ..Provider::COMPATIBLE
 };
 

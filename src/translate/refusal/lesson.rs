@@ -81,6 +81,8 @@ pub enum Param {
     ToolStream,
     /// `reasoning.summary` of the Responses API.
     Summary,
+    PromptCacheKey,
+    CacheControl,
 }
 
 /// What of a request a refusal may be about.
@@ -119,6 +121,8 @@ pub(super) const PARAMS: &[(Param, &[&str])] = &[
     (Param::Summary, &["reasoning.summary", "reasoning_summary"]),
     (Param::Effort, &["reasoning_effort", "reasoning.effort", "reasoning"]),
     (Param::Thinking, &["thinking", "enable_thinking", "chat_template_kwargs"]),
+    (Param::PromptCacheKey, &["prompt_cache_key"]),
+    (Param::CacheControl, &["cache_control"]),
     (Param::ToolChoice, &["tool_choice"]),
     (Param::ResponseFormat, &["response_format", "json_schema", "text.format"]),
 ];

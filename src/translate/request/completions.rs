@@ -6,17 +6,18 @@
 //! cache on every turn.
 
 use std::borrow::Cow;
+use std::ptr;
 
 use super::content::{Parts, texts};
 use super::turns::Turn;
 use super::wanted::Wanted;
 use super::{arguments, ids, tools};
-use crate::anthropic::Block;
+use crate::anthropic::{Block, ToolResult};
 use crate::openai::{
     ChatRequest, Content, EnableThinking, ExtraContent, Joined, Message, Reasoning, Role,
     StreamOptions, Switch, ToolCall,
 };
-use crate::provider::{Echo, EffortField, MaxTokensField, Prefill, ThinkingField};
+use crate::provider::{Echo, EffortField, MaxTokensField, Prefill, SessionField, ThinkingField};
 use crate::translate::carry::{self, Carried};
 
 /// Google's word for a call whose signature is not known, as in a conversation that another model
@@ -42,6 +43,7 @@ pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
         stop: wanted.stop,
         response_format: wanted.format,
         stream: wanted.stream,
+        prompt_cache_key: wanted.session.filter(|_| row.session == SessionField::PromptCacheKey),
         stream_options: wanted.stream_usage.then_some(StreamOptions { include_usage: true }),
         ..ChatRequest::default()
     };
@@ -72,7 +74,16 @@ pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
 fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
     let mut messages = Vec::new();
     let system = &wanted.conversation.system;
-    if !system.is_empty() {
+    if wanted.shows.marks && !system.is_empty() {
+        let mut parts = Parts::new(wanted.shows);
+        for (i, paragraph) in system.iter().enumerate() {
+            parts.text(paragraph.clone());
+            if wanted.conversation.system_marks.contains(&(i + 1)) {
+                parts.mark();
+            }
+        }
+        messages.push(Message { content: parts.finish(), ..Message::empty(Role::System) });
+    } else if !system.is_empty() {
         messages.push(Message::text(Role::System, Joined(system.clone())));
     }
     for turn in &wanted.conversation.turns {
@@ -80,9 +91,16 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
         let mut user = Parts::new(wanted.shows);
         for call in &turn.calls {
             let name = tools::upstream_name(&call.call.name, &wanted.row);
+            let mut result = Parts::new(wanted.shows);
+            result.joined(user.results_apart(&call.results));
+            let is_marked = |result: &&ToolResult| turn.marked.iter().any(|m| ptr::eq(*m, *result));
+            if call.results.iter().any(is_marked) {
+                result.mark();
+            }
             messages.push(Message {
                 tool_call_id: Some(ids::upstream_id(call, wanted.row.tool_id, &name)),
-                ..Message::text(Role::Tool, user.results_apart(&call.results))
+                content: result.finish(),
+                ..Message::empty(Role::Tool)
             });
         }
         turn.say(&mut user);
@@ -90,10 +108,7 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
         if !turn.calls.is_empty() && !wanted.row.user_after_tool {
             messages.push(Message::text(Role::Assistant, Joined::from(UNDERSTOOD)));
         }
-        messages.push(Message {
-            content: Some(content),
-            ..Message::text(Role::User, Joined::default())
-        });
+        messages.push(Message { content: Some(content), ..Message::empty(Role::User) });
     }
     if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant) {
         match wanted.row.prefill {

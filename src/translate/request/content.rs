@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::anthropic::{Block, Content as InputContent, DocumentSource, ImageSource, ToolResult};
-use crate::openai::{Content, DataUrl, Joined, Part};
+use crate::openai::{Content, DataUrl, Ephemeral, Joined, Part};
 use crate::provider::Provider;
 
 /// What stands for a result that is empty, or that the client did not send.
@@ -16,12 +16,15 @@ pub struct Shows {
     images: bool,
     image_urls: bool,
     files: bool,
+    /// Whether parts can be marked as the end of what is cached. Then every text is a part, since
+    /// where a mark stands in one request, none stands in the next.
+    pub marks: bool,
 }
 
 impl Shows {
     /// What `provider` takes; `images` tells whether the model is shown pictures.
     pub fn new(provider: &Provider, images: bool) -> Shows {
-        Shows { images, image_urls: provider.image_urls, files: provider.files }
+        Shows { images, image_urls: provider.image_urls, files: provider.files, marks: false }
     }
 
     fn image(self, source: &ImageSource<'_>) -> bool {
@@ -60,8 +63,22 @@ impl<'a> Parts<'a> {
             return;
         }
         match self.parts.last_mut() {
-            Some(Part::Text { text: joined }) => joined.0.push(text),
-            _ => self.parts.push(Part::Text { text: text.into() }),
+            Some(Part::Text { text: joined, .. }) if !self.shows.marks => joined.0.push(text),
+            _ => self.parts.push(Part::text(text.into())),
+        }
+    }
+
+    /// Adds a text that is complete.
+    pub fn joined(&mut self, text: Joined<'a>) {
+        self.parts.push(Part::text(text));
+    }
+
+    /// What stands here so far is to be cached, as far as it ends in a text.
+    pub fn mark(&mut self) {
+        if let Some(Part::Text { cache_control, .. }) = self.parts.last_mut()
+            && self.shows.marks
+        {
+            *cache_control = Some(Ephemeral);
         }
     }
 
@@ -80,6 +97,7 @@ impl<'a> Parts<'a> {
                 let data = DataUrl::Base64 { media_type, data };
                 self.parts.push(Part::file(Cow::Borrowed(name), data));
             }
+            Block::CacheControl => self.mark(),
             block => {
                 let mut pieces = Vec::new();
                 block_text(block, &mut pieces);
@@ -138,7 +156,9 @@ impl<'a> Parts<'a> {
     pub fn finish(mut self) -> Option<Content<'a>> {
         match &mut self.parts[..] {
             [] => None,
-            [Part::Text { text }] => Some(Content::Text(std::mem::take(text))),
+            [Part::Text { text, .. }] if !self.shows.marks => {
+                Some(Content::Text(std::mem::take(text)))
+            }
             _ => Some(Content::Parts(self.parts)),
         }
     }
@@ -212,7 +232,7 @@ pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) 
             out.push(Cow::Owned(format!("[call of {}: {input}]", call.name)));
         }
         Block::ToolResult(result) => texts(&result.content, out),
-        Block::Thinking(_) | Block::RedactedThinking { .. } => {}
+        Block::Thinking(_) | Block::RedactedThinking { .. } | Block::CacheControl => {}
     }
 }
 

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use super::turns::Call;
+use crate::hash::hash;
 use crate::provider::ToolId;
 use crate::translate::carry;
-use crate::translate::hash::hash;
 
 /// The id the upstream gets for the client's, of a call of the function that it knows as `name`.
 pub(super) fn upstream_id<'a>(call: &Call<'a>, rule: ToolId, name: &str) -> Cow<'a, str> {

@@ -40,7 +40,9 @@ use super::stops::Stops;
 use crate::anthropic::{MessagesRequest, OutputFormat, Role, ToolUse};
 use crate::error::Error;
 use crate::openai::{Dialect, FormatKind, JsonSchema, Request, ResponseFormat};
-use crate::provider::{FormatSupport, Provider, ThinkingField, ToolChoiceLimit, ToolId};
+use crate::provider::{
+    FormatSupport, Provider, SessionField, ThinkingField, ToolChoiceLimit, ToolId,
+};
 
 /// Whom the request is for.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,8 @@ pub struct Target<'a> {
     /// Whether the model is shown pictures.
     pub images: bool,
     pub api: Dialect,
+    /// What a provider that wants it is told of the session.
+    pub session: Option<&'a str>,
     /// What earlier refusals have taught.
     pub learned: &'a Learned,
 }
@@ -100,7 +104,10 @@ pub fn translate<'a>(
     };
     let images = target.images && !learned.is_text_only();
     let conversation = Conversation::new(request, format_note);
-    let shows = Shows::new(provider, images);
+    let mut shows = Shows::new(provider, images);
+    shows.marks = request.cache_control
+        && target.api == Dialect::ChatCompletions
+        && Provider::is_among(target.model, provider.cache_control_models);
     if !conversation.says_something() {
         return Err(Error::request("messages", "there is no message with content for the model"));
     }
@@ -142,6 +149,7 @@ pub fn translate<'a>(
         stream,
         stream_usage: stream && provider.stream_usage,
         summary: true,
+        session: target.session.filter(|_| provider.session != SessionField::None),
         carries: true,
         row,
     };

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::content::reminder;
 use super::report::Report;
-use super::turns::BILLING_HEADER;
+use super::turns::without_billing_line;
 use crate::error::Error;
 use crate::provider::Provider;
 
@@ -34,6 +34,8 @@ struct Request<'a> {
     #[serde(borrow, default)]
     thread: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     messages: Vec<&'a RawValue>,
 }
 
@@ -47,7 +49,8 @@ struct Message<'a> {
 
 /// The client's `body` with `model` as its model, `max_tokens` at most, without the thinking that
 /// another provider has left in the conversation, whose signatures are ccproxy's, and as the `row`
-/// takes it; and what of it was left out or moved.
+/// takes it, with what it is told of the `session` in the place of the user; and what of it was
+/// left out or moved.
 ///
 /// # Errors
 /// [`Error::ThreadUnsupported`], and [`Error::Request`] if there is no model to replace, which
@@ -57,6 +60,7 @@ pub fn native_request<'a>(
     row: &Provider,
     model: &str,
     max_tokens: Option<u64>,
+    session: Option<&str>,
 ) -> Result<(Cow<'a, [u8]>, Report), Error> {
     let request: Request =
         serde_json::from_slice(body).map_err(|_| Error::request("model", "field required"))?;
@@ -80,6 +84,11 @@ pub fn native_request<'a>(
     {
         edits.push((range, String::new()));
         report.dropped.push("thinking");
+    }
+    if let Some(session) = session.filter(|_| !row.native_is_anthropics)
+        && let Some(user_id) = request.metadata.and_then(user_id)
+    {
+        edits.push((range(body, user_id), format!("\"{session}\"")));
     }
     let is_mixed = std::str::from_utf8(body).is_ok_and(|body| body.contains(MARK));
     // Most conversations are passed on without another look at their turns.
@@ -112,6 +121,16 @@ pub fn native_request<'a>(
     }
     out.extend_from_slice(&body[copied..]);
     Ok((Cow::Owned(out), report))
+}
+
+/// The user in `metadata`, by which the client tells its device and its account too.
+fn user_id(metadata: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, default)]
+        user_id: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Metadata>(metadata.get()).ok()?.user_id
 }
 
 fn is_disabled(thinking: &RawValue) -> bool {
@@ -148,11 +167,18 @@ fn fit_system(
 ) -> bool {
     let is_system = |message: &Message| message.role == "system";
     let moves = messages.iter().any(is_system) && !messages.iter().all(is_system);
-    let bills = |text: &str| text.starts_with(BILLING_HEADER);
     let mut prompt = request.system.map(blocks).unwrap_or_default();
-    let all = prompt.len();
-    prompt.retain(|block| !block_text(block).is_some_and(|text| bills(&text)));
-    let mut is_changed = prompt.len() < all;
+    let mut is_changed = false;
+    for block in &mut prompt {
+        if let Some(text) = block_text(block)
+            && let kept = without_billing_line(&text)
+            && kept.len() < text.len()
+        {
+            is_changed = true;
+            *block = Cow::Owned(if kept.is_empty() { String::new() } else { text_block(kept) });
+        }
+    }
+    prompt.retain(|block| !block.is_empty());
     let mut moved = vec![false; messages.len()];
     // What a user's message gets at its end, by its place.
     let mut ends: Vec<(usize, Vec<String>)> = Vec::new();
@@ -311,7 +337,7 @@ mod tests {
 
     fn made(name: &str, body: &str, model: &str) -> Result<(String, Report), Error> {
         let row = Provider::find(name).expect("a row");
-        let (made, report) = super::native_request(body.as_bytes(), row, model, None)?;
+        let (made, report) = super::native_request(body.as_bytes(), row, model, None, None)?;
         Ok((String::from_utf8(made.into_owned()).expect("UTF-8"), report))
     }
 
@@ -445,7 +471,7 @@ mod tests {
         max_tokens: Option<u64>,
     ) -> Result<std::borrow::Cow<'a, [u8]>, Error> {
         let row = Provider::find("zai").expect("a row");
-        super::native_request(body, row, model, max_tokens).map(|(body, _)| body)
+        super::native_request(body, row, model, max_tokens, None).map(|(body, _)| body)
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Report {
     /// Compares what was asked for with what is sent.
     pub(super) fn new(request: &MessagesRequest<'_>, sent: &Wanted<'_>, images: bool) -> Report {
         let mut report = Report::default();
-        report.unknown(request);
+        report.unknown(request, sent);
         report.tokens(request, sent);
         report.sampling(request, sent);
         report.tools(request, sent);
@@ -33,7 +33,7 @@ impl Report {
     }
 
     /// What chat completions have no word for.
-    fn unknown(&mut self, request: &MessagesRequest<'_>) {
+    fn unknown(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
         let contents = request.messages.iter().map(|message| &message.content);
         let mut blocks = contents.flat_map(|content| &content.0);
         let cites = |block: &Block| match block {
@@ -46,9 +46,10 @@ impl Report {
             _ => false,
         };
         for (name, is_asked) in [
-            ("cache_control", request.cache_control),
+            ("cache_control", request.cache_control && !sent.shows.marks),
             ("citations", blocks.any(cites)),
-            ("metadata", request.metadata.is_some()),
+            // The session in it is what providers have a use for.
+            ("metadata", request.metadata.is_some() && sent.session.is_none()),
             ("context_management", request.context_management.is_some()),
         ] {
             if is_asked {
@@ -133,6 +134,7 @@ mod tests {
             max_tokens: 0,
             images: true,
             api: Dialect::ChatCompletions,
+            session: None,
             learned: &learned,
         };
         translate(&request, &target).expect("a translation").report.dropped

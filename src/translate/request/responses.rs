@@ -34,6 +34,7 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let system = &wanted.conversation.system;
     ResponsesRequest {
         instructions: (!system.is_empty()).then(|| Joined(system.clone())),
+        prompt_cache_key: wanted.session,
         input: input(&wanted, reasons),
         model: wanted.model,
         tools: wanted.tools.into_iter().map(tool).collect(),
@@ -160,7 +161,7 @@ impl<'a> Items<'a, '_> {
 
 fn part(part: Part<'_>) -> InputPart<'_> {
     match part {
-        Part::Text { text } => InputPart::InputText { text },
+        Part::Text { text, .. } => InputPart::InputText { text },
         Part::ImageUrl { image_url } => InputPart::InputImage { image_url: image_url.url },
         Part::File { file } => {
             InputPart::InputFile { filename: file.filename, file_data: file.file_data }

@@ -1,15 +1,15 @@
 //! `tools` and `tool_choice`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::client_tools;
 use super::schema::{self, Budget};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
+use crate::hash::hash;
 use crate::openai::{Function, Tool, ToolChoice};
 use crate::provider::{Provider, ToolChoiceLimit, ToolName};
-use crate::translate::hash::hash;
 use crate::translate::reading::ToolNames;
 
 /// The longest name that every provider takes.
@@ -36,11 +36,21 @@ pub(super) fn offer<'a>(
     budget: &mut Budget,
 ) -> Result<Offer<'a>, Error> {
     let loaded = loaded_tools(request);
+    // Those that are loaded in the course of a conversation stand behind those before them,
+    // wherever the client puts them: what has been cached so far begins with the others.
+    let turn = |tool: &crate::anthropic::Tool| match (tool.defer_loading, &tool.name) {
+        (Some(true), Some(name)) => loaded.get(&**name).map_or(0, |turn| turn + 1),
+        _ => 0,
+    };
+    let mut given: Vec<_> = request.tools.iter().flatten().enumerate().collect();
+    if !loaded.is_empty() {
+        given.sort_by_key(|(_, tool)| turn(tool));
+    }
     let nobody_loads = request.tools.iter().flatten().any(is_search);
     let mut seen = HashSet::new();
     let mut names = ToolNames::default();
     let mut tools = Vec::new();
-    for (i, tool) in request.tools.iter().flatten().enumerate() {
+    for (i, tool) in given {
         if tool.name.as_deref().is_some_and(|name| !seen.insert(name)) {
             return Err(Error::request("tools", "Tool names must be unique."));
         }
@@ -59,7 +69,7 @@ pub(super) fn offer<'a>(
                 None => continue,
             },
         };
-        if tool.defer_loading == Some(true) && !nobody_loads && !loaded.contains(name) {
+        if tool.defer_loading == Some(true) && !nobody_loads && !loaded.contains_key(name) {
             continue;
         }
         if tools.len() == provider.max_tools {
@@ -133,10 +143,11 @@ pub(super) fn is_search(tool: &crate::anthropic::Tool<'_>) -> bool {
     tool.kind.as_deref().is_some_and(|kind| kind.starts_with("tool_search_tool_"))
 }
 
-/// The names in the `tool_reference` blocks of the conversation's tool results.
-fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
+/// The names in the `tool_reference` blocks of the conversation's tool results, and in which order
+/// they came first.
+fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashMap<&'a str, usize> {
     if !request.tools.iter().flatten().any(|tool| tool.defer_loading == Some(true)) {
-        return HashSet::new();
+        return HashMap::new();
     }
     let blocks = request.messages.iter().flat_map(|message| &message.content.0);
     let results = blocks.filter_map(|block| match block {
@@ -147,7 +158,12 @@ fn loaded_tools<'a>(request: &'a MessagesRequest<'a>) -> HashSet<&'a str> {
         Block::ToolReference { tool_name } => Some(&**tool_name),
         _ => None,
     });
-    references.collect()
+    let mut loaded = HashMap::new();
+    for name in references {
+        let turn = loaded.len();
+        loaded.entry(name).or_insert(turn);
+    }
+    loaded
 }
 
 /// The name a tool has upstream: its own if the provider takes it, else a shortened one with a

@@ -20,6 +20,8 @@ pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 pub struct Conversation<'a> {
     /// The paragraphs of the system prompt.
     pub system: Vec<Cow<'a, str>>,
+    /// How many of them stand before each place up to which the prompt is to be cached.
+    pub system_marks: Vec<usize>,
     pub turns: Vec<Turn<'a>>,
 }
 
@@ -32,6 +34,8 @@ pub struct Turn<'a> {
     /// Results of calls that are not there: the client has cut the conversation.
     pub strays: Vec<&'a ToolResult<'a>>,
     pub said: Vec<Said<'a>>,
+    /// Results up to which the prompt is to be cached.
+    pub marked: Vec<&'a ToolResult<'a>>,
 }
 
 /// A call in an answer.
@@ -60,11 +64,19 @@ impl<'a> Conversation<'a> {
         let (opening, rest) =
             request.messages.split_at(first_answer.unwrap_or(request.messages.len()));
         let mut system = Vec::new();
+        let mut system_marks = Vec::new();
         let first = opening.iter().filter(|message| message.role == Role::System);
-        for content in request.system.iter().chain(first.map(|message| &message.content)) {
-            texts(content, &mut system);
+        let contents = request.system.iter().chain(first.map(|message| &message.content));
+        for block in contents.flat_map(|content| &content.0) {
+            match block {
+                Block::CacheControl if !system.is_empty() => system_marks.push(system.len()),
+                Block::Text(text) => {
+                    let text = without_billing_line(text);
+                    system.extend((!text.is_empty()).then_some(Cow::Borrowed(text)));
+                }
+                block => block_text(block, &mut system),
+            }
         }
-        system.retain(|text| !text.starts_with(BILLING_HEADER));
         system.extend(note);
 
         let mut turns = Vec::new();
@@ -92,7 +104,7 @@ impl<'a> Conversation<'a> {
             }
         }
         turns.push(calls.close(turn, &mut results));
-        Conversation { system, turns }
+        Conversation { system, system_marks, turns }
     }
 
     /// Whether there is anything but the system prompt for the model.
@@ -139,15 +151,25 @@ impl<'a> Turn<'a> {
                     if !text.is_empty() {
                         parts.text(reminder(&text).into());
                     }
+                    if content.0.last().is_some_and(|last| matches!(last, Block::CacheControl)) {
+                        parts.mark();
+                    }
                 }
             }
         }
     }
 
     fn user(&mut self, content: &'a Content<'a>, results: &mut Vec<&'a ToolResult<'a>>) {
+        let mut last = None;
         for block in &content.0 {
+            let before = last.replace(block);
             match block {
                 Block::ToolResult(result) => results.push(result),
+                Block::CacheControl => match before {
+                    Some(Block::ToolResult(result)) => self.marked.push(result),
+                    _ if self.said.is_empty() => {}
+                    _ => self.said.push(Said::Block(block)),
+                },
                 Block::Text(text) if text.is_empty() => {}
                 block => self.said.push(Said::Block(block)),
             }
@@ -155,10 +177,22 @@ impl<'a> Turn<'a> {
     }
 
     fn system(&mut self, content: &'a Content<'a>) {
-        if content.0.iter().any(|block| !matches!(block, Block::Text(text) if text.is_empty())) {
+        let is_blank = |block: &Block| match block {
+            Block::Text(text) => text.is_empty(),
+            block => matches!(block, Block::CacheControl),
+        };
+        if !content.0.iter().all(is_blank) {
             self.said.push(Said::System(content));
         }
     }
+}
+
+/// A text of the system prompt without Claude Code's billing line, if it begins with it.
+pub(super) fn without_billing_line(text: &str) -> &str {
+    if !text.starts_with(BILLING_HEADER) {
+        return text;
+    }
+    text.split_once('\n').map_or("", |(_, rest)| rest.trim_start_matches(['\r', '\n']))
 }
 
 /// The calls of the conversation so far.

@@ -6,7 +6,7 @@ use super::content::Shows;
 use super::turns::{Conversation, Said};
 use crate::anthropic::Block;
 use crate::openai::{Dialect, ResponseFormat, Tool, ToolChoice};
-use crate::provider::{Echo, Provider, ThinkingField};
+use crate::provider::{Echo, Provider, SessionField, ThinkingField};
 use crate::translate::refusal::{Learned, Lesson, Param, Sent};
 
 /// A request for one model of one provider. What the provider does not take is not in it.
@@ -36,6 +36,8 @@ pub struct Wanted<'a> {
     pub tool_stream: bool,
     /// Whether the Responses API is asked for summaries of the reasoning.
     pub summary: bool,
+    /// What the provider is told of the session, if it is told.
+    pub session: Option<&'a str>,
     /// Whether the model gets back the reasoning that the client has carried.
     pub carries: bool,
 }
@@ -91,6 +93,11 @@ impl Wanted<'_> {
             Param::Thinking => self.thinks.is_some() && !self.thinks_by_reasoning(),
             Param::ToolStream => self.tool_stream,
             Param::Summary => self.api == Dialect::Responses && self.summary,
+            Param::PromptCacheKey => {
+                let is_field = self.row.session == SessionField::PromptCacheKey;
+                self.session.is_some() && (is_field || self.api == Dialect::Responses)
+            }
+            Param::CacheControl => self.shows.marks,
         }
     }
 
@@ -122,6 +129,8 @@ impl Wanted<'_> {
                 Param::Thinking => self.thinks = None,
                 Param::ToolStream => self.tool_stream = false,
                 Param::Summary => self.summary = false,
+                Param::PromptCacheKey => self.session = None,
+                Param::CacheControl => self.shows.marks = false,
             }
         }
     }
