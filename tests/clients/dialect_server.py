@@ -94,6 +94,9 @@ class DialectHandler(ScriptedHandler):
         if refusal:
             self.send(refusal.status, form(refusal))
             return None
+        if step.status != 200:
+            self.send(step.status, step.error)
+            return None
         return step
 
     # --- Chat completions ---
