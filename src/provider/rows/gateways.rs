@@ -108,6 +108,7 @@ pub(super) const OPENCODE: Provider = Provider {
     native: Some("https://opencode.ai/zen"),
     native_models: &["claude-", "qwen3.5-plus", "qwen3.6-plus", "qwen3.8-flash"],
     tries_efforts: true,
+    session: SessionField::Header("x-opencode-session"),
     ..Provider::COMPATIBLE
 };
 
