@@ -18,10 +18,12 @@
 //!
 //! # Where what happens
 //!
-//! A message's way, from its first byte. `a/b` is a file or a folder.
+//! A message's way, from its first byte. `a/b` is a file or a folder; a name without a slash behind
+//! one with it is its neighbour, or else a file of `src`.
 //!
 //! **In: `door`**, the public socket; one loop, which reads from strangers and answers health
-//! - `door/reactor`: accepts, polls all sockets, throws out the idlest connection for a newcomer
+//! - `door/reactor`: accepts, polls all sockets, closes what is overdue, throws out the idlest
+//!   connection for a newcomer, sees that a client leaves while a worker answers it
 //! - `door/connection`: states and deadlines of a connection: keep-alive and idle time, slow heads,
 //!   readers that do not read, lingering after the last answer; `100 Continue`, pipelining
 //! - `door/entry`: one turn of a connection: reads, steps, writes; `door/listener`: binds the port
@@ -37,7 +39,8 @@
 //! - `door/limits`: how many connections and messages at once, by descriptors, threads, cgroups
 //! - `door/slot`: places in flight; `door/answer`: the bytes of the door's own answers, CORS
 //! - `door/link`, `exchange`, `private`: the hand-over to a worker; `line`: the client's socket in
-//!   a worker's hands: slow readers are cut, a client that leaves is seen, and it is given back
+//!   a worker's hands: slow readers are cut, it is given back, and when the client leaves the
+//!   provider's socket is shut down under the worker
 //! - `door/admission`: a place for a message, or 529; `door/regular`: a client that asks again at
 //!   once, whose worker stays with it and reads its next request
 //! - `door/watchdog`: asks itself for health, sets the API up anew, gives up with exit code 70
@@ -59,7 +62,7 @@
 //! - `api/delivery`: stream or whole message, time to the first byte; `api/asking`: who waits for
 //!   it
 //! - `api/reply`: head, headers (`x-ccproxy-…`, `request-id`, CORS), chunks, JSON, errors as bytes;
-//!   `http`: status lines, `Retry-After`
+//!   `http`: status lines, `Retry-After`, the names and values of CORS
 //! - `api/ledger`: how it ended, once for log, metrics and counts
 //! - `health/provider`: the circuit breaker, a rest for a key that was limited (429) or refused,
 //!   keys in turn; `health/words`: the last errors; `lessons`: what was learned by model, for a day
@@ -91,7 +94,7 @@
 //!   pool; `Retry-After` and kin as they are read
 //! - `upstream/wait`: one wait for provider, client and shutdown; time limits of connect, first
 //!   byte and silence; `upstream/transport`: connects (IPv6 and IPv4 in turn), keepalive, phases
-//! - `upstream/tls`: authorities, client certificates; `upstream/resolver`, `dns`: names of hosts,
+//! - `upstream/tls`: authorities, client certificates; `upstream/resolver`: names of hosts,
 //!   cached; `config/http_proxy`: which proxy; `upstream/coding`: gzip; `upstream/long_head`
 //! - `upstream/socket`, `upstream/buffers`: writes that do not wait, buffers that grow
 //! - `upstream/list`: `GET /models`, read by `openai/models`; `upstream/token`: keys that end, of a
@@ -117,7 +120,7 @@
 //!
 //! **Refused: `translate/refusal`, `error`**
 //! - `translate/refusal/said`: an error's JSON read once, in any wrapping; `cause`: unknown model,
-//!   empty account, overload; `overflow`: `prompt is too long`, windows; `explain`: words for
+//!   empty account, overload; `overflow`: whether it tells of one, windows; `explain`: words for
 //!   people
 //! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes
 //! - `error`: which status and Anthropic type the client gets, and whether to try again;
@@ -127,14 +130,16 @@
 //! **Known and told**
 //! - `health`: `/health`, `/livez`, `/readyz`, `/`; `health/checks`: Kubernetes' lists;
 //!   `health/status`: `/status`; `health/zpages`: `/statusz`, `/flagz`; `health/expose`,
-//!   `metrics`: `/metrics`; `healthcheck`: the self-probe
+//!   `metrics`: `/metrics`; `healthcheck`: the self-probe (which port
+//!   to ask: `config`, by the flags of the server that `container` finds)
 //! - `record`: the one log line of a request; `record/refusals`: requests turned away, counted, and
 //!   told without flooding; `logging`: the queue, text or JSON, keys hidden; `greeting`: at the
 //!   start
 //!
 //! **Set up**
 //! - `main`: exit codes; `cli`: flags and commands; `serve`: start-up, signals, reload (SIGHUP);
-//!   `service`: systemd's notify and sockets; `container`: is this one, what was its server told
+//!   `service`: systemd's notify and sockets; `container`: is this one, with which flags its
+//!   server runs
 //! - `config`: all problems at once; `config/settings`: names, defaults, `--help`; `config/reader`:
 //!   flag before variable before file, problems; `config/environment`: `NAME_FILE`, credentials;
 //!   `dotenv`: `.env`; `config/file`, `config/routes`: the JSON file; `config/chosen`: which
