@@ -64,6 +64,13 @@
 //! - `api/reply`: head, headers (`x-ccproxy-…`, `request-id`, CORS), chunks, JSON, errors as bytes;
 //!   `http`: status lines, `Retry-After`, the names and values of CORS
 //! - `api/ledger`: how it ended, once for log, metrics and counts
+//! - `health/provider`: the circuit breaker: opens after failures, lets one call find out;
+//!   `health/keys`: which key is next, how long one rests that was limited (429) or refused;
+//!   `health/outcome`: what an error says of the provider; `health/words`: the last errors;
+//!   `lessons`: what was learned by model, for a day
+//! - `session`: which conversation a message belongs to, and what a provider is told of it, for its
+//!   prompt cache; `moved`: where a session stays that could not keep its key or its place
+//! - `api/ledger`: how it ended, once for log, metrics and counts
 //! - `health/provider`: the circuit breaker, a rest for a key that was limited (429) or refused,
 //!   keys in turn; `health/words`: the last errors; `lessons`: what was learned by model, for a day
 //!

@@ -9,6 +9,8 @@
 
 mod checks;
 mod expose;
+mod keys;
+mod outcome;
 mod provider;
 #[cfg(test)]
 mod simulation;
@@ -22,7 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checks::{Check, parameters};
-pub use provider::{Outcome, Permit, ProviderState};
+pub use outcome::Outcome;
+pub use provider::{Permit, ProviderState};
 use serde::Serialize;
 use status::ShownUrl;
 

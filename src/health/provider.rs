@@ -1,16 +1,16 @@
-//! What is known of a provider, from real traffic alone, the breaker that follows from it, and the
-//! rest that its keys are given.
+//! What is known of a provider, from real traffic alone, the breaker that follows from it, and when
+//! its keys are to rest.
 //!
 //! Nothing is ever asked for the sake of health, so nothing is ever paid for it.
 
-use std::cmp::Reverse;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::keys::Keys;
+use super::outcome::Outcome;
 use super::words::Words;
 use crate::error::{Cause, Error, Retry};
-use crate::moved::Moved;
 use crate::session::Session;
 
 /// Failures in a row that open the breaker, and up to how long its pause is doubled.
@@ -25,75 +25,18 @@ const LIMITED_REST: Duration = Duration::from_secs(10);
 const REFUSED_REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
-/// How a call ended, as far as it tells about the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answered, or refused what was the client's fault.
-    Answered,
-    /// It is there, and has too much to do, for as long as it says.
-    Limited(Option<Duration>),
-    /// It does not take this key.
-    Refused(Error),
-    /// It could not be reached, was silent, or failed.
-    Failed(Error),
-    /// The call says nothing about it: the client left.
-    Unknown,
-}
-
-/// How long a key rests at most because of a model that is not the configured one.
-const OTHER_MODELS_REST: Duration = Duration::from_secs(60);
-
-impl Outcome {
-    /// The same, where the model was a client's choice: what it is not allowed says nothing about
-    /// the provider, and its limit little.
-    pub fn of_another_model(self) -> Outcome {
-        match self {
-            Outcome::Refused(Error::Upstream { status: 402 | 403, .. }) => Outcome::Unknown,
-            Outcome::Limited(rest) => {
-                Outcome::Limited(rest.map(|rest| rest.min(OTHER_MODELS_REST)))
-            }
-            other => other,
-        }
-    }
-
-    /// What an error says about the provider.
-    pub fn of(error: &Error) -> Outcome {
-        match error {
-            Error::Upstream { status: 429 | 529, retry, .. } => Outcome::Limited(retry.duration()),
-            Error::Upstream { status: 401..=403, .. } => Outcome::Refused(error.clone()),
-            Error::Upstream { status: 500..=599, .. } | Error::Unreachable { .. } => {
-                Outcome::Failed(error.clone())
-            }
-            Error::Upstream { .. } => Outcome::Answered,
-            Error::Refused { .. }
-            | Error::ClientLimit { .. }
-            | Error::BreakerOpen { .. }
-            | Error::Internal => Outcome::Unknown,
-            Error::Protocol { .. } | Error::Request { .. } | Error::ThreadUnsupported => {
-                Outcome::Answered
-            }
-        }
-    }
-}
-
 /// What is known.
 #[derive(Debug)]
 pub struct ProviderState {
     name: String,
     /// How long the provider is left alone at first.
     first_pause: Duration,
-    began: Instant,
-    /// Without keys there is one place.
-    rests: Vec<Rest>,
+    keys: Keys,
     /// How often it has been asked: who was asked later knows better.
     asked: AtomicU64,
     /// When the call was made that failed last, and the one that was answered last, in that count.
     failed_at: AtomicU64,
     answered_at: AtomicU64,
-    /// How many calls have been permitted: keys are used in turn where there is no session.
-    calls: AtomicUsize,
-    /// The keys of sessions whose own key could not be used.
-    moved: Moved,
     consecutive_failures: AtomicU32,
     is_known: AtomicBool,
     is_open: AtomicBool,
@@ -108,15 +51,6 @@ pub struct ProviderState {
     /// The time of a simulation.
     #[cfg(test)]
     pub(super) simulated: Mutex<Option<Instant>>,
-}
-
-/// The rest of a key.
-#[derive(Debug, Default)]
-struct Rest {
-    /// In milliseconds since the state began.
-    until: AtomicU64,
-    /// When the call was made that was refused.
-    asked: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -209,13 +143,16 @@ impl Drop for Permit<'_> {
         let rest = match &outcome {
             Outcome::Limited(duration) => Some(duration.unwrap_or(LIMITED_REST)),
             // The only key there is gets no rest: the next call tells whether it was put right.
-            Outcome::Refused(_) if self.state.rests.len() > 1 => Some(REFUSED_REST),
+            Outcome::Refused(_) if self.state.keys.count() > 1 => Some(REFUSED_REST),
             _ => None,
         };
         match (&outcome, rest) {
-            (_, Some(rest)) => self.state.rest(self.key, self.asked, rest.min(LONGEST_REST)),
+            (_, Some(rest)) => {
+                let until = self.state.now() + rest.min(LONGEST_REST);
+                self.state.keys.rest(self.key, self.asked, until);
+            }
             // What was refused for the client's fault says nothing about the key.
-            _ if self.succeeded => self.state.wake(self.key, self.asked),
+            _ if self.succeeded => self.state.keys.wake(self.key, self.asked),
             _ => {}
         }
         self.state.record(outcome, self.asked, self.is_trial());
@@ -228,13 +165,10 @@ impl ProviderState {
         ProviderState {
             name: name.to_owned(),
             first_pause,
-            began: Instant::now(),
-            rests: (0..keys.max(1)).map(|_| Rest::default()).collect(),
+            keys: Keys::new(keys, Instant::now()),
             asked: AtomicU64::new(0),
             failed_at: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
-            calls: AtomicUsize::new(0),
-            moved: Moved::default(),
             consecutive_failures: AtomicU32::new(0),
             is_known: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -261,26 +195,9 @@ impl ProviderState {
         self.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn rest(&self, key: usize, asked: u64, duration: Duration) {
-        let until = (self.now() - self.began + duration).as_millis();
-        let rest = &self.rests[key];
-        rest.asked.fetch_max(asked, Ordering::Relaxed);
-        rest.until.fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// The key was taken, by a call that knows of the rest only if it was made later.
-    fn wake(&self, key: usize, asked: u64) {
-        let rest = &self.rests[key];
-        if rest.asked.load(Ordering::Relaxed) < asked {
-            rest.until.store(0, Ordering::Relaxed);
-        }
-    }
-
     /// How long each key rests.
     pub fn rests_left(&self) -> impl Iterator<Item = Duration> {
-        let now = self.now() - self.began;
-        let until = |rest: &Rest| Duration::from_millis(rest.until.load(Ordering::Relaxed));
-        self.rests.iter().map(move |rest| until(rest).saturating_sub(now))
+        self.keys.rests_left(self.now())
     }
 
     /// How many keys rest.
@@ -295,38 +212,12 @@ impl ProviderState {
             let breaker = self.lock();
             return breaker.trial || breaker.until.is_some_and(|until| self.now() < until);
         }
-        self.resting_keys() == self.rests.len()
+        self.resting_keys() == self.keys.count()
     }
 
     /// Whether another of its keys can be tried.
     pub fn has_key_awake(&self) -> bool {
-        self.resting_keys() < self.rests.len()
-    }
-
-    /// The key of the session, or without one the next key in turn, that does not rest; else the
-    /// one that rests least. Keys may be of different accounts, whose caches are their own: a
-    /// session keeps to its key, and once that was refused to the next.
-    fn next_key(&self, session: Option<Session>) -> usize {
-        let count = self.rests.len();
-        if count == 1 {
-            return 0;
-        }
-        let left: Vec<Duration> = self.rests_left().collect();
-        let Some(session) = session else {
-            let first = self.calls.fetch_add(1, Ordering::Relaxed) % count;
-            let in_turn = (0..count).map(|i| (first + i) % count);
-            return in_turn.min_by_key(|key| left[*key]).unwrap_or(0);
-        };
-        let now = self.now();
-        let preferred = |key: &usize| Reverse(session.preference(*key));
-        let own = (0..count).min_by_key(preferred).unwrap_or(0);
-        let kept = self.moved.place(session, now).unwrap_or(own);
-        if left.get(kept).is_some_and(Duration::is_zero) {
-            return kept;
-        }
-        let next = (0..count).min_by_key(|key| (left[*key], preferred(key))).unwrap_or(own);
-        self.moved.moves(session, next, own, now);
-        next
+        self.resting_keys() < self.keys.count()
     }
 
     /// Lets a call through, unless the provider has failed so often that it is left alone for a
@@ -342,7 +233,7 @@ impl ProviderState {
             trial_of,
             succeeded: false,
             asked: self.asked(),
-            key: self.next_key(session),
+            key: self.keys.next(session, self.now()),
         };
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(permit(None));
@@ -446,7 +337,7 @@ impl ProviderState {
                 }
             }
             // Another key may be taken.
-            Outcome::Refused(_) if self.rests.len() > 1 && self.has_key_awake() => {
+            Outcome::Refused(_) if self.keys.count() > 1 && self.has_key_awake() => {
                 if was_trial {
                     self.end_trial();
                 }

@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::provider::{Outcome, Permit, ProviderState};
+use super::outcome::Outcome;
+use super::provider::{Permit, ProviderState};
 use crate::error::{Cause, Error, Retry};
 use crate::seeded::{self, Numbers};
 
