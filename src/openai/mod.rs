@@ -21,9 +21,9 @@ pub use request::{
 };
 pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};
 pub use responses::{
-    FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart, ReasoningConfig,
-    ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest, ResponsesUsage,
-    SummaryPart, TextConfig, TextFormat,
+    Breakpoint, FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart,
+    ReasoningConfig, ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest,
+    ResponsesUsage, SummaryPart, TextConfig, TextFormat,
 };
 
 /// A request as it is sent.

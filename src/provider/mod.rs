@@ -107,6 +107,8 @@ pub struct Provider {
     pub session: SessionField,
     /// Models whose prompts are cached up to the `cache_control` of their parts.
     pub cache_control_models: &'static [&'static str],
+    /// The same in the Responses API, where it is a `prompt_cache_breakpoint`.
+    pub cache_breakpoint_models: &'static [&'static str],
     /// Whether PDFs are taken as `file` parts.
     pub files: bool,
     /// How the model's own reasoning goes back to it.
@@ -336,6 +338,7 @@ impl Provider {
         image_urls: true,
         session: SessionField::None,
         cache_control_models: &[],
+        cache_breakpoint_models: &[],
         files: false,
         echo: Echo::None,
         speaks_chat: true,

@@ -152,8 +152,13 @@ fn request(turn: usize, messages: &[Value]) -> Value {
 
 /// The bytes without the marks of a cache.
 fn without_marks(json: &str) -> String {
-    const MARK: &str = r#""cache_control":{"type":"ephemeral"}"#;
-    json.replace(&format!(",{MARK}"), "").replace(&format!("{MARK},"), "")
+    const MARKS: &[&str] = &[
+        r#""cache_control":{"type":"ephemeral"}"#,
+        r#""prompt_cache_breakpoint":{"mode":"explicit"}"#,
+    ];
+    MARKS.iter().fold(json.to_owned(), |json, mark| {
+        json.replace(&format!(",{mark}"), "").replace(&format!("{mark},"), "")
+    })
 }
 
 /// The bytes that `row` gets in the place of `request` through `api`, or through its own Messages
@@ -333,4 +338,68 @@ fn marks_of_a_cache_become_the_providers_own() {
     {
         assert_eq!(marked(row, model, 5).1, [], "{row} {model}");
     }
+}
+
+/// The Responses API has them too, in messages: the system prompt is one then.
+#[test]
+fn marks_of_a_cache_become_breakpoints_of_the_responses_api() {
+    let written = |model: &str, request: &Value| {
+        let row = Provider::find("openai").expect("a row");
+        let body = request.to_string();
+        let request = anthropic::parse(body.as_bytes()).expect("a request");
+        let learned = Learned::default();
+        let api = Dialect::Responses;
+        let target = Target {
+            provider: row,
+            model,
+            max_tokens: 0,
+            images: true,
+            api,
+            session: None,
+            learned: &learned,
+        };
+        let translated = translate(&request, &target).expect("a translation");
+        let dropped = translated.report.dropped.contains(&"cache_control");
+        (dropped, serde_json::to_value(translated.wanted.write()).expect("JSON"))
+    };
+    let cached = json!({ "type": "ephemeral" });
+    let request = json!({
+        "model": "m", "max_tokens": 99,
+        "system": [
+            { "type": "text", "text": "Rules.", "cache_control": cached },
+            { "type": "text", "text": "More." },
+        ],
+        "messages": [{ "role": "user", "content": [
+            { "type": "text", "text": "A long text.", "cache_control": cached },
+            { "type": "text", "text": "A question." },
+        ] }],
+    });
+    let text = |text: &str| json!({ "type": "input_text", "text": text });
+    let marked = |of: &str| {
+        let mut marked = text(of);
+        marked["prompt_cache_breakpoint"] = json!({ "mode": "explicit" });
+        marked
+    };
+    let (dropped, wire) = written("gpt-5.6-sol", &request);
+    assert!(!dropped && wire["instructions"].is_null(), "{wire}");
+    assert_eq!(
+        wire["input"],
+        json!([
+            { "type": "message", "role": "system", "content": [marked("Rules."), text("More.")] },
+            {
+                "type": "message", "role": "user",
+                "content": [marked("A long text."), text("A question.")],
+            },
+        ])
+    );
+    // Older models refuse them, and what asks for none has none.
+    let (dropped, wire) = written("gpt-5.5", &request);
+    assert!(dropped && !wire.to_string().contains("breakpoint"), "{wire}");
+    assert_eq!(wire["instructions"], "Rules.\n\nMore.");
+    let plain = json!({
+        "model": "m", "max_tokens": 99, "system": "Rules.",
+        "messages": [{ "role": "user", "content": "A question." }],
+    });
+    let (dropped, wire) = written("gpt-5.6-sol", &plain);
+    assert!(!dropped && wire["instructions"] == "Rules.", "{wire}");
 }

@@ -78,6 +78,8 @@ pub enum Output<'a> {
 pub enum InputPart<'a> {
     InputText {
         text: Joined<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompt_cache_breakpoint: Option<Breakpoint>,
     },
     InputImage {
         image_url: DataUrl<'a>,
@@ -90,6 +92,23 @@ pub enum InputPart<'a> {
     OutputText {
         text: Joined<'a>,
     },
+}
+
+impl<'a> InputPart<'a> {
+    /// A text without a mark.
+    pub fn text(text: Joined<'a>) -> InputPart<'a> {
+        InputPart::InputText { text, prompt_cache_breakpoint: None }
+    }
+}
+
+/// `{"mode": "explicit"}`: what stands up to here is to be kept in a cache.
+#[derive(Debug, Serialize)]
+pub struct Breakpoint {
+    pub mode: &'static str,
+}
+
+impl Breakpoint {
+    pub const EXPLICIT: Breakpoint = Breakpoint { mode: "explicit" };
 }
 
 #[derive(Debug, Serialize)]

@@ -34,6 +34,9 @@ pub(super) const OPENAI: Provider = Provider {
     schema: OPENAI_SCHEMA,
     // "Improve cache hit rates": https://developers.openai.com/api/docs/guides/prompt-caching
     session: SessionField::PromptCacheKey,
+    // "For gpt-5.6 and later", in input messages; the same page. Others refuse the field:
+    // https://github.com/jeremychone/rust-genai/pull/260
+    cache_breakpoint_models: &["gpt-5.6", "gpt-6"],
     ..Provider::COMPATIBLE
 };
 

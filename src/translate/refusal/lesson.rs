@@ -122,7 +122,7 @@ pub(super) const PARAMS: &[(Param, &[&str])] = &[
     (Param::Effort, &["reasoning_effort", "reasoning.effort", "reasoning"]),
     (Param::Thinking, &["thinking", "enable_thinking", "chat_template_kwargs"]),
     (Param::PromptCacheKey, &["prompt_cache_key"]),
-    (Param::CacheControl, &["cache_control"]),
+    (Param::CacheControl, &["cache_control", "prompt_cache_breakpoint"]),
     (Param::ToolChoice, &["tool_choice"]),
     (Param::ResponseFormat, &["response_format", "json_schema", "text.format"]),
 ];

@@ -75,14 +75,8 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
     let mut messages = Vec::new();
     let system = &wanted.conversation.system;
     if wanted.shows.marks && !system.is_empty() {
-        let mut parts = Parts::new(wanted.shows);
-        for (i, paragraph) in system.iter().enumerate() {
-            parts.text(paragraph.clone());
-            if wanted.conversation.system_marks.contains(&(i + 1)) {
-                parts.mark();
-            }
-        }
-        messages.push(Message { content: parts.finish(), ..Message::empty(Role::System) });
+        let content = wanted.conversation.system_parts(wanted.shows).finish();
+        messages.push(Message { content, ..Message::empty(Role::System) });
     } else if !system.is_empty() {
         messages.push(Message::text(Role::System, Joined(system.clone())));
     }

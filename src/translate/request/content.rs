@@ -27,6 +27,11 @@ impl Shows {
         Shows { images, image_urls: provider.image_urls, files: provider.files, marks: false }
     }
 
+    /// The same where nothing can be marked.
+    pub fn unmarked(self) -> Shows {
+        Shows { marks: false, ..self }
+    }
+
     fn image(self, source: &ImageSource<'_>) -> bool {
         self.images && (self.image_urls || matches!(source, ImageSource::Base64 { .. }))
     }

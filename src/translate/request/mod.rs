@@ -105,9 +105,11 @@ pub fn translate<'a>(
     let images = target.images && !learned.is_text_only();
     let conversation = Conversation::new(request, format_note);
     let mut shows = Shows::new(provider, images);
-    shows.marks = request.cache_control
-        && target.api == Dialect::ChatCompletions
-        && Provider::is_among(target.model, provider.cache_control_models);
+    let marked_models = match target.api {
+        Dialect::ChatCompletions => provider.cache_control_models,
+        Dialect::Responses => provider.cache_breakpoint_models,
+    };
+    shows.marks = request.cache_control && Provider::is_among(target.model, marked_models);
     if !conversation.says_something() {
         return Err(Error::request("messages", "there is no message with content for the model"));
     }

@@ -10,9 +10,9 @@ use super::wanted::Wanted;
 use super::{arguments, ids, tools};
 use crate::anthropic::Block;
 use crate::openai::{
-    Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool, Output, Part,
-    ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice, ResponsesRequest, Role,
-    TextConfig, TextFormat, Tool, ToolChoice,
+    Breakpoint, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
+    Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
+    ResponsesRequest, Role, TextConfig, TextFormat, Tool, ToolChoice,
 };
 use crate::provider::Provider;
 use crate::translate::carry::{self, Carried};
@@ -33,7 +33,8 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let summary = (effort != Some("none") && wanted.summary).then_some("auto");
     let system = &wanted.conversation.system;
     ResponsesRequest {
-        instructions: (!system.is_empty()).then(|| Joined(system.clone())),
+        // Marks stand in messages alone.
+        instructions: (!system.is_empty() && !wanted.shows.marks).then(|| Joined(system.clone())),
         prompt_cache_key: wanted.session,
         input: input(&wanted, reasons),
         model: wanted.model,
@@ -53,11 +54,14 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
 
 fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
     let mut input = Vec::new();
+    if wanted.shows.marks {
+        message(Role::System, wanted.conversation.system_parts(wanted.shows), &mut input);
+    }
     for turn in &wanted.conversation.turns {
         answer(wanted, turn, reasons, &mut input);
         for call in &turn.calls {
             let name = tools::upstream_name(&call.call.name, &wanted.row);
-            let mut result = Parts::new(wanted.shows);
+            let mut result = Parts::new(wanted.shows.unmarked());
             result.results(&call.results);
             input.push(InputItem::FunctionCallOutput {
                 call_id: ids::upstream_id(call, wanted.row.tool_id, &name),
@@ -72,14 +76,19 @@ fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
         }
         let mut user = Parts::new(wanted.shows);
         turn.say(&mut user);
-        let content = match user.finish() {
-            None => continue,
-            Some(Content::Text(text)) => vec![InputPart::InputText { text }],
-            Some(Content::Parts(parts)) => parts.into_iter().map(part).collect(),
-        };
-        input.push(InputItem::Message { role: Role::User, content, phase: None });
+        message(Role::User, user, &mut input);
     }
     input
+}
+
+/// Adds a message, if it says anything.
+fn message<'a>(role: Role, parts: Parts<'a>, input: &mut Vec<InputItem<'a>>) {
+    let content = match parts.finish() {
+        None => return,
+        Some(Content::Text(text)) => vec![InputPart::text(text)],
+        Some(Content::Parts(parts)) => parts.into_iter().map(part).collect(),
+    };
+    input.push(InputItem::Message { role, content, phase: None });
 }
 
 /// The items of an answer, in its order: its reasoning stands right before what it led to. What it
@@ -161,7 +170,10 @@ impl<'a> Items<'a, '_> {
 
 fn part(part: Part<'_>) -> InputPart<'_> {
     match part {
-        Part::Text { text, .. } => InputPart::InputText { text },
+        Part::Text { text, cache_control } => InputPart::InputText {
+            text,
+            prompt_cache_breakpoint: cache_control.map(|_| Breakpoint::EXPLICIT),
+        },
         Part::ImageUrl { image_url } => InputPart::InputImage { image_url: image_url.url },
         Part::File { file } => {
             InputPart::InputFile { filename: file.filename, file_data: file.file_data }

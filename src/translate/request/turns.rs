@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::content::{Parts, block_text, reminder, texts};
+use super::content::{Parts, Shows, block_text, reminder, texts};
 use crate::anthropic::{Block, Content, MessagesRequest, Role, ToolResult, ToolUse};
 use crate::openai::Joined;
 
@@ -105,6 +105,18 @@ impl<'a> Conversation<'a> {
         }
         turns.push(calls.close(turn, &mut results));
         Conversation { system, system_marks, turns }
+    }
+
+    /// The system prompt in parts, with the marks of what is to be cached.
+    pub fn system_parts(&self, shows: Shows) -> Parts<'a> {
+        let mut parts = Parts::new(shows);
+        for (i, paragraph) in self.system.iter().enumerate() {
+            parts.text(paragraph.clone());
+            if self.system_marks.contains(&(i + 1)) {
+                parts.mark();
+            }
+        }
+        parts
     }
 
     /// Whether there is anything but the system prompt for the model.
