@@ -4,8 +4,8 @@
 //! another leaks a thread, a burst starves connections, nothing has a limit or a deadline. So one
 //! loop of the door owns every socket: it accepts, reads heads strictly and bodies whole, answers
 //! health and refusals by itself, and passes to the API only requests that are complete and
-//! admitted. The worker that takes one owns the client's socket until it has answered, and stays with
-//! a client that asks again at once.
+//! admitted. The worker that takes one owns the client's socket until it has answered, and stays
+//! with a client that asks again at once.
 //!
 //! ```text
 //! accept ─▶ reactor ─▶ connection ─▶ desk: health and refusals are answered here
