@@ -70,9 +70,6 @@
 //!   `lessons`: what was learned by model, for a day
 //! - `session`: which conversation a message belongs to, and what a provider is told of it, for its
 //!   prompt cache; `moved`: where a session stays that could not keep its key or its place
-//! - `api/ledger`: how it ended, once for log, metrics and counts
-//! - `health/provider`: the circuit breaker, a rest for a key that was limited (429) or refused,
-//!   keys in turn; `health/words`: the last errors; `lessons`: what was learned by model, for a day
 //!
 //! **Written: `anthropic`, `translate/request`, `openai`**, pure
 //! - `anthropic/parse`: reads a request, its limits; `anthropic/content`: blocks and how deep they
@@ -102,7 +99,8 @@
 //! - `upstream/wait`: one wait for provider, client and shutdown; time limits of connect, first
 //!   byte and silence; `upstream/transport`: connects (IPv6 and IPv4 in turn), keepalive, phases
 //! - `upstream/tls`: authorities, client certificates; `upstream/resolver`: names of hosts,
-//!   cached; `config/http_proxy`: which proxy; `upstream/coding`: gzip; `upstream/long_head`
+//!   cached; `dns`: asks for them itself in the static build (`dns/packet`, `dns/files`);
+//!   `config/http_proxy`: which proxy; `upstream/coding`: gzip; `upstream/long_head`
 //! - `upstream/socket`, `upstream/buffers`: writes that do not wait, buffers that grow
 //! - `upstream/list`: `GET /models`, read by `openai/models`; `upstream/token`: keys that end, of a
 //!   file or a program; `upstream/limits`: `retry-after`, `x-ratelimit-reset-…`; `upstream/pause`:
