@@ -25,6 +25,8 @@ pub struct Provider {
     pub source: &'static str,
     /// The day on which the row was last held against what the service says.
     pub checked: &'static str,
+    /// Whether the default model is known from others' lists alone: the service's own was not read.
+    pub model_is_inferred: bool,
     /// What else people call it: its company, its models.
     pub also: &'static [&'static str],
     /// The row that the keys of its plan are for, which this one's address calls an empty account.
@@ -283,6 +285,7 @@ impl Provider {
         prefix: "",
         source: "",
         checked: "",
+        model_is_inferred: false,
         also: &[],
         plan: "",
         key_prefixes: &[],

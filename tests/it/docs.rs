@@ -51,6 +51,7 @@ const COLUMNS: &[Column] = &[
     ("default model", |row| match row.model {
         "" if row.knows_claude => "the client's".to_owned(),
         "" => format!("`{}_MODEL`", upper(row)),
+        model if row.model_is_inferred => format!("`{model}` (not confirmed)"),
         model => format!("`{model}`"),
     }),
     ("window", |row| tokens(row.limits_of(row.model).map(|limits| limits.window))),

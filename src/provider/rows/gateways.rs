@@ -66,6 +66,7 @@ pub(super) const VERCEL: Provider = Provider {
     base_url: "https://ai-gateway.vercel.sh/v1",
     key_vars: &["VERCEL_API_KEY", "AI_GATEWAY_API_KEY"],
     model: "zai/glm-5.3",
+    model_is_inferred: true,
     limits: &[Limits::of(
         &["zai/glm-5.2", "zai/glm-5.3"],
         1_048_576,
@@ -93,6 +94,7 @@ pub(super) const OPENCODE: Provider = Provider {
     base_path: "/zen/v1",
     key_vars: &["OPENCODE_API_KEY"],
     model: "glm-5.3",
+    model_is_inferred: true,
     limits: &[
         Limits::of(&["glm-5.2", "glm-5.3"], 1_000_000, 131_072, "https://opencode.ai/docs/zen"),
         Limits::of(
@@ -149,6 +151,7 @@ pub(super) const HUGGINGFACE: Provider = Provider {
     base_url: "https://router.huggingface.co/v1",
     key_vars: &["HUGGINGFACE_API_KEY", "HF_TOKEN"],
     model: "zai-org/GLM-5.3",
+    model_is_inferred: true,
     limits: &[Limits::of(
         &["zai-org/GLM-5.3"],
         1_048_576,

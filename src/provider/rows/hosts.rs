@@ -181,6 +181,7 @@ pub(super) const NVIDIA: Provider = Provider {
     key_vars: &["NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"],
     // Its own, for agents: others come and go there within weeks.
     model: "nvidia/nemotron-3-super-120b-a12b",
+    model_is_inferred: true,
     limits: &[
         Limits::of(
             &["nvidia/nemotron-3-super"],
@@ -273,6 +274,7 @@ pub(super) const DEEPINFRA: Provider = Provider {
     base_path: "/v1/openai",
     key_vars: &["DEEPINFRA_API_KEY"],
     model: "zai-org/GLM-5.2",
+    model_is_inferred: true,
     limits: &[Limits::of(&["zai-org/GLM-5.2"], 1_048_576, 32_768, "https://models.dev")],
     // https://docs.deepinfra.com/chat/reasoning
     efforts: &[

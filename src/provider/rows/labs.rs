@@ -629,6 +629,7 @@ pub(super) const QWEN_PLAN: Provider = Provider {
     base_url: "https://coding-intl.dashscope.aliyuncs.com/v1",
     key_vars: &["QWEN_PLAN_API_KEY", "ALIBABA_CODING_PLAN_API_KEY"],
     model: "qwen3.7-max",
+    model_is_inferred: true,
     native: Some("https://coding-intl.dashscope.aliyuncs.com/apps/anthropic"),
     plan: "",
     ..DASHSCOPE
