@@ -68,13 +68,20 @@ pub(crate) fn shut_down(socket: RawFd) {
     unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
 }
 
-/// Has the epoll tell of nothing but the end of `socket`, once, under the number `data`.
+/// Has the epoll tell of nothing but the end of `socket`, once, under the number `data`. Elsewhere
+/// than on Linux that cannot be had, and no worker stays with a client.
+#[cfg(target_os = "linux")]
 pub(crate) fn watch_end(epoll: RawFd, socket: RawFd, data: u64) -> io::Result<()> {
     let events = (libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: the event is read by the call alone; a descriptor that is not open is an error.
     let result = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, socket, &raw mut event) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn watch_end(_: RawFd, _: RawFd, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// How many of the bytes written to `socket` the other side has not taken yet.
