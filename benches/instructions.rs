@@ -61,6 +61,7 @@ fn request(times: usize) {
         max_tokens: 0,
         images: true,
         api: Dialect::ChatCompletions,
+        session: None,
         learned: &learned,
     };
     for _ in 0..times {
