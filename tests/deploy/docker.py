@@ -14,7 +14,6 @@ import subprocess
 import tarfile
 import tempfile
 
-import harness
 import lab
 import seed
 from lab import Outcome, Traffic, directory, free_port, get, until
@@ -26,7 +25,7 @@ NEEDS = ["docker", "dockerd", "haproxy", "ldd"]
 BUILD_LIMIT = 600
 UPDATE_LIMIT = 180
 
-ARCHITECTURE = harness.MACHINES[os.uname().machine]
+ARCHITECTURE = lab.harness.MACHINES[os.uname().machine]
 
 
 def docker(*arguments, limit=lab.LIMIT, **options):
