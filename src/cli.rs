@@ -5,13 +5,15 @@ use crate::greeting::claude_command;
 use crate::healthcheck::Target;
 use crate::network::Host;
 use crate::provider::PROVIDERS;
-use crate::{text, typo};
+use crate::{run, text, typo};
 
 /// What the program is asked to do.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Command {
     Serve,
+    /// Serve a client that is started beside it, by these words.
+    Run(Vec<String>),
     CheckConfig(Form),
     /// Ask the running server, with the option's value.
     Healthcheck(Option<String>),
@@ -37,6 +39,10 @@ pub struct Arguments {
 
 /// The options that are no settings, with what they do.
 const COMMANDS: &[(&str, &str)] = &[
+    (
+        "run [COMMAND]...",
+        "serve on a free port of this machine for a client that is started beside it (claude, where none is named), with the variables that it needs, and end with it; options stand before it",
+    ),
     (
         "--check-config[=json]",
         "check the configuration, show every setting with where it is from, without secrets, and exit",
@@ -68,6 +74,10 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Arguments, String
             }
             "--version" | "-V" | "-v" | "version" => {
                 arguments.command = Command::Version;
+                return Ok(arguments);
+            }
+            "run" => {
+                arguments.command = Command::Run(run::command(args.collect()));
                 return Ok(arguments);
             }
             "--check-config" | "--check-config=text" => {
@@ -109,11 +119,11 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Arguments, String
 
 /// The sentence about an argument that is neither an option nor a command.
 fn not_known(name: &str) -> String {
-    if ["serve", "start", "run"].contains(&name) {
+    if ["serve", "start"].contains(&name) {
         return format!("{name:?} is not a command; ccproxy alone serves");
     }
     let flags = SETTINGS.iter().map(|setting| setting.flag).filter(|flag| !flag.is_empty());
-    let own = ["check-config", "healthcheck", "help", "version"];
+    let own = ["check-config", "healthcheck", "help", "version", "run"];
     let what = if name.starts_with('-') { "an option" } else { "a command or an option" };
     match typo::nearest(name, flags.chain(own)) {
         Some(meant) => format!("{name:?} is not {what}; did you mean --{meant}?"),

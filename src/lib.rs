@@ -143,6 +143,7 @@
 //!
 //! **Set up**
 //! - `main`: exit codes; `cli`: flags and commands; `serve`: start-up, signals, reload (SIGHUP);
+//!   `run`: a client that is started beside the server;
 //!   `service`: systemd's notify and sockets; `container`: is this one, with which flags its
 //!   server runs
 //! - `config`: all problems at once; `config/settings`: names, defaults, `--help`; `config/reader`:
@@ -233,6 +234,7 @@ pub mod record;
 pub mod redact;
 pub mod relay;
 pub mod route;
+pub mod run;
 #[cfg(test)]
 mod seeded;
 pub mod serve;

@@ -59,10 +59,30 @@ fn main() {
             let healthy = std::panic::catch_unwind(|| healthcheck(flags, wanted));
             exit(if healthy.unwrap_or(false) { 0 } else { EXIT_UNHEALTHY });
         }
-        Command::Serve => match configure(flags) {
-            Ok((config, watched)) => exit(run(config, watched, flags)),
-            Err(problems) => refuse(&problems, flags),
-        },
+        Command::Serve => serve(flags, None),
+        Command::Run(words) => {
+            let own = OF_A_RUN.iter().filter(|(flag, variable, _)| {
+                let is_given = flags.iter().any(|(given, _)| given == flag);
+                !is_given && (variable.is_empty() || !is_set(variable))
+            });
+            let own = own.map(|(flag, _, value)| (*flag, (*value).to_owned()));
+            let flags: Vec<_> = flags.iter().cloned().chain(own).collect();
+            serve(&flags, Some(words));
+        }
+    }
+}
+
+/// Settings of a server that a client is started beside: the flag, the variable by which its user
+/// may have it otherwise, and the value. It is reached from this machine alone, and the screen is
+/// the client's.
+const OF_A_RUN: &[(&str, &str, &str)] =
+    &[("host", "", "127.0.0.1"), ("port", "", "0"), ("log-level", "LOG_LEVEL", "off")];
+
+/// Serves, for the client that these words start if there are any, to the end of the process.
+fn serve(flags: &[(&'static str, String)], client: Option<Vec<String>>) -> ! {
+    match configure(flags) {
+        Ok((config, watched)) => exit(run(config, watched, flags, client)),
+        Err(problems) => refuse(&problems, flags),
     }
 }
 
@@ -170,17 +190,24 @@ fn with_environment<T>(
     read(&Environment::new(own, file))
 }
 
-/// Serves, until a signal or the watchdog ends it; returns the exit code.
-fn run(config: Config, watched: Watched, flags: &[(&'static str, String)]) -> i32 {
+/// Serves, until a signal, the client or the watchdog ends it; returns the exit code.
+fn run(
+    config: Config,
+    watched: Watched,
+    flags: &[(&'static str, String)],
+    client: Option<Vec<String>>,
+) -> i32 {
     let around = Surroundings {
         flags,
         read: configure,
         variable: |name| std::env::var_os(name),
         in_container: in_container(),
+        client,
         at_once: || exit(EXIT_SECOND_SIGNAL),
     };
     let (code, problem) = match serve::serve(config, watched, around) {
         Ok(End::Stopped) => return 0,
+        Ok(End::Client(code)) => return code,
         Ok(End::Hopeless) => return EXIT_HOPELESS,
         Err(NoStart::Config(problem)) => (EXIT_CONFIG, problem),
         Err(NoStart::System(problem)) => (EXIT_START, problem),

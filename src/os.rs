@@ -264,6 +264,13 @@ pub(crate) fn be_nice(nice: libc::c_int) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn be_nice(_: libc::c_int) {}
 
+/// Asks a process that was started to end.
+pub(crate) fn terminate(child: &std::process::Child) {
+    let Ok(id) = libc::pid_t::try_from(child.id()) else { return };
+    // SAFETY: a plain call; the process is not waited for before, so the number is still its own.
+    unsafe { libc::kill(id, libc::SIGTERM) };
+}
+
 /// Hours, minutes and seconds where the process is, `seconds` after 1970.
 pub(crate) fn time_of_day(seconds: u64) -> [libc::c_int; 3] {
     let seconds = seconds.try_into().unwrap_or_default();

@@ -9,15 +9,17 @@
 //! ```
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, Problems, Source, Watched};
+use crate::config::{Config, Problems, Secret, Source, Watched};
 use crate::door::{self, Door, Limits, Resources};
 use crate::exchange::Errands;
 use crate::greeting::Greeting;
@@ -25,10 +27,13 @@ use crate::health::Health;
 use crate::provider::Key;
 use crate::service::{Manager, Sockets};
 use crate::upstream::{Embedded, Upstream};
-use crate::{api, echo, logging};
+use crate::{api, echo, logging, os, run};
 
 /// What a signal or the watchdog needs next to nothing for.
 const SMALL_STACK_BYTES: usize = 64 << 10;
+
+/// The exit code of a client that has none.
+const EXIT_UNKNOWN: i32 = 1;
 
 /// Reads the configuration; beside it, what the settings said.
 pub type Read = fn(&[(&'static str, String)]) -> Result<(Config, Watched), Problems>;
@@ -42,6 +47,8 @@ pub struct Surroundings<'a> {
     /// The value of a variable of the environment.
     pub variable: fn(&str) -> Option<OsString>,
     pub in_container: bool,
+    /// The words of a client that is started beside the server, and ends it.
+    pub client: Option<Vec<String>>,
     /// Ends the process: a second signal has come.
     pub at_once: fn() -> !,
 }
@@ -51,6 +58,8 @@ pub struct Surroundings<'a> {
 pub enum End {
     /// By a signal.
     Stopped,
+    /// With the client that was started, and its exit code.
+    Client(i32),
     /// The watchdog has given up.
     Hopeless,
 }
@@ -74,6 +83,8 @@ impl From<String> for NoStart {
 enum Event {
     /// TERM or INT.
     End,
+    /// CHLD: a process that was started has ended.
+    ChildEnded,
     /// HUP: read again what can be read again.
     Reload,
     /// That has been read.
@@ -92,7 +103,8 @@ pub fn serve(config: Config, watched: Watched, around: Surroundings<'_>) -> Resu
     start_log(&config);
     let sockets = sockets.map_err(NoStart::Config)?;
     // Before anything listens, so that no signal is missed.
-    let (sender, events) = events()?;
+    let (sender, events) = events(around.client.is_some())?;
+    let client_key = config.client_keys.first().cloned();
     hide_keys(&config);
     let (level, its_source) = (config.log_level, config.log_level_source());
     let (drain_delay, shutdown_timeout) = (config.drain_delay, config.shutdown_timeout);
@@ -102,11 +114,24 @@ pub fn serve(config: Config, watched: Watched, around: Surroundings<'_>) -> Resu
         log::info!("from here on the log is at {level} ({its_source})");
         log::set_max_level(level);
     }
+    let client = match &around.client {
+        Some(words) => Some(start_client(words, &door, client_key.as_ref(), around.variable)?),
+        None => None,
+    };
     let read = Reader { flags: around.flags.to_vec(), read: around.read, events: sender };
-    if let Some(reason) = wait(&door, &events, &read, watched) {
-        log::error!("giving up, so that whoever watches this process starts it again: {reason}");
-        end_log(&door);
-        return Ok(End::Hopeless);
+    match wait(&door, &events, &read, watched, client) {
+        Why::Signal => {}
+        Why::Hopeless(reason) => {
+            log::error!(
+                "giving up, so that whoever watches this process starts it again: {reason}"
+            );
+            end_log(&door);
+            return Ok(End::Hopeless);
+        }
+        Why::Client(code) => {
+            end_log(&door);
+            return Ok(End::Client(code));
+        }
     }
     manager.is_stopping();
     log::info!(
@@ -138,17 +163,56 @@ fn start_log(config: &Config) {
     }
 }
 
-/// Serves until it is to end. Returns the reason, if the watchdog has given up.
+/// Starts the client of these words beside the server.
+fn start_client(
+    words: &[String],
+    door: &Door,
+    client_key: Option<&Secret>,
+    variable: fn(&str) -> Option<OsString>,
+) -> Result<Child, String> {
+    let address = door.addresses().first().copied();
+    let address = address.ok_or("there is no address that a client could be told")?;
+    run::start(words, address, client_key.map(Secret::expose), |name| variable(name).is_some())
+}
+
+/// Why serving is to end.
+enum Why {
+    Signal,
+    /// The watchdog has given up.
+    Hopeless(String),
+    /// The client has ended, with this exit code.
+    Client(i32),
+}
+
+/// Serves until it is to end: with the client, if there is one, which is asked to end by a first
+/// signal and ended by a second one.
 fn wait(
     door: &Door,
     events: &Receiver<Event>,
     reader: &Reader,
     mut watched: Watched,
-) -> Option<String> {
+    mut client: Option<Child>,
+) -> Why {
     let (mut is_reading, mut is_outdated) = (false, false);
+    let mut is_asked_to_end = false;
     for event in events {
         match event {
-            Event::End => break,
+            Event::End => match &mut client {
+                None => break,
+                Some(client) if !is_asked_to_end => {
+                    is_asked_to_end = true;
+                    os::terminate(client);
+                }
+                // It may have ended already.
+                Some(client) => drop(client.kill()),
+            },
+            Event::ChildEnded => {
+                // A program that prints a token may have been it.
+                let ended = client.as_mut().map(Child::try_wait);
+                if let Some(Ok(Some(status))) = ended {
+                    return Why::Client(exit_code(status));
+                }
+            }
             // Another one is read when this one is done.
             Event::Reload if is_reading => is_outdated = true,
             Event::Reload => {
@@ -162,10 +226,20 @@ fn wait(
                     reader.begin();
                 }
             }
-            Event::Hopeless(reason) => return Some(reason),
+            Event::Hopeless(reason) => {
+                if let Some(client) = &client {
+                    os::terminate(client);
+                }
+                return Why::Hopeless(reason);
+            }
         }
     }
-    None
+    Why::Signal
+}
+
+/// As shells have it: 128 and the signal's number for what a signal has ended.
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(EXIT_UNKNOWN)
 }
 
 /// Ends the process when a signal comes while it is about to end anyway.
@@ -190,9 +264,14 @@ fn end_log(door: &Door) {
 
 /// The channel that signals and the watchdog speak on. HUP and USR1 would end the process, and log
 /// rotation sends them.
-fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
-        .map_err(|e| format!("signals cannot be handled: {e}"))?;
+///
+/// What a terminal sends goes to a client that was started too, which knows what to do: INT is its
+/// user's word for it, and not for ccproxy.
+fn events(runs_client: bool) -> Result<(Sender<Event>, Receiver<Event>), String> {
+    let child = runs_client.then_some(SIGCHLD);
+    let handled = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2].into_iter().chain(child);
+    let mut signals =
+        Signals::new(handled).map_err(|e| format!("signals cannot be handled: {e}"))?;
     let (sender, receiver) = mpsc::channel();
     let from_signals = sender.clone();
     thread::Builder::new()
@@ -201,7 +280,9 @@ fn events() -> Result<(Sender<Event>, Receiver<Event>), String> {
         .spawn(move || {
             for signal in signals.forever() {
                 let event = match signal {
+                    SIGINT if runs_client => continue,
                     SIGTERM | SIGINT => Event::End,
+                    SIGCHLD => Event::ChildEnded,
                     SIGHUP => Event::Reload,
                     _ => continue,
                 };

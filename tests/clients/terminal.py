@@ -7,12 +7,13 @@ faults.py: what is on the screen, in the log and in /status when something is wr
 import concurrent.futures
 import json
 import re
+import shlex
 import sys
 
 import faults
 import harness
 from harness import Proxy, Suite
-from screen import PROMPT, NotShown, Terminal, printed_line
+from screen import ENDED, PROMPT, NotShown, Terminal, printed_line
 
 from upstream import Upstream
 
@@ -127,7 +128,25 @@ def with_client_keys(suite):
         steps.shows("client keys: the answer", "● You said: Hello there")
 
 
-CASES = [first_contact, with_client_keys, *faults.CASES]
+def beside_the_server(suite):
+    """One line starts both, and both end with the client's own way out."""
+    with Terminal() as terminal:
+        steps = Steps(suite, terminal)
+        terminal.settle()
+        terminal.start(f"{shlex.quote(str(harness.BINARY))} --provider echo run")
+        terminal.say("Hello there")
+        steps.shows("run: the answer", "● You said: Hello there")
+        terminal.idle()
+        terminal.press("C-c")
+        steps.shows("run: an interrupt is the client's", "Press Ctrl-C again to exit")
+        terminal.press("C-c")
+        try:
+            terminal.wait("It never says this.")
+        except NotShown as last:
+            suite.contains("run: both end", str(last), f"{ENDED} 0")
+
+
+CASES = [first_contact, with_client_keys, beside_the_server, *faults.CASES]
 
 if __name__ == "__main__":
     by_name = {case.__name__: case for case in CASES}

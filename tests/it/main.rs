@@ -47,6 +47,7 @@ mod relay_forms;
 mod request;
 mod response;
 mod route;
+mod run;
 mod secrets;
 mod serve_apis;
 mod serve_bodies;

@@ -119,7 +119,8 @@ impl Setup {
         Finished { code, stdout: process.stdout.text(), stderr: process.stderr.text() }
     }
 
-    fn spawn(self) -> Process {
+    /// Starts it and waits for nothing.
+    pub(crate) fn spawn(self) -> Process {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("serve-{}-{number}", std::process::id());
@@ -281,12 +282,18 @@ impl Process {
         fs::read_dir(directory).expect("it is running").count()
     }
 
-    fn exit(&mut self) -> Option<i32> {
+    /// Waits for its end and returns the exit code, which a signal leaves none of.
+    pub(crate) fn exit(&mut self) -> Option<i32> {
         // The pipe ends with the program.
         self.stdout.wait(|_| false);
         self.stderr.wait(|_| false);
         assert!(self.stderr.lock().ended, "the program ends; its log:\n{}", self.log());
         self.child.wait().expect("it is a child").code()
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn exit_if_ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("it is a child")?.code()
     }
 }
 
