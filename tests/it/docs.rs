@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ccproxy::config::{SETTINGS, Setting};
-use ccproxy::provider::{Key, PROVIDERS, Provider};
+use ccproxy::provider::{Key, PROVIDERS, Provider, SessionField};
 
 use crate::support::proxy::Setup;
 
@@ -66,8 +66,31 @@ const COLUMNS: &[Column] = &[
         let known = row.efforts.iter().find(|known| Provider::is_among(row.model, known.models));
         known.map_or_else(String::new, |known| known.words.join(" "))
     }),
+    ("cache", |row| {
+        let session = match row.session {
+            SessionField::None => None,
+            SessionField::PromptCacheKey => Some("`prompt_cache_key`".to_owned()),
+            SessionField::Header(name) => Some(format!("`{name}`")),
+        };
+        let marks = |what: &str, models: &[&str]| {
+            (!models.is_empty()).then(|| format!("`{what}`{}", of_models(models)))
+        };
+        let control = marks("cache_control", row.cache_control_models);
+        let breakpoint = marks("prompt_cache_breakpoint", row.cache_breakpoint_models);
+        session.into_iter().chain(control).chain(breakpoint).collect::<Vec<_>>().join(", ")
+    }),
     ("checked", |row| format!("[{}]({})", row.checked, row.source)),
 ];
+
+/// ` (qwen…)`, or nothing where all are meant.
+fn of_models(models: &[&str]) -> String {
+    match models {
+        [""] => String::new(),
+        _ => {
+            format!(" ({})", models.iter().map(|m| format!("{m}…")).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
 
 /// How the names of a provider's variables begin.
 fn upper(row: &Provider) -> String {
