@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::anthropic::{Block, Content, MessagesRequest, Tool};
+use crate::anthropic::{Block, Content, MessagesRequest};
 
 /// A place in the list of providers, and the model to ask it for: `None` for its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,16 +87,12 @@ impl Asked {
     /// The features of `request`, whose tokens have been estimated.
     pub fn of(request: &MessagesRequest<'_>, input_tokens: u64) -> Asked {
         let tools = request.tools.as_deref().unwrap_or_default();
-        let kind = |tool: &Tool<'_>| {
-            tool.input_schema.is_none()
-                && tool.kind.as_deref().is_some_and(|kind| kind.starts_with("web_search"))
-        };
         Asked {
             input_tokens,
             has_tools: tools.iter().any(|tool| tool.input_schema.is_some()),
             thinking: request.thinking.as_ref().is_some_and(|thinking| thinking.kind != "disabled"),
             images: request.messages.iter().any(|message| has_image(&message.content)),
-            web_search: tools.iter().any(kind),
+            web_search: request.web_search().is_some(),
         }
     }
 }

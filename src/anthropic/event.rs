@@ -97,6 +97,17 @@ pub enum BlockStart<'a> {
         name: &'a str,
         input: NoInput,
     },
+    /// A call that the provider has made itself.
+    ServerToolUse {
+        id: &'a str,
+        name: &'static str,
+        input: NoInput,
+    },
+    /// What its search has found, complete.
+    WebSearchToolResult {
+        tool_use_id: &'a str,
+        content: &'a RawValue,
+    },
 }
 
 impl BlockStart<'_> {
@@ -178,6 +189,34 @@ pub struct Usage {
     pub cache_creation_input_tokens: u64,
     pub cache_read_input_tokens: u64,
     pub output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_tool_use: Option<ServerToolUse>,
+}
+
+/// What the provider has done itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ServerToolUse {
+    pub web_search_requests: u64,
+}
+
+/// A page that a search has found.
+///
+/// <https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool>
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "web_search_result")]
+pub struct WebSearchResult<'a> {
+    pub url: &'a str,
+    pub title: &'a str,
+    /// What only Anthropic's own search makes.
+    pub encrypted_content: &'static str,
+    pub page_age: Option<&'a str>,
+}
+
+/// That there was no search.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "web_search_tool_result_error")]
+pub struct WebSearchError {
+    pub error_code: &'static str,
 }
 
 impl Usage {
@@ -218,6 +257,8 @@ pub enum ContentBlock {
     Thinking { thinking: String, signature: String },
     RedactedThinking { data: String },
     ToolUse { id: String, name: String, input: Box<RawValue> },
+    ServerToolUse { id: String, name: &'static str, input: Box<RawValue> },
+    WebSearchToolResult { tool_use_id: String, content: Box<RawValue> },
 }
 
 /// The answer to `count_tokens`.

@@ -20,7 +20,8 @@ pub use content::{
 };
 pub use event::{
     BlockStart, ContentBlock, CountTokens, Delta, Event, Message, MessageDelta, MessageHead, Model,
-    ModelList, NoInput, SafeguardResult, StopReason, Usage,
+    ModelList, NoInput, SafeguardResult, ServerToolUse, StopReason, Usage, WebSearchError,
+    WebSearchResult,
 };
 pub use parse::parse;
 pub use request::{

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use super::content::Content;
+use super::content::{Block, Content};
 use super::event::SafeguardResult;
 use super::field::{Text, some_up_to, text, up_to};
 use crate::json;
@@ -64,7 +64,37 @@ pub struct MessagesRequest<'a> {
     pub thread: Option<&'a RawValue>,
 }
 
+/// How Claude Code asks for a search.
+const SEARCH_PROMPT: &str = "Perform a web search for the query: ";
+
+/// The longest query that is repeated, in characters.
+const MAX_QUERY: usize = 400;
+
 impl<'a> MessagesRequest<'a> {
+    /// The search of the web that it lets the model do.
+    pub fn web_search(&self) -> Option<&Tool<'a>> {
+        self.tools.iter().flatten().find(|tool| tool.is_web_search())
+    }
+
+    /// Whether a search is all that it is about, as the side request of Claude Code's WebSearch.
+    pub fn is_search(&self) -> bool {
+        let mut tools = self.tools.iter().flatten().peekable();
+        tools.peek().is_some() && tools.all(|tool| tool.is_web_search())
+    }
+
+    /// What is looked for: what the user has said last.
+    pub fn query(&self) -> String {
+        let users = self.messages.iter().rev().filter(|message| message.role == Role::User);
+        let texts = users.flat_map(|message| message.content.0.iter().rev());
+        let last = texts.filter_map(|block| match block {
+            Block::Text(text) if !text.trim().is_empty() => Some(text.trim()),
+            _ => None,
+        });
+        let last = last.into_iter().next().unwrap_or_default();
+        let query = last.strip_prefix(SEARCH_PROMPT).unwrap_or(last);
+        query.chars().take(MAX_QUERY).collect()
+    }
+
     /// The schema the answer has to follow, under either of its names.
     pub fn format(&self) -> Option<&OutputFormat<'a>> {
         let format = self.output_config.as_ref().and_then(|config| config.format.as_ref());
@@ -128,6 +158,11 @@ pub struct Tool<'a> {
     pub input_schema: Option<&'a RawValue>,
     #[serde(default)]
     pub defer_loading: Option<bool>,
+    /// Of a search: the only domains that are looked at, and those that are not.
+    #[serde(borrow, default)]
+    pub allowed_domains: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub blocked_domains: Option<&'a RawValue>,
     /// Of a tool for a computer's screen.
     #[serde(default, deserialize_with = "pixels")]
     pub display_width_px: Option<u64>,
@@ -136,6 +171,12 @@ pub struct Tool<'a> {
 }
 
 impl Tool<'_> {
+    /// Whether it is the server's search of the web.
+    pub fn is_web_search(&self) -> bool {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        self.input_schema.is_none() && kind.starts_with("web_search")
+    }
+
     /// Whether it is the client's own, and so must have a schema.
     pub fn is_custom(&self) -> bool {
         const CUSTOM: &str = "custom";

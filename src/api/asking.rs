@@ -50,7 +50,7 @@ impl<'a> Asking<'a> {
     /// A translator for one answer.
     #[inline(never)]
     pub(super) fn translator(&self, reading: Reading) -> Box<Translator> {
-        let Reading { dialect, names, stops, text_tools, is_data } = reading;
+        let Reading { dialect, names, stops, text_tools, search, is_data } = reading;
         let asked = self.request.stop_sequences.iter().flatten();
         let translator = Translator::new(
             dialect,
@@ -63,6 +63,7 @@ impl<'a> Asking<'a> {
         )
         .with_safeguards(self.request.safeguard_results())
         .with_text_tools(text_tools)
+        .with_search(search)
         .of_data(is_data);
         Box::new(translator)
     }

@@ -15,13 +15,13 @@ use crate::config;
 use crate::error::{Cause, Error};
 use crate::health::Outcome;
 use crate::openai::Dialect;
-use crate::provider::{Key, SessionField};
+use crate::provider::{Key, Search, SessionField};
 use crate::record::cut;
 use crate::relay::{Source, Stream};
 use crate::translate::native::Native;
 use crate::translate::{
-    Explain, Learned, Lesson, Reading, Report, Said, Target, Telling, TextTools, Translated,
-    is_output_limit, native_request, translate,
+    Explain, Learned, Lesson, Reading, Report, Said, Searched, Target, Telling, TextTools,
+    Translated, is_output_limit, native_request, translate,
 };
 use crate::typo;
 use crate::upstream::{Ask, Endpoint};
@@ -78,7 +78,10 @@ impl Attempt<'_> {
         tried: Option<&Lesson>,
     ) -> Result<Delivered, Unanswered> {
         let config = &self.provider.config;
-        if self.is_native(learned) {
+        let (request, row) = (self.asking.request, config.row);
+        let searches = request.web_search().is_some();
+        let is_native = self.is_native(learned);
+        if is_native && (!searches || row.native_search || row.search == Search::None) {
             let mut attempted = self.ask_and_deliver(self.native(tried)?);
             if let Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) =
                 &mut attempted
@@ -87,12 +90,25 @@ impl Attempt<'_> {
             }
             return attempted;
         }
+        let mut api = config.api.or(learned.api()).unwrap_or_else(|| row.api_of(self.model));
+        let mut max_tokens = config.max_tokens_for(self.model);
+        match row.search {
+            // Whatever is spoken otherwise: the search is nowhere else.
+            Search::ResponsesTool { .. } if searches && learned.api().is_none() => {
+                api = Dialect::Responses;
+            }
+            Search::Model { max_tokens: most, .. } if searches => max_tokens = most,
+            _ => {}
+        }
+        if request.is_search() && !row.search.is_of(api) {
+            return Ok(self.without_search()?);
+        }
         let target = Target {
-            provider: config.row,
+            provider: row,
             model: self.model,
-            max_tokens: config.max_tokens_for(self.model),
+            max_tokens,
             images: config.images,
-            api: config.api.or(learned.api()).unwrap_or_else(|| config.row.api_of(self.model)),
+            api,
             session: self.asking.session_id.as_deref(),
             learned,
         };
@@ -124,6 +140,9 @@ impl Attempt<'_> {
         let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, function.parameters.get()));
         let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
+        let search = wanted.search.as_ref();
+        let search =
+            search.map(|search| Searched { query: search.query.clone(), is_available: true });
         let endpoint = match target.api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
@@ -131,8 +150,34 @@ impl Attempt<'_> {
         let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
         let body = Cow::Owned(body);
         let is_data = self.asking.request.format().is_some();
-        let reading = Reading { dialect: target.api, names, stops, text_tools, is_data };
+        let dialect = target.api;
+        let reading = Reading { dialect, names, stops, text_tools, search, is_data };
         Ok(Outgoing { endpoint, body, reading: Some(reading) })
+    }
+
+    /// Says that the provider cannot search, without asking it: the client goes on.
+    #[inline(never)]
+    fn without_search(&self) -> Result<Delivered, Failure> {
+        let name = &self.provider.config.name;
+        let words = format!(
+            "Web search is not available: {name} has no search of its own. Messages that search can \
+             go to another provider by the rule web_search in the configuration file."
+        );
+        let message = serde_json::json!({ "role": "assistant", "content": words });
+        let choice = serde_json::json!({ "index": 0, "message": message, "finish_reason": "stop" });
+        let body = serde_json::json!({ "choices": [choice] }).to_string();
+        let query = self.asking.request.query();
+        let search = Some(Searched { query, is_available: false });
+        let reading = Reading { search, ..Reading::default() };
+        self.asking.ledger.record.borrow_mut().dropped = vec!["server_tools".to_owned()];
+        let translator = match self.receiver {
+            Receiver::Stream(stream) => {
+                self.prepare(&mut stream.borrow_mut(), Some(reading));
+                None
+            }
+            Receiver::Whole(_) => Some(self.asking.translator(reading)),
+        };
+        self.deliver_cut(body.as_bytes(), translator)
     }
 
     fn is_native(&self, learned: &Learned) -> bool {

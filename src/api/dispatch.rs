@@ -11,6 +11,7 @@ use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
 use crate::client::Failure;
 use crate::error::{Cause, Error};
+use crate::provider::Search;
 use crate::route::{Asked, Choice};
 use crate::session::Session;
 use crate::translate::Lesson;
@@ -75,6 +76,10 @@ impl<'a> Dispatch<'a> {
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);
         let stay = self.asking.session.and_then(|session| Stay::new(api, session, &mut route.hops));
+        if asked.web_search {
+            let searches = |hop: &Choice<'_>| api.providers[hop.provider].searches(hop.model);
+            route.hops.sort_by_key(|hop| !searches(hop));
+        }
         // Those that are resting are the last resort.
         route.hops.sort_by_cached_key(|hop| api.providers[hop.provider].health.state.is_resting());
         log::debug!(
@@ -114,7 +119,10 @@ impl<'a> Dispatch<'a> {
         let Asking { api, request, ledger, .. } = self.asking;
         let provider = &api.providers[hop.provider];
         let name = &provider.config.name;
-        let model = hop.model(&provider.config.model, &request.model);
+        let model = match provider.config.row.search {
+            Search::Model { name, .. } if request.web_search().is_some() => name,
+            _ => hop.model(&provider.config.model, &request.model),
+        };
         ledger.turn_of(provider, model);
         let lessons = &provider.health.lessons;
         let remember = |lesson: &Lesson| {

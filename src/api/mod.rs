@@ -30,7 +30,7 @@ use crate::health::{Health, Outcome, ProviderHealth};
 use crate::line::{Line, Peer};
 use crate::moved::Moved;
 use crate::openai::models::Served;
-use crate::provider::Key;
+use crate::provider::{Key, Search};
 use crate::unique::unique;
 use crate::upstream::Upstream;
 use catalog::Catalog;
@@ -87,6 +87,13 @@ impl Provider {
             return None;
         }
         self.catalog.get(|| self.upstream.served(key, peer))
+    }
+
+    /// Whether it searches the web by itself, asked for `model` or for its own.
+    fn searches(&self, model: Option<&str>) -> bool {
+        let ProviderConfig { row, model: own, .. } = &self.config;
+        let is_native = self.config.is_native(model.unwrap_or(own));
+        row.search != Search::None || is_native && row.native_search
     }
 
     /// Asks whether it is there, between messages.

@@ -15,15 +15,16 @@ use serde::Serialize;
 
 pub use lenient::{Later, Lax, Number, Text};
 pub use request::{
-    ChatRequest, Content, DataUrl, EnableThinking, Ephemeral, ExtraContent, FormatKind, Function,
-    FunctionKind, Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat,
-    Role, StreamOptions, Switch, Tool, ToolCall, ToolChoice,
+    ChatRequest, ChatSearch, CompoundTools, Content, DataUrl, Domains, EnableThinking,
+    EnabledTools, Ephemeral, ExtraContent, ForcedSearch, FormatKind, Function, FunctionKind,
+    Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat, Role,
+    StreamOptions, Switch, Tool, ToolCall, ToolChoice, WebPlugin, WebSearchOptions, WebSearchTool,
 };
 pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};
 pub use responses::{
-    Breakpoint, FunctionTool, InputItem, InputPart, NamedTool, Output, OutputItem, OutputPart,
-    ReasoningConfig, ReasoningItem, Response, ResponsesChoice, ResponsesEvent, ResponsesRequest,
-    ResponsesUsage, SummaryPart, TextConfig, TextFormat,
+    Breakpoint, FunctionTool, HostedSearch, InputItem, InputPart, NamedTool, Output, OutputItem,
+    OutputPart, ReasoningConfig, ReasoningItem, Response, ResponsesChoice, ResponsesEvent,
+    ResponsesRequest, ResponsesTool, ResponsesUsage, SummaryPart, TextConfig, TextFormat,
 };
 
 /// A request as it is sent.

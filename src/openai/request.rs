@@ -48,8 +48,73 @@ pub struct ChatRequest<'a> {
     pub stream_options: Option<StreamOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<&'a str>,
+    #[serde(flatten)]
+    pub search: Option<ChatSearch<'a>>,
     /// The last, so that the requests of a conversation begin with the same bytes.
     pub messages: Vec<Message<'a>>,
+}
+
+/// The fields by which a service is told to search the web.
+#[derive(Debug, DeriveSerialize)]
+#[serde(untagged)]
+pub enum ChatSearch<'a> {
+    /// OpenRouter's.
+    Plugin { plugins: [WebPlugin<'a>; 1] },
+    /// Groq's.
+    Compound { compound_custom: CompoundTools, search_settings: Domains<'a> },
+    /// DashScope's.
+    Enable { enable_search: bool, search_options: ForcedSearch },
+    /// Z.ai's, where no other tool is offered.
+    Tool { tools: [WebSearchTool<'a>; 1] },
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct WebPlugin<'a> {
+    pub id: &'static str,
+    #[serde(flatten)]
+    pub domains: Domains<'a>,
+}
+
+/// Domains that are looked at alone, and that are not.
+#[derive(Debug, DeriveSerialize)]
+pub struct Domains<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include_domains: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_domains: Vec<Cow<'a, str>>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct CompoundTools {
+    pub tools: EnabledTools,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct EnabledTools {
+    pub enabled_tools: &'static [&'static str],
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct ForcedSearch {
+    pub forced_search: bool,
+    pub enable_source: bool,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct WebSearchTool<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub web_search: WebSearchOptions<'a>,
+}
+
+#[derive(Debug, DeriveSerialize)]
+pub struct WebSearchOptions<'a> {
+    pub enable: bool,
+    pub search_engine: &'static str,
+    pub search_query: String,
+    pub search_result: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_domain_filter: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, DeriveSerialize)]

@@ -35,6 +35,8 @@ pub struct Chunk<'a> {
     pub search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub web_search: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub search_info: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +87,9 @@ pub struct ChoiceDelta<'a> {
     /// What a search has found for the text.
     #[serde(borrow, default)]
     pub annotations: Option<&'a RawValue>,
+    /// What Groq's compound has run, with what its searches have found.
+    #[serde(borrow, default)]
+    pub executed_tools: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub tool_calls: List<ToolDelta<'a>>,
     /// The form before tools.

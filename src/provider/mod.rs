@@ -111,6 +111,10 @@ pub struct Provider {
     pub cache_control_models: &'static [&'static str],
     /// The same in the Responses API, where it is a `prompt_cache_breakpoint`.
     pub cache_breakpoint_models: &'static [&'static str],
+    /// How it searches the web by itself.
+    pub search: Search,
+    /// Whether its own Messages API does, as Anthropic's.
+    pub native_search: bool,
     /// Whether PDFs are taken as `file` parts.
     pub files: bool,
     /// How the model's own reasoning goes back to it.
@@ -251,6 +255,26 @@ pub enum SessionField {
     Header(&'static str),
 }
 
+/// How a service is told to search the web for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// It cannot.
+    None,
+    /// `{"type": "web_search"}` among the tools of the Responses API; `blocks` is what its filter
+    /// of domains calls those that are left out, and `sources` tells that `include` may ask for
+    /// all addresses.
+    ResponsesTool { blocks: &'static str, sources: bool },
+    /// `plugins: [{"id": "web"}]`
+    WebPlugin,
+    /// Another model does, with so many output tokens at most; its domains are in
+    /// `search_settings`.
+    Model { name: &'static str, max_tokens: u64 },
+    /// `enable_search`, `search_options`
+    EnableSearch,
+    /// `{"type": "web_search", "web_search": {…}}` among the tools.
+    WebSearchTool,
+}
+
 /// The form in which a model sees its own reasoning again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
@@ -276,6 +300,17 @@ pub enum ToolId {
     NineAlphanumerics,
     /// `functions.NAME:INDEX`, counted through the conversation.
     OfFunction,
+}
+
+impl Search {
+    /// Whether it can be asked for through `api`.
+    pub fn is_of(self, api: Dialect) -> bool {
+        match self {
+            Search::None => false,
+            Search::ResponsesTool { .. } => api == Dialect::Responses,
+            _ => api == Dialect::ChatCompletions,
+        }
+    }
 }
 
 impl Provider {
@@ -339,6 +374,8 @@ impl Provider {
         schema: SchemaRules::ANY,
         images: true,
         image_urls: true,
+        search: Search::None,
+        native_search: false,
         session: SessionField::None,
         cache_control_models: &[],
         cache_breakpoint_models: &[],

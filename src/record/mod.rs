@@ -380,6 +380,7 @@ mod tests {
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: 1000,
             output_tokens: 7,
+            server_tool_use: None,
         });
         let seconds = Duration::from_millis;
         record.took(seconds(1200), seconds(1190), Some(seconds(300)));
@@ -395,6 +396,7 @@ mod tests {
             cache_creation_input_tokens: 500,
             cache_read_input_tokens: 1500,
             output_tokens: 7,
+            server_tool_use: None,
         });
         assert!(record.to_string().contains("  2000 in (1500 cached, 75 %, 500 written) 7 out"));
         assert_eq!(record.cache_rate, Some(0.75));

@@ -23,7 +23,7 @@ mod request;
 mod stops;
 
 pub use answer::{Fold, Sink, Translator, native};
-pub use reading::{Reading, TextTools, ToolNames};
+pub use reading::{Reading, Searched, TextTools, ToolNames};
 pub use refusal::{
     Context, Explain, Learned, Lesson, Param, Said, Sent, Telling, first_words, is_output_limit,
     upstream_error, window_of,

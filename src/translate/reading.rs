@@ -19,8 +19,19 @@ pub struct Reading {
     /// The tools that the model may call in its text; `None` where its server reads all that it
     /// writes.
     pub text_tools: Option<TextTools>,
+    /// The search of the web that the client has asked for.
+    pub search: Option<Searched>,
     /// The text is to be data in a form that the client has given: nothing may be added to it.
     pub is_data: bool,
+}
+
+/// A search of the web that the client has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    /// What is looked for, until the provider tells how it put it.
+    pub query: String,
+    /// Whether the provider was told to search.
+    pub is_available: bool,
 }
 
 /// Names that had to be changed for the upstream, and what they were.

@@ -68,6 +68,7 @@ mod serve_models;
 mod serve_paths;
 mod serve_process;
 mod serve_refusals;
+mod serve_search;
 mod serve_stream;
 mod serve_tls;
 mod serve_uploads;

@@ -73,6 +73,9 @@ pub struct OutputItem<'a> {
     pub summary: Parts<'a>,
     #[serde(borrow, default)]
     pub encrypted_content: Text<'a>,
+    /// Of a search: what was looked for, and found.
+    #[serde(borrow, default)]
+    pub action: Option<Box<&'a RawValue>>,
 }
 
 /// `output_text`, `refusal`, `reasoning_text` or `summary_text`.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use event::{OutputItem, OutputPart, Response, ResponsesEvent, ResponsesUsage};
 pub use request::{
-    Breakpoint, FunctionTool, InputItem, InputPart, NamedTool, Output, ReasoningConfig,
-    ResponsesChoice, ResponsesRequest, TextConfig, TextFormat,
+    Breakpoint, FunctionTool, HostedSearch, InputItem, InputPart, NamedTool, Output,
+    ReasoningConfig, ResponsesChoice, ResponsesRequest, ResponsesTool, TextConfig, TextFormat,
 };
 
 /// A model's reasoning, which only OpenAI can read, as an item of the input.

@@ -1,6 +1,7 @@
 //! The request as it is sent upstream, which is all that is done with it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,7 +15,7 @@ pub struct ResponsesRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Joined<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<FunctionTool<'a>>,
+    pub tools: Vec<ResponsesTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ResponsesChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +110,22 @@ pub struct Breakpoint {
 
 impl Breakpoint {
     pub const EXPLICIT: Breakpoint = Breakpoint { mode: "explicit" };
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ResponsesTool<'a> {
+    Function(FunctionTool<'a>),
+    WebSearch(HostedSearch<'a>),
+}
+
+/// The service's own search of the web.
+#[derive(Debug, Serialize)]
+pub struct HostedSearch<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub filters: BTreeMap<&'static str, Vec<Cow<'a, str>>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -51,6 +51,10 @@ pub(super) const OPENROUTER: Provider = Provider {
     // "Alibaba and Anthropic … require you to enable it on a per-message basis":
     // https://openrouter.ai/docs/guides/best-practices/prompt-caching
     cache_control_models: &["anthropic/", "qwen/"],
+    // https://openrouter.ai/docs/guides/features/plugins/web-search; Anthropic's own model does it
+    // natively.
+    search: Search::WebPlugin,
+    native_search: true,
     ..Provider::COMPATIBLE
 };
 

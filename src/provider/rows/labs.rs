@@ -37,6 +37,8 @@ pub(super) const OPENAI: Provider = Provider {
     // "For gpt-5.6 and later", in input messages; the same page. Others refuse the field:
     // https://github.com/jeremychone/rust-genai/pull/260
     cache_breakpoint_models: &["gpt-5.6", "gpt-6"],
+    // https://developers.openai.com/api/docs/guides/tools-web-search
+    search: Search::ResponsesTool { blocks: "blocked_domains", sources: true },
     ..Provider::COMPATIBLE
 };
 
@@ -78,6 +80,8 @@ pub(super) const XAI: Provider = Provider {
     // cached instead of 79 %: https://github.com/duolahypercho/codex-router/pull/265
     // https://docs.x.ai/developers/advanced-api-usage/prompt-caching/maximizing-cache-hits
     session: SessionField::Header("x-grok-conv-id"),
+    // https://docs.x.ai/developers/tools/web-search
+    search: Search::ResponsesTool { blocks: "excluded_domains", sources: false },
     ..Provider::COMPATIBLE
 };
 
@@ -248,6 +252,8 @@ pub(super) const DEEPSEEK: Provider = Provider {
     // https://api-docs.deepseek.com/quick_start/agent_integrations/claude_code
     native: Some("https://api.deepseek.com/anthropic"),
     native_models: &[""],
+    // https://github.com/deepseek-ai/awesome-deepseek-integration/issues/606
+    native_search: true,
     ..Provider::COMPATIBLE
 };
 
@@ -301,6 +307,9 @@ pub(super) const ZAI: Provider = Provider {
     echo: Echo::ReasoningContent,
     native: Some("https://api.z.ai/api/anthropic"),
     native_models: &[""],
+    // Its Messages API answers with blocks of its own:
+    // https://docs.z.ai/guides/tools/web-search
+    search: Search::WebSearchTool,
     ..Provider::COMPATIBLE
 };
 
@@ -408,6 +417,8 @@ pub(super) const DASHSCOPE: Provider = Provider {
     // A cache that is found for certain, at a tenth of the price and not a fifth:
     // https://www.alibabacloud.com/help/en/model-studio/context-cache
     cache_control_models: &["qwen"],
+    // https://help.aliyun.com/en/model-studio/web-search
+    search: Search::EnableSearch,
     ..Provider::COMPATIBLE
 };
 
@@ -430,6 +441,7 @@ pub(super) const ANTHROPIC: Provider = Provider {
     native_models: &[""],
     native_is_anthropics: true,
     native_count_tokens: true,
+    native_search: true,
     ..Provider::COMPATIBLE
 };
 

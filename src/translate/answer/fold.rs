@@ -25,6 +25,8 @@ enum Block {
     Thinking { thinking: String, signature: String },
     RedactedThinking { data: String },
     ToolUse { id: String, name: String, json: String },
+    ServerToolUse { id: String, name: &'static str, json: String },
+    WebSearchToolResult { tool_use_id: String, content: Box<RawValue> },
 }
 
 impl Sink for Fold {
@@ -48,6 +50,15 @@ impl Sink for Fold {
                         name: (*name).to_owned(),
                         json: String::new(),
                     },
+                    BlockStart::ServerToolUse { id, name, .. } => {
+                        Block::ServerToolUse { id: (*id).to_owned(), name, json: String::new() }
+                    }
+                    BlockStart::WebSearchToolResult { tool_use_id, content } => {
+                        Block::WebSearchToolResult {
+                            tool_use_id: (*tool_use_id).to_owned(),
+                            content: (*content).to_owned(),
+                        }
+                    }
                 });
             }
             Event::ContentBlockDelta { delta, .. } => match (delta, self.blocks.last_mut()) {
@@ -64,9 +75,10 @@ impl Sink for Fold {
                 ) => {
                     all.push_str(signature);
                 }
-                (Delta::InputJsonDelta { partial_json }, Some(Block::ToolUse { json, .. })) => {
-                    json.push_str(partial_json);
-                }
+                (
+                    Delta::InputJsonDelta { partial_json },
+                    Some(Block::ToolUse { json, .. } | Block::ServerToolUse { json, .. }),
+                ) => json.push_str(partial_json),
                 _ => unreachable!("a delta fits the block that was started last"),
             },
             Event::MessageDelta { delta, usage } => {
@@ -90,6 +102,8 @@ impl Fold {
             Block::Thinking { thinking, signature } => thinking.len() + signature.len(),
             Block::RedactedThinking { data } => data.len(),
             Block::ToolUse { id, name, json } => id.len() + name.len() + json.len(),
+            Block::ServerToolUse { json, .. } => json.len(),
+            Block::WebSearchToolResult { content, .. } => content.get().len(),
         });
         lengths.sum()
     }
@@ -116,6 +130,13 @@ impl Fold {
                     ContentBlock::Thinking { thinking, signature }
                 }
                 Block::RedactedThinking { data } => ContentBlock::RedactedThinking { data },
+                Block::ServerToolUse { id, name, json } => {
+                    let input = RawValue::from_string(json).expect("it was made from a value");
+                    ContentBlock::ServerToolUse { id, name, input }
+                }
+                Block::WebSearchToolResult { tool_use_id, content } => {
+                    ContentBlock::WebSearchToolResult { tool_use_id, content }
+                }
                 Block::ToolUse { id, name, json } => match RawValue::from_string(json) {
                     Ok(input) => ContentBlock::ToolUse { id, name, input },
                     // Cut, so there is no call.

@@ -339,6 +339,20 @@ impl Items {
         }
     }
 
+    /// The place of a block that goes out before those that wait, none of which has begun to.
+    pub(super) fn take_index(&mut self) -> usize {
+        self.index += 1;
+        self.index - 1
+    }
+
+    /// The texts that wait.
+    pub(super) fn waiting_texts(&self) -> impl Iterator<Item = &str> {
+        self.queue.iter().filter_map(|item| match &item.content {
+            Content::Text(text) => Some(text.free()),
+            _ => None,
+        })
+    }
+
     /// Throws away what has not gone out.
     pub(super) fn clear(&mut self) {
         self.queue.clear();

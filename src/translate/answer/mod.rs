@@ -54,6 +54,7 @@
 //! | a message | the events, folded | `fold` |
 //! | tool calls | calls that a model wrote as text | `text_calls` |
 //! | thoughts | `<think>` in the text | `think` |
+//! | `server_tool_use`, `web_search_tool_result` | sources, calls of a search | `search`, `sources` |
 //! | `stop_reason`, `usage` | `finish_reason`, `usage` | `stop_reason`, `usage` |
 //! | stream events, a message | the same, from a provider that speaks the Messages API | `native` |
 
@@ -65,6 +66,7 @@ mod items;
 pub mod native;
 mod recast;
 mod responses;
+mod search;
 mod sources;
 mod stop_reason;
 mod text_calls;
@@ -77,15 +79,18 @@ use self::arguments::{Fault, escape_halves};
 pub use self::fold::Fold;
 use self::halves::join_halves;
 use self::items::{CallPiece, Items, MAX_BLOCKS};
+use self::search::Search;
 use self::sources::Sources;
 use self::stop_reason::{Finish, finish, stop_reason};
 use self::text_calls::{Said, TextCalls};
 use self::think::{ThinkSplitter, Voice};
 use self::usage::Counts;
-use super::reading::{TextTools, ToolNames};
+use super::reading::{Searched, TextTools, ToolNames};
 use super::refusal::{self, stream_error};
 use super::stops::Stops;
-use crate::anthropic::{Event, MessageDelta, MessageHead, SafeguardResult, StopReason, Usage};
+use crate::anthropic::{
+    Event, MessageDelta, MessageHead, SafeguardResult, ServerToolUse, StopReason, Usage,
+};
 use crate::error::Error;
 use crate::json::{self, complaint};
 use crate::openai::Dialect;
@@ -122,6 +127,8 @@ pub struct Translator {
     has_text_calls: bool,
     is_data: bool,
     sources: Sources,
+    /// The client has asked for a search of the web.
+    search: Option<Box<Search>>,
     finish_reason: Option<String>,
     matched_stop: Option<String>,
     /// Why the message has ended, once it has.
@@ -179,6 +186,7 @@ impl Translator {
             has_text_calls: false,
             is_data: false,
             sources: Sources::default(),
+            search: None,
             finish_reason: None,
             matched_stop: None,
             stop_reason: None,
@@ -208,6 +216,15 @@ impl Translator {
         let Some(tools) = tools else { return self };
         let splitter = ThinkSplitter::of_bare_model();
         Translator { splitter, text_calls: TextCalls::new(tools), ..self }
+    }
+
+    /// The same for the answer to a request for a search of the web.
+    pub fn with_search(mut self, asked: Option<Searched>) -> Translator {
+        self.search = asked.map(Search::new).map(Box::new);
+        if self.search.as_ref().is_some_and(|search| search.is_unavailable()) {
+            self.input_estimate = 0;
+        }
+        self
     }
 
     /// The same for a text that `is_data`: nothing is added to it.
@@ -247,7 +264,17 @@ impl Translator {
 
     /// The tokens as far as they are known: the upstream's count, or an estimate.
     pub fn usage(&self) -> Usage {
-        self.counts.filled(self.input_estimate, self.counted.tokens())
+        let search = self.search.as_ref();
+        if search.is_some_and(|search| search.is_unavailable()) {
+            // Nobody was asked.
+            return Usage::default();
+        }
+        let web_search_requests = search.and_then(|search| search.requests());
+        Usage {
+            server_tool_use: web_search_requests
+                .map(|web_search_requests| ServerToolUse { web_search_requests }),
+            ..self.counts.filled(self.input_estimate, self.counted.tokens())
+        }
     }
 
     /// Begins the message, if it has not begun.
@@ -378,6 +405,7 @@ impl Translator {
             }
         }
         self.start(sink);
+        self.tell_search(sink);
         self.items.finish(sink);
         if self.refused && stop == StopReason::EndTurn {
             stop = StopReason::Refusal;
@@ -488,7 +516,8 @@ impl Translator {
 
     /// The text is over: what was told beside it of where it comes from follows it.
     fn list_sources(&mut self) {
-        if let Some(list) = self.sources.list().filter(|_| !self.is_data) {
+        let is_told_apart = self.is_data || self.search.is_some();
+        if let Some(list) = self.sources.list().filter(|_| !is_told_apart) {
             self.items.append_list(&list);
         }
     }
@@ -534,6 +563,10 @@ impl Translator {
         if self.is_over() {
             return self.finish(sink);
         }
+        if self.waits_for_search() {
+            return Ok(());
+        }
+        self.tell_search(sink);
         self.items.advance(sink).map_err(Error::protocol)
     }
 }

@@ -216,6 +216,7 @@ impl Translator {
                 }
                 self.carry_reasoning(at, item);
             }
+            Some("web_search_call") => self.searched(item.action.as_deref().copied()),
             Some("function_call") if is_new => {
                 let arguments = item.arguments.map(json_text).unwrap_or_default();
                 self.function_call(at, item, arguments);

@@ -26,6 +26,7 @@ impl Counts {
             cache_creation_input_tokens: written,
             cache_read_input_tokens: cached,
             output_tokens: self.output.unwrap_or_else(|| output_estimate.max(1)),
+            server_tool_use: None,
         }
     }
 }

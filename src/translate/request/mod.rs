@@ -27,12 +27,15 @@ mod wanted;
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use self::content::Shows;
 pub use self::native::native_request;
 pub use self::report::Report;
 use self::schema::Budget;
 use self::turns::Conversation;
 pub use self::wanted::Wanted;
+use self::wanted::WebSearch;
 use super::object::without_halves;
 use super::reading::ToolNames;
 use super::refusal::{EFFORTS, Learned};
@@ -41,7 +44,7 @@ use crate::anthropic::{MessagesRequest, OutputFormat, Role, ToolUse};
 use crate::error::Error;
 use crate::openai::{Dialect, FormatKind, JsonSchema, Request, ResponseFormat};
 use crate::provider::{
-    FormatSupport, Provider, SessionField, ThinkingField, ToolChoiceLimit, ToolId,
+    FormatSupport, Provider, Search, SessionField, ThinkingField, ToolChoiceLimit, ToolId,
 };
 
 /// Whom the request is for.
@@ -121,6 +124,11 @@ pub fn translate<'a>(
         (set, learned) => set.min(learned.unwrap_or(set)),
     };
     let max_tokens = max_tokens.min(limit).max(provider.least_max_tokens);
+    let search = request.web_search().filter(|_| match provider.search {
+        // Its tools stand in the place of the others.
+        Search::WebSearchTool if !offer.tools.is_empty() => false,
+        search => search.is_of(target.api),
+    });
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
     let takes_stop = target.api == Dialect::ChatCompletions
@@ -150,6 +158,11 @@ pub fn translate<'a>(
         format: response_format,
         stream,
         stream_usage: stream && provider.stream_usage,
+        search: search.map(|tool| WebSearch {
+            query: request.query(),
+            allowed: domains(tool.allowed_domains),
+            blocked: domains(tool.blocked_domains),
+        }),
         summary: true,
         session: target.session.filter(|_| provider.session != SessionField::None),
         carries: true,
@@ -162,6 +175,11 @@ pub fn translate<'a>(
     let unsent = asked.iter().skip(wanted.stop.len());
     let stops = Stops::new(unsent.map(|sequence| sequence.clone().into_owned()));
     Ok(Translated { wanted, names: offer.names, stops, report })
+}
+
+/// A list of domains; what is something else names none.
+fn domains<'a>(list: Option<&'a RawValue>) -> Vec<Cow<'a, str>> {
+    list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
 }
 
 impl<'a> Wanted<'a> {

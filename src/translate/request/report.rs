@@ -79,7 +79,8 @@ impl Report {
     fn tools(&mut self, request: &MessagesRequest<'_>, sent: &Wanted<'_>) {
         let tools = request.tools.as_deref().unwrap_or_default();
         let is_offered = |tool: &Tool| tool.input_schema.is_some() || client_tools::is_one(tool);
-        if tools.iter().any(|tool| !is_offered(tool)) {
+        let is_done = |tool: &Tool| sent.search.is_some() && tool.is_web_search();
+        if tools.iter().any(|tool| !is_offered(tool) && !is_done(tool)) {
             self.dropped.push("server_tools");
         }
         // Deferred tools wait for the client to load them.

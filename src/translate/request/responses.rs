@@ -10,18 +10,20 @@ use super::wanted::Wanted;
 use super::{arguments, ids, tools};
 use crate::anthropic::Block;
 use crate::openai::{
-    Breakpoint, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
-    Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
-    ResponsesRequest, Role, TextConfig, TextFormat, Tool, ToolChoice,
+    Breakpoint, Content, FunctionKind, FunctionTool, HostedSearch, InputItem, InputPart, Joined,
+    NamedTool, Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
+    ResponsesRequest, ResponsesTool, Role, TextConfig, TextFormat, Tool, ToolChoice,
 };
-use crate::provider::Provider;
+use crate::provider::{Provider, Search};
 use crate::translate::carry::{self, Carried};
 
 /// The least `max_output_tokens` that is taken. Claude Code asks for one token to try a key.
 const MIN_OUTPUT_TOKENS: u64 = 16;
 
-/// Asks for the reasoning in a form that can be sent back, since nothing is stored.
-const ENCRYPTED_REASONING: &[&str] = &["reasoning.encrypted_content"];
+/// Asks for the reasoning in a form that can be sent back, since nothing is stored, and for every
+/// address that a search has found.
+const REASONING_AND_SOURCES: &[&str] =
+    &["reasoning.encrypted_content", "web_search_call.action.sources"];
 
 /// Writes it for the Responses API. Stop strings and `top_k` are left out: it has neither. Who
 /// translates the answer looks for the stop strings.
@@ -31,6 +33,16 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let reasons = wanted.row.knows_effort(wanted.model);
     let effort = wanted.effort;
     let summary = (effort != Some("none") && wanted.summary).then_some("auto");
+    let (blocks, tells_sources) = match wanted.row.search {
+        Search::ResponsesTool { blocks, sources } => (blocks, sources && wanted.search.is_some()),
+        _ => ("", false),
+    };
+    let search = wanted.search.as_ref().map(|search| {
+        let filters = [("allowed_domains", &search.allowed), (blocks, &search.blocked)];
+        let filters = filters.into_iter().filter(|(_, domains)| !domains.is_empty());
+        let filters = filters.map(|(name, domains)| (name, domains.clone())).collect();
+        ResponsesTool::WebSearch(HostedSearch { kind: "web_search", filters })
+    });
     let system = &wanted.conversation.system;
     ResponsesRequest {
         // Marks stand in messages alone.
@@ -38,14 +50,19 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
         prompt_cache_key: wanted.session,
         input: input(&wanted, reasons),
         model: wanted.model,
-        tools: wanted.tools.into_iter().map(tool).collect(),
+        tools: wanted.tools.into_iter().map(tool).chain(search).collect(),
         tool_choice: wanted.tool_choice.map(tool_choice),
         parallel_tool_calls: wanted.parallel_tool_calls,
         max_output_tokens: Some(wanted.max_tokens.max(MIN_OUTPUT_TOKENS)),
         temperature: wanted.temperature,
         top_p: wanted.top_p,
         reasoning: (reasons || effort.is_some()).then_some(ReasoningConfig { effort, summary }),
-        include: if reasons { ENCRYPTED_REASONING } else { &[] },
+        include: match (reasons, tells_sources) {
+            (true, true) => REASONING_AND_SOURCES,
+            (true, false) => &REASONING_AND_SOURCES[..1],
+            (false, true) => &REASONING_AND_SOURCES[1..],
+            (false, false) => &[],
+        },
         text: wanted.format.map(|format| TextConfig { format: text_format(format) }),
         store: false,
         stream: wanted.stream,
@@ -181,15 +198,15 @@ fn part(part: Part<'_>) -> InputPart<'_> {
     }
 }
 
-fn tool(tool: Tool<'_>) -> FunctionTool<'_> {
+fn tool(tool: Tool<'_>) -> ResponsesTool<'_> {
     let function = tool.function;
-    FunctionTool {
+    ResponsesTool::Function(FunctionTool {
         kind: FunctionKind,
         name: function.name,
         description: function.description,
         parameters: function.parameters,
         strict: false,
-    }
+    })
 }
 
 fn tool_choice(choice: ToolChoice<'_>) -> ResponsesChoice<'_> {

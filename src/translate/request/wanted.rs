@@ -36,10 +36,23 @@ pub struct Wanted<'a> {
     pub tool_stream: bool,
     /// Whether the Responses API is asked for summaries of the reasoning.
     pub summary: bool,
+    /// The search of the web that the provider is asked for.
+    pub search: Option<WebSearch<'a>>,
     /// What the provider is told of the session, if it is told.
     pub session: Option<&'a str>,
     /// Whether the model gets back the reasoning that the client has carried.
     pub carries: bool,
+}
+
+/// A search of the web that the provider does itself.
+#[derive(Debug)]
+pub struct WebSearch<'a> {
+    /// What is looked for.
+    pub query: String,
+    /// Domains that are looked at alone.
+    pub allowed: Vec<Cow<'a, str>>,
+    /// Domains that are not looked at.
+    pub blocked: Vec<Cow<'a, str>>,
 }
 
 impl Wanted<'_> {
