@@ -126,6 +126,7 @@ pub enum Delta<'a> {
     ThinkingDelta { thinking: &'a str },
     SignatureDelta { signature: &'a str },
     InputJsonDelta { partial_json: &'a str },
+    CitationsDelta { citation: &'a Citation },
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -207,9 +208,25 @@ pub struct ServerToolUse {
 pub struct WebSearchResult<'a> {
     pub url: &'a str,
     pub title: &'a str,
-    /// What only Anthropic's own search makes.
+    /// What only Anthropic's own search makes: [`FOREIGN_SEARCH`].
     pub encrypted_content: &'static str,
     pub page_age: Option<&'a str>,
+}
+
+/// What stands where Anthropic's own search has what only it can read, by which ccproxy knows what
+/// another service has found.
+pub const FOREIGN_SEARCH: &str = "ccproxy";
+
+/// A page that a text refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "web_search_result_location")]
+pub struct Citation {
+    pub url: String,
+    pub title: String,
+    /// What stands there, if the service tells.
+    pub cited_text: String,
+    /// [`FOREIGN_SEARCH`].
+    pub encrypted_index: &'static str,
 }
 
 /// That there was no search.
@@ -253,12 +270,32 @@ pub struct Message {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentBlock {
-    Text { text: String },
-    Thinking { thinking: String, signature: String },
-    RedactedThinking { data: String },
-    ToolUse { id: String, name: String, input: Box<RawValue> },
-    ServerToolUse { id: String, name: &'static str, input: Box<RawValue> },
-    WebSearchToolResult { tool_use_id: String, content: Box<RawValue> },
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Citation>,
+    },
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Box<RawValue>,
+    },
+    ServerToolUse {
+        id: String,
+        name: &'static str,
+        input: Box<RawValue>,
+    },
+    WebSearchToolResult {
+        tool_use_id: String,
+        content: Box<RawValue>,
+    },
 }
 
 /// The answer to `count_tokens`.

@@ -19,9 +19,9 @@ pub use content::{
     Block, Content, Document, DocumentSource, ImageSource, Other, Thought, ToolResult, ToolUse,
 };
 pub use event::{
-    BlockStart, ContentBlock, CountTokens, Delta, Event, Message, MessageDelta, MessageHead, Model,
-    ModelList, NoInput, SafeguardResult, ServerToolUse, StopReason, Usage, WebSearchError,
-    WebSearchResult,
+    BlockStart, Citation, ContentBlock, CountTokens, Delta, Event, FOREIGN_SEARCH, Message,
+    MessageDelta, MessageHead, Model, ModelList, NoInput, SafeguardResult, ServerToolUse,
+    StopReason, Usage, WebSearchError, WebSearchResult,
 };
 pub use parse::parse;
 pub use request::{

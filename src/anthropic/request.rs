@@ -163,10 +163,15 @@ pub struct Tool<'a> {
     pub allowed_domains: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub blocked_domains: Option<&'a RawValue>,
+    /// How often it may be done, and from where.
+    #[serde(default, deserialize_with = "number")]
+    pub max_uses: Option<u64>,
+    #[serde(borrow, default)]
+    pub user_location: Option<&'a RawValue>,
     /// Of a tool for a computer's screen.
-    #[serde(default, deserialize_with = "pixels")]
+    #[serde(default, deserialize_with = "number")]
     pub display_width_px: Option<u64>,
-    #[serde(default, deserialize_with = "pixels")]
+    #[serde(default, deserialize_with = "number")]
     pub display_height_px: Option<u64>,
 }
 
@@ -185,7 +190,7 @@ impl Tool<'_> {
 }
 
 /// A number, or nothing where something else stands.
-fn pixels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Number::deserialize(deserializer).map(|number| number.0)
 }
 

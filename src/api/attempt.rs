@@ -21,7 +21,7 @@ use crate::relay::{Source, Stream};
 use crate::translate::native::Native;
 use crate::translate::{
     Explain, Learned, Lesson, Reading, Report, Said, Searched, Target, Telling, TextTools,
-    Translated, is_output_limit, native_request, translate,
+    Translated, is_output_limit, native_request, searched, translate,
 };
 use crate::typo;
 use crate::upstream::{Ask, Endpoint};
@@ -94,10 +94,10 @@ impl Attempt<'_> {
         let mut max_tokens = config.max_tokens_for(self.model);
         match row.search {
             // Whatever is spoken otherwise: the search is nowhere else.
-            Search::ResponsesTool { .. } if searches && learned.api().is_none() => {
+            Search::ResponsesTool(_) if searches && learned.api().is_none() => {
                 api = Dialect::Responses;
             }
-            Search::Model { max_tokens: most, .. } if searches => max_tokens = most,
+            Search::Model { max_tokens: most, .. } if request.is_search() => max_tokens = most,
             _ => {}
         }
         if request.is_search() && !row.search.is_of(api) {
@@ -140,9 +140,7 @@ impl Attempt<'_> {
         let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, function.parameters.get()));
         let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
-        let search = wanted.search.as_ref();
-        let search =
-            search.map(|search| Searched { query: search.query.clone(), is_available: true });
+        let search = searched(self.asking.request).filter(|_| wanted.search.is_some());
         let endpoint = match target.api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
@@ -166,8 +164,8 @@ impl Attempt<'_> {
         let message = serde_json::json!({ "role": "assistant", "content": words });
         let choice = serde_json::json!({ "index": 0, "message": message, "finish_reason": "stop" });
         let body = serde_json::json!({ "choices": [choice] }).to_string();
-        let query = self.asking.request.query();
-        let search = Some(Searched { query, is_available: false });
+        let search = searched(self.asking.request);
+        let search = search.map(|search| Searched { is_available: false, ..search });
         let reading = Reading { search, ..Reading::default() };
         self.asking.ledger.record.borrow_mut().dropped = vec!["server_tools".to_owned()];
         let translator = match self.receiver {

@@ -120,7 +120,8 @@ impl<'a> Dispatch<'a> {
         let provider = &api.providers[hop.provider];
         let name = &provider.config.name;
         let model = match provider.config.row.search {
-            Search::Model { name, .. } if request.web_search().is_some() => name,
+            // It has no tools but its own.
+            Search::Model { name, .. } if request.is_search() => name,
             _ => hop.model(&provider.config.model, &request.model),
         };
         ledger.turn_of(provider, model);

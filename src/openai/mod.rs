@@ -17,7 +17,7 @@ pub use lenient::{Later, Lax, Number, Text};
 pub use request::{
     ChatRequest, ChatSearch, CompoundTools, Content, DataUrl, Domains, EnableThinking,
     EnabledTools, Ephemeral, ExtraContent, ForcedSearch, FormatKind, Function, FunctionKind,
-    Joined, JsonSchema, Message, NamedFunction, Part, Reasoning, ResponseFormat, Role,
+    Joined, JsonSchema, Message, NamedFunction, NoOptions, Part, Reasoning, ResponseFormat, Role,
     StreamOptions, Switch, Tool, ToolCall, ToolChoice, WebPlugin, WebSearchOptions, WebSearchTool,
 };
 pub use response::{Choice, Chunk, ContentPiece, FunctionDelta, ToolDelta, UpstreamUsage};

@@ -64,6 +64,8 @@ pub enum ChatSearch<'a> {
     Compound { compound_custom: CompoundTools, search_settings: Domains<'a> },
     /// DashScope's.
     Enable { enable_search: bool, search_options: ForcedSearch },
+    /// Google's, on Vertex.
+    Options { web_search_options: NoOptions },
     /// Z.ai's, where no other tool is offered.
     Tool { tools: [WebSearchTool<'a>; 1] },
 }
@@ -73,7 +75,15 @@ pub struct WebPlugin<'a> {
     pub id: &'static str,
     #[serde(flatten)]
     pub domains: Domains<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_location: Option<Box<RawValue>>,
 }
+
+/// `{}`
+#[derive(Debug, DeriveSerialize)]
+pub struct NoOptions {}
 
 /// Domains that are looked at alone, and that are not.
 #[derive(Debug, DeriveSerialize)]
@@ -97,7 +107,6 @@ pub struct EnabledTools {
 #[derive(Debug, DeriveSerialize)]
 pub struct ForcedSearch {
     pub forced_search: bool,
-    pub enable_source: bool,
 }
 
 #[derive(Debug, DeriveSerialize)]
@@ -111,7 +120,8 @@ pub struct WebSearchTool<'a> {
 pub struct WebSearchOptions<'a> {
     pub enable: bool,
     pub search_engine: &'static str,
-    pub search_query: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_query: Option<String>,
     pub search_result: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search_domain_filter: Option<Cow<'a, str>>,

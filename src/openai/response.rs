@@ -35,8 +35,6 @@ pub struct Chunk<'a> {
     pub search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub web_search: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub search_info: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]

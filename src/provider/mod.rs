@@ -7,12 +7,14 @@
 mod limits;
 mod rows;
 mod schema_rules;
+mod search;
 
 use crate::openai::Dialect;
 pub use limits::Limits;
 pub use rows::PROVIDERS;
 use rows::words::LOW_TO_HIGH;
 pub use schema_rules::SchemaRules;
+pub use search::{ResponsesSearch, Search, SearchFields};
 
 /// A service: how it is reached, and what it takes.
 #[derive(Debug, Clone, Copy)]
@@ -255,26 +257,6 @@ pub enum SessionField {
     Header(&'static str),
 }
 
-/// How a service is told to search the web for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Search {
-    /// It cannot.
-    None,
-    /// `{"type": "web_search"}` among the tools of the Responses API; `blocks` is what its filter
-    /// of domains calls those that are left out, and `sources` tells that `include` may ask for
-    /// all addresses.
-    ResponsesTool { blocks: &'static str, sources: bool },
-    /// `plugins: [{"id": "web"}]`
-    WebPlugin,
-    /// Another model does, with so many output tokens at most; its domains are in
-    /// `search_settings`.
-    Model { name: &'static str, max_tokens: u64 },
-    /// `enable_search`, `search_options`
-    EnableSearch,
-    /// `{"type": "web_search", "web_search": {…}}` among the tools.
-    WebSearchTool,
-}
-
 /// The form in which a model sees its own reasoning again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
@@ -300,17 +282,6 @@ pub enum ToolId {
     NineAlphanumerics,
     /// `functions.NAME:INDEX`, counted through the conversation.
     OfFunction,
-}
-
-impl Search {
-    /// Whether it can be asked for through `api`.
-    pub fn is_of(self, api: Dialect) -> bool {
-        match self {
-            Search::None => false,
-            Search::ResponsesTool { .. } => api == Dialect::Responses,
-            _ => api == Dialect::ChatCompletions,
-        }
-    }
 }
 
 impl Provider {

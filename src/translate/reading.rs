@@ -32,6 +32,46 @@ pub struct Searched {
     pub query: String,
     /// Whether the provider was told to search.
     pub is_available: bool,
+    /// Whether the message is about nothing else, so that its text may wait for what is found.
+    pub is_all: bool,
+    /// Where the client wants it to look.
+    pub domains: Domains,
+}
+
+/// The domains that a search looks at alone, and those that it does not look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its fields say it")]
+pub struct Domains {
+    pub allowed: Vec<String>,
+    pub blocked: Vec<String>,
+}
+
+impl Domains {
+    /// Whether a page at `address` is wanted. A domain stands for those below it, and may have a
+    /// path, up to a `*`.
+    pub fn take(&self, address: &str) -> bool {
+        let (host, path) = parts(address);
+        let is_of = |domain: &String| {
+            let (wanted, prefix) = parts(domain);
+            let prefix = prefix.split('*').next().unwrap_or_default().trim_end_matches('/');
+            let wanted = wanted.trim_start_matches("*.");
+            let below = host.strip_suffix(&*wanted);
+            below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+                && path.starts_with(prefix)
+        };
+        (self.allowed.is_empty() || self.allowed.iter().any(is_of))
+            && !self.blocked.iter().any(is_of)
+    }
+}
+
+/// The host of an address in lower case, and its path.
+fn parts(address: &str) -> (String, &str) {
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let (host, path) = address.split_at(end);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let host = host.split_once(':').map_or(host, |(host, _)| host);
+    (host.to_ascii_lowercase(), path)
 }
 
 /// Names that had to be changed for the upstream, and what they were.

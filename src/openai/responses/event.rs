@@ -73,7 +73,9 @@ pub struct OutputItem<'a> {
     pub summary: Parts<'a>,
     #[serde(borrow, default)]
     pub encrypted_content: Text<'a>,
-    /// Of a search: what was looked for, and found.
+    /// Of a search: whether it is done, what was looked for, and found.
+    #[serde(borrow, default)]
+    pub status: Option<Box<Text<'a>>>,
     #[serde(borrow, default)]
     pub action: Option<Box<&'a RawValue>>,
 }

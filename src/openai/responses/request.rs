@@ -20,6 +20,9 @@ pub struct ResponsesRequest<'a> {
     pub tool_choice: Option<ResponsesChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
+    /// Of the service's own tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tool_calls: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +129,8 @@ pub struct HostedSearch<'a> {
     pub kind: &'static str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub filters: BTreeMap<&'static str, Vec<Cow<'a, str>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_location: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Serialize)]

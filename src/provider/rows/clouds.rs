@@ -30,6 +30,7 @@ pub(super) const AZURE: Provider = Provider {
     // What is no model of OpenAI's refuses it, which is learned:
     // https://github.com/earendil-works/pi/issues/9645
     session: SessionField::PromptCacheKey,
+    // No search: its Responses API has one by a Bing resource that has to be set up and paid apart.
     ..Provider::COMPATIBLE
 };
 
@@ -101,5 +102,8 @@ pub(super) const VERTEX: Provider = Provider {
         Efforts::of(&["google/gemini-3"], &["minimal", "low", "medium", "high"]),
         Efforts::of(&["openai/gpt-oss"], LOW_TO_HIGH),
     ],
+    // "Corresponds to the GoogleSearch tool. No sub-options are supported":
+    // https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview
+    search: Search::Options,
     ..super::labs::GEMINI
 };

@@ -38,7 +38,13 @@ pub(super) const OPENAI: Provider = Provider {
     // https://github.com/jeremychone/rust-genai/pull/260
     cache_breakpoint_models: &["gpt-5.6", "gpt-6"],
     // https://developers.openai.com/api/docs/guides/tools-web-search
-    search: Search::ResponsesTool { blocks: "blocked_domains", sources: true },
+    // `max_tool_calls` limits the searches.
+    search: Search::ResponsesTool(ResponsesSearch {
+        blocks: "blocked_domains",
+        most_domains: 100,
+        sources: true,
+        limits: true,
+    }),
     ..Provider::COMPATIBLE
 };
 
@@ -81,7 +87,12 @@ pub(super) const XAI: Provider = Provider {
     // https://docs.x.ai/developers/advanced-api-usage/prompt-caching/maximizing-cache-hits
     session: SessionField::Header("x-grok-conv-id"),
     // https://docs.x.ai/developers/tools/web-search
-    search: Search::ResponsesTool { blocks: "excluded_domains", sources: false },
+    search: Search::ResponsesTool(ResponsesSearch {
+        blocks: "excluded_domains",
+        most_domains: 5,
+        sources: false,
+        limits: false,
+    }),
     ..Provider::COMPATIBLE
 };
 
@@ -165,6 +176,8 @@ pub(super) const GEMINI: Provider = Provider {
     },
     // https://ai.google.dev/gemini-api/docs/thought-signatures
     echo: Echo::ThoughtSignature,
+    // No search: this endpoint has no field for Google's, which is the native API's and Vertex':
+    // https://ai.google.dev/gemini-api/docs/openai
     ..Provider::COMPATIBLE
 };
 
@@ -417,7 +430,8 @@ pub(super) const DASHSCOPE: Provider = Provider {
     // A cache that is found for certain, at a tenth of the price and not a fifth:
     // https://www.alibabacloud.com/help/en/model-studio/context-cache
     cache_control_models: &["qwen"],
-    // https://help.aliyun.com/en/model-studio/web-search
+    // Chat completions do not tell the pages that were found:
+    // https://docs.qwencloud.com/developer-guides/text-generation/web-search
     search: Search::EnableSearch,
     ..Provider::COMPATIBLE
 };
@@ -605,6 +619,9 @@ pub(super) const ZAI_PLAN: Provider = Provider {
     base_url: "https://api.z.ai/api/coding/paas/v4",
     base_path: "/api/coding/paas/v4",
     key_vars: &["ZAI_PLAN_API_KEY"],
+    // The plan's searches are tools of MCP: https://docs.z.ai/devpack/mcp/search-mcp-server; its
+    // Messages API may do one by itself.
+    search: Search::None,
     plan: "",
     ..ZAI
 };
@@ -620,6 +637,8 @@ pub(super) const KIMI_PLAN: Provider = Provider {
     key_vars: &["KIMI_PLAN_API_KEY", "KIMI_API_KEY"],
     // It stands for the newest one.
     model: "kimi-for-coding",
+    // The plan's search is an address of its own, for Kimi's own client.
+    search: Search::None,
     fixed_sampling_models: &[""],
     limits: &[Limits::of(
         &["kimi-for-coding", "kimi-k2", "k2p"],
@@ -640,6 +659,8 @@ pub(super) const QWEN_PLAN: Provider = Provider {
     key_prefixes: &["sk-sp-"],
     base_url: "https://coding-intl.dashscope.aliyuncs.com/v1",
     key_vars: &["QWEN_PLAN_API_KEY", "ALIBABA_CODING_PLAN_API_KEY"],
+    // The plan has models alone: https://www.alibabacloud.com/help/en/model-studio/coding-plan
+    search: Search::None,
     model: "qwen3.7-max",
     model_is_inferred: true,
     native: Some("https://coding-intl.dashscope.aliyuncs.com/apps/anthropic"),

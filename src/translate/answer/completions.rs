@@ -48,7 +48,7 @@ impl Translator {
         if let Some(counts) = usages.find_map(counts) {
             self.counts = counts;
         }
-        for found in [chunk.citations, chunk.search_results, chunk.web_search, chunk.search_info] {
+        for found in [chunk.citations, chunk.search_results, chunk.web_search] {
             found.into_iter().for_each(|found| self.sources.take(found));
         }
         if let Some(choice) = choice {
@@ -94,9 +94,8 @@ impl Translator {
             self.refused = true;
             self.say(Voice::Text, refusal);
         }
-        for found in [delta.annotations, delta.executed_tools].into_iter().flatten() {
-            self.sources.take(found);
-        }
+        delta.annotations.into_iter().for_each(|found| self.refer(found));
+        delta.executed_tools.into_iter().for_each(|found| self.sources.take(found));
         if delta.tool_calls.is_cut {
             self.items.overflow();
         }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::Sink;
 use crate::anthropic::{
-    BlockStart, ContentBlock, Delta, Event, Message, SafeguardResult, StopReason, Usage,
+    BlockStart, Citation, ContentBlock, Delta, Event, Message, SafeguardResult, StopReason, Usage,
 };
 use crate::error::Error;
 
@@ -21,7 +21,7 @@ pub struct Fold {
 
 #[derive(Debug)]
 enum Block {
-    Text(String),
+    Text(String, Vec<Citation>),
     Thinking { thinking: String, signature: String },
     RedactedThinking { data: String },
     ToolUse { id: String, name: String, json: String },
@@ -38,7 +38,7 @@ impl Sink for Fold {
             }
             Event::ContentBlockStart { content_block, .. } => {
                 self.blocks.push(match content_block {
-                    BlockStart::Text { .. } => Block::Text(String::new()),
+                    BlockStart::Text { .. } => Block::Text(String::new(), Vec::new()),
                     BlockStart::Thinking { .. } => {
                         Block::Thinking { thinking: String::new(), signature: String::new() }
                     }
@@ -62,7 +62,10 @@ impl Sink for Fold {
                 });
             }
             Event::ContentBlockDelta { delta, .. } => match (delta, self.blocks.last_mut()) {
-                (Delta::TextDelta { text }, Some(Block::Text(all))) => all.push_str(text),
+                (Delta::TextDelta { text }, Some(Block::Text(all, _))) => all.push_str(text),
+                (Delta::CitationsDelta { citation }, Some(Block::Text(_, all))) => {
+                    all.push((*citation).clone());
+                }
                 (
                     Delta::ThinkingDelta { thinking },
                     Some(Block::Thinking { thinking: all, .. }),
@@ -98,7 +101,7 @@ impl Fold {
     /// Bytes of the message so far.
     pub fn bytes(&self) -> usize {
         let lengths = self.blocks.iter().map(|block| match block {
-            Block::Text(text) => text.len(),
+            Block::Text(text, _) => text.len(),
             Block::Thinking { thinking, signature } => thinking.len() + signature.len(),
             Block::RedactedThinking { data } => data.len(),
             Block::ToolUse { id, name, json } => id.len() + name.len() + json.len(),
@@ -125,7 +128,7 @@ impl Fold {
         let mut content = Vec::with_capacity(self.blocks.len());
         for block in self.blocks {
             content.push(match block {
-                Block::Text(text) => ContentBlock::Text { text },
+                Block::Text(text, citations) => ContentBlock::Text { text, citations },
                 Block::Thinking { thinking, signature } => {
                     ContentBlock::Thinking { thinking, signature }
                 }

@@ -11,8 +11,9 @@ use std::collections::VecDeque;
 
 use super::Sink;
 use super::arguments::{Arguments, Fault};
+use super::sources::Sources;
 use super::think::Voice;
-use crate::anthropic::{BlockStart, Delta, Event, NoInput};
+use crate::anthropic::{BlockStart, Citation, Delta, Event, NoInput};
 use crate::translate::carry::{self, Cargo, SIGNATURE};
 use crate::translate::reading::ToolNames;
 use crate::translate::stops::{HeldText, Stops};
@@ -43,6 +44,8 @@ pub(super) struct Items {
 struct Item {
     open: bool,
     content: Content,
+    /// What a text refers to.
+    citations: Vec<Citation>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,18 @@ pub(super) enum Content {
     Text(HeldText),
     Thinking(Thinking),
     Call(Call),
+    /// A search that the provider has done.
+    Search(Box<Found>),
+}
+
+/// What was looked for, and found: two blocks.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub id: String,
+    /// The arguments of the call.
+    pub input: String,
+    /// `None` where it could not be done.
+    pub sources: Option<Sources>,
 }
 
 #[derive(Debug, Default)]
@@ -187,10 +202,36 @@ impl Items {
         self.finish_text();
         let goes_on = self.stops.found().is_none() && self.begun < MAX_BLOCKS;
         if goes_on {
-            self.queue.push_back(Item { open: false, content });
+            self.queue.push_back(Item { open: false, content, citations: Vec::new() });
         }
         self.begun += usize::from(self.stops.found().is_none());
         goes_on
+    }
+
+    /// Puts a search before what waits, none of which has gone out.
+    pub(super) fn begin_with(&mut self, found: Box<Found>) {
+        let content = Content::Search(found);
+        self.queue.push_front(Item { open: false, content, citations: Vec::new() });
+        self.begun += 1;
+    }
+
+    /// The searches that wait.
+    pub(super) fn waiting_searches(&mut self) -> impl Iterator<Item = &mut Found> {
+        self.queue.iter_mut().filter_map(|item| match &mut item.content {
+            Content::Search(found) => Some(&mut **found),
+            _ => None,
+        })
+    }
+
+    /// What the text that came last refers to.
+    pub(super) fn cite(&mut self, citations: Vec<Citation>) {
+        let texts = self.queue.iter_mut().rev();
+        let last = texts.into_iter().find(|item| matches!(item.content, Content::Text(_)));
+        if let Some(item) = last {
+            let new = citations.into_iter().filter(|new| !item.citations.contains(new));
+            let new: Vec<Citation> = new.take(MAX_BLOCKS - item.citations.len()).collect();
+            item.citations.extend(new);
+        }
     }
 
     /// There were more than a message has.
@@ -250,7 +291,7 @@ impl Items {
             self.calls += 1;
         }
         let at = found.unwrap_or(self.queue.len() - 1);
-        let Item { content: Content::Call(call), open } = &mut self.queue[at] else {
+        let Item { content: Content::Call(call), open, .. } = &mut self.queue[at] else {
             unreachable!("call_of() finds calls, and a new one is the last");
         };
         // With the first piece of the call; the same in a later one would find its id already told.
@@ -312,7 +353,7 @@ impl Items {
             self.flush_first(sink);
             let over = match self.queue.front() {
                 None => false,
-                Some(Item { content: Content::Call(call), open }) => {
+                Some(Item { content: Content::Call(call), open, .. }) => {
                     *open && call.arguments.is_complete()
                 }
                 Some(_) => true,
@@ -339,12 +380,6 @@ impl Items {
         }
     }
 
-    /// The place of a block that goes out before those that wait, none of which has begun to.
-    pub(super) fn take_index(&mut self) -> usize {
-        self.index += 1;
-        self.index - 1
-    }
-
     /// The texts that wait.
     pub(super) fn waiting_texts(&self) -> impl Iterator<Item = &str> {
         self.queue.iter().filter_map(|item| match &item.content {
@@ -361,7 +396,7 @@ impl Items {
     /// Opens the first item, if there is something to open it for, and sends what it has.
     fn flush_first(&mut self, sink: &mut impl Sink) {
         let index = self.index;
-        let Some(Item { open, content }) = self.queue.front_mut() else { return };
+        let Some(Item { open, content, .. }) = self.queue.front_mut() else { return };
         let mut start = |content_block| {
             if !std::mem::replace(open, true) {
                 sink.event(&Event::ContentBlockStart { index, content_block });
@@ -405,7 +440,7 @@ impl Items {
 
     /// Stops the first item's block and goes on to the next.
     fn close_first(&mut self, sink: &mut impl Sink) {
-        let Some(Item { open, mut content }) = self.queue.pop_front() else { return };
+        let Some(Item { open, mut content, citations }) = self.queue.pop_front() else { return };
         let index = self.index;
         let carried = match &mut content {
             Content::Thinking(thinking) => {
@@ -415,7 +450,12 @@ impl Items {
                 thinking.cargo.encode()
             }
             Content::Text(_) | Content::Call(_) => None,
+            Content::Search(found) => return self.send_search(found, sink),
         };
+        for citation in citations.iter().filter(|_| open) {
+            let delta = Delta::CitationsDelta { citation };
+            sink.event(&Event::ContentBlockDelta { index, delta });
+        }
         match (content, carried) {
             (Content::Thinking(_), carried) if open => {
                 let signature = carried.as_deref().unwrap_or(self.signature);
@@ -431,5 +471,25 @@ impl Items {
         }
         sink.event(&Event::ContentBlockStop { index });
         self.index += 1;
+    }
+
+    /// Sends a search, which has come whole.
+    fn send_search(&mut self, found: &Found, sink: &mut impl Sink) {
+        let Found { id, input, sources } = found;
+        let content = &*match sources {
+            Some(sources) => sources.results(),
+            None => Sources::unavailable(),
+        };
+        let index = self.index;
+        let call = BlockStart::ServerToolUse { id, name: "web_search", input: NoInput {} };
+        sink.event(&Event::ContentBlockStart { index, content_block: call });
+        let delta = Delta::InputJsonDelta { partial_json: input };
+        sink.event(&Event::ContentBlockDelta { index, delta });
+        sink.event(&Event::ContentBlockStop { index });
+        let index = index + 1;
+        let result = BlockStart::WebSearchToolResult { tool_use_id: id, content };
+        sink.event(&Event::ContentBlockStart { index, content_block: result });
+        sink.event(&Event::ContentBlockStop { index });
+        self.index += 2;
     }
 }

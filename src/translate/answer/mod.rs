@@ -220,6 +220,9 @@ impl Translator {
 
     /// The same for the answer to a request for a search of the web.
     pub fn with_search(mut self, asked: Option<Searched>) -> Translator {
+        if let Some(asked) = &asked {
+            self.sources = Sources::of(asked.domains.clone());
+        }
         self.search = asked.map(Search::new).map(Box::new);
         if self.search.as_ref().is_some_and(|search| search.is_unavailable()) {
             self.input_estimate = 0;
@@ -405,7 +408,7 @@ impl Translator {
             }
         }
         self.start(sink);
-        self.tell_search(sink);
+        self.tell_search();
         self.items.finish(sink);
         if self.refused && stop == StopReason::EndTurn {
             stop = StopReason::Refusal;
@@ -566,7 +569,9 @@ impl Translator {
         if self.waits_for_search() {
             return Ok(());
         }
-        self.tell_search(sink);
+        if self.search.as_ref().is_some_and(|search| search.is_all()) {
+            self.tell_search();
+        }
         self.items.advance(sink).map_err(Error::protocol)
     }
 }

@@ -100,7 +100,7 @@ impl Translator {
                 self.say_piece(part(Voice::Text, event.content_index.0), delta);
             }
             "response.output_text.annotation.added" => {
-                event.annotation.into_iter().for_each(|found| self.sources.take(found));
+                event.annotation.into_iter().for_each(|found| self.refer(found));
             }
             "response.refusal.delta" => {
                 self.refused |= !delta.is_empty();
@@ -197,14 +197,12 @@ impl Translator {
             Some("message") => {
                 for (i, part_said) in item.content.0.iter().enumerate() {
                     let refusal = part_said.refusal();
-                    part_said.annotations.iter().for_each(|found| self.sources.take(found));
-                    if !is_new {
-                        continue;
-                    }
-                    self.refused |= refusal.is_some();
-                    for text in part_said.text.some().into_iter().chain(refusal) {
+                    self.refused |= is_new && refusal.is_some();
+                    let said = part_said.text.some().into_iter().chain(refusal);
+                    for text in said.filter(|_| is_new) {
                         self.say_piece(part(Voice::Text, i), text);
                     }
+                    part_said.annotations.iter().for_each(|found| self.refer(found));
                 }
             }
             Some("reasoning") => {
@@ -216,7 +214,11 @@ impl Translator {
                 }
                 self.carry_reasoning(at, item);
             }
-            Some("web_search_call") => self.searched(item.action.as_deref().copied()),
+            Some("web_search_call") => {
+                let has_failed = item.status.as_ref().and_then(|status| status.some());
+                let has_failed = has_failed.is_some_and(|status| status == "failed");
+                self.searched(item.action.as_deref().copied(), has_failed);
+            }
             Some("function_call") if is_new => {
                 let arguments = item.arguments.map(json_text).unwrap_or_default();
                 self.function_call(at, item, arguments);

@@ -3,8 +3,8 @@
 //!
 //! Annotations of OpenAI and OpenRouter
 //! (<https://openrouter.ai/docs/features/web-search#parsing-web-search-results>), and the lists
-//! beside the choices of Perplexity, xAI, Z.ai and DashScope. The Messages API has citations for
-//! them, but those carry what only Anthropic's own search makes.
+//! beside the choices of Perplexity, xAI, Z.ai and DashScope. Who has asked for a search gets them
+//! as its results, and as citations of the text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,9 +12,10 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::anthropic::WebSearchResult;
+use crate::anthropic::{Citation, FOREIGN_SEARCH, WebSearchError, WebSearchResult};
 use crate::json;
 use crate::openai::{Lax, Text};
+use crate::translate::reading::Domains;
 
 /// The most that are listed, and the longest address in bytes and title in characters. No search
 /// finds more.
@@ -25,15 +26,20 @@ const MAX_TITLE: usize = 200;
 /// How deep lists stand in what holds them: in a tool that was run, in the answer of its search.
 const MAX_DEPTH: usize = 3;
 
+/// The most of what a page says that is repeated, in characters; Anthropic's own.
+const MAX_CITED: usize = 150;
+
 /// Sources that have been told and are not listed yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Sources {
     told: Vec<Source>,
     /// How many of them have been listed.
     listed: usize,
+    /// Those that the client does not want are none.
+    wanted: Domains,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Source {
     address: String,
     title: String,
@@ -51,7 +57,7 @@ struct Found<'a> {
     #[serde(borrow, default)]
     title: Text<'a>,
     #[serde(borrow, default)]
-    url_citation: Lax<Citation<'a>>,
+    url_citation: Lax<Cited<'a>>,
     #[serde(borrow, default)]
     page_age: Text<'a>,
     #[serde(borrow, default)]
@@ -66,11 +72,13 @@ struct Found<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Citation<'a> {
+struct Cited<'a> {
     #[serde(borrow, default)]
     url: Text<'a>,
     #[serde(borrow, default)]
     title: Text<'a>,
+    #[serde(borrow, default)]
+    content: Text<'a>,
 }
 
 impl Sources {
@@ -108,6 +116,30 @@ impl Sources {
         self.add(&address, &title, &first([found.page_age, found.publish_date, found.date]));
     }
 
+    /// None yet, of which the client wants these alone.
+    pub(super) fn of(wanted: Domains) -> Sources {
+        Sources { wanted, ..Sources::default() }
+    }
+
+    /// The citations among what is told.
+    pub(super) fn citations(&self, told: &RawValue) -> Vec<Citation> {
+        let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(told.get()) else {
+            return self.citation(told.get()).into_iter().collect();
+        };
+        all.into_iter().take(MAX_SOURCES).filter_map(|one| self.citation(one.get())).collect()
+    }
+
+    fn citation(&self, json: &str) -> Option<Citation> {
+        let Lax(found) = serde_json::from_str::<Lax<Found>>(json).ok()?;
+        let Found { url, title, url_citation: Lax(inner), .. } = found;
+        let url = url.filled().or(inner.url.filled())?;
+        let known = self.told.iter().find(|source| source.address == *url)?;
+        let title = title.filled().or(inner.title.filled()).unwrap_or_default();
+        let title = if title.is_empty() { known.title.clone() } else { plain(&title, MAX_TITLE) };
+        let cited_text = plain(&inner.content.filled().unwrap_or_default(), MAX_CITED);
+        Some(Citation { url: url.into_owned(), title, cited_text, encrypted_index: FOREIGN_SEARCH })
+    }
+
     /// Whether none has been told.
     pub(super) fn is_empty(&self) -> bool {
         self.told.is_empty()
@@ -131,26 +163,37 @@ impl Sources {
         let results = self.told.iter().map(|source| WebSearchResult {
             url: &source.address,
             title: if source.title.is_empty() { &source.address } else { &source.title },
-            encrypted_content: "",
+            encrypted_content: FOREIGN_SEARCH,
             page_age: Some(&*source.age).filter(|age| !age.is_empty()),
         });
         let results: Vec<WebSearchResult> = results.collect();
         serde_json::value::to_raw_value(&results).expect("the wire types serialize")
     }
 
+    /// That there was no search, in their place.
+    pub(super) fn unavailable() -> Box<RawValue> {
+        let error = WebSearchError { error_code: "unavailable" };
+        serde_json::value::to_raw_value(&error).expect("the wire types serialize")
+    }
+
+    /// Takes what others tell of the same pages.
+    pub(super) fn learn(&mut self, others: &Sources) {
+        for source in &mut self.told {
+            if let Some(known) = others.told.iter().find(|known| known.address == source.address) {
+                source.title.clone_from(&known.title);
+                source.age.clone_from(&known.age);
+            }
+        }
+    }
+
     fn add(&mut self, address: &str, title: &str, age: &str) {
         let is_address = ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
             && address.len() <= MAX_ADDRESS
             && !address.contains(|c: char| c.is_whitespace() || c.is_control());
-        if !is_address {
+        if !is_address || !self.wanted.take(address) {
             return;
         }
-        let whole = |c: char| if json::half(c).is_some() { char::REPLACEMENT_CHARACTER } else { c };
-        let plain = |text: &str| -> String {
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            text.chars().take(MAX_TITLE).map(whole).collect()
-        };
-        let (title, age) = (plain(title), plain(age));
+        let (title, age) = (plain(title, MAX_TITLE), plain(age, MAX_TITLE));
         let known = self.told.iter_mut().find(|source| source.address == address);
         if let Some(known) = known {
             if known.title.is_empty() {
@@ -178,6 +221,13 @@ impl Sources {
         }
         Some(list)
     }
+}
+
+/// A text without what breaks it over lines, up to so many characters.
+fn plain(text: &str, most: usize) -> String {
+    let whole = |c: char| if json::half(c).is_some() { char::REPLACEMENT_CHARACTER } else { c };
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.chars().take(most).map(whole).collect()
 }
 
 #[cfg(test)]

@@ -10,17 +10,14 @@ use std::ptr;
 
 use super::content::{Parts, texts};
 use super::turns::Turn;
-use super::wanted::{Wanted, WebSearch};
+use super::wanted::Wanted;
 use super::{arguments, ids, tools};
 use crate::anthropic::{Block, ToolResult};
 use crate::openai::{
-    ChatRequest, ChatSearch, CompoundTools, Content, Domains, EnableThinking, EnabledTools,
-    ExtraContent, ForcedSearch, Joined, Message, Reasoning, Role, StreamOptions, Switch, ToolCall,
-    WebPlugin, WebSearchOptions, WebSearchTool,
+    ChatRequest, Content, EnableThinking, ExtraContent, Joined, Message, Reasoning, Role,
+    StreamOptions, Switch, ToolCall,
 };
-use crate::provider::{
-    Echo, EffortField, MaxTokensField, Prefill, Search, SessionField, ThinkingField,
-};
+use crate::provider::{Echo, EffortField, MaxTokensField, Prefill, SessionField, ThinkingField};
 use crate::translate::carry::{self, Carried};
 
 /// Google's word for a call whose signature is not known, as in a conversation that another model
@@ -50,7 +47,7 @@ pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
         stream_options: wanted.stream_usage.then_some(StreamOptions { include_usage: true }),
         ..ChatRequest::default()
     };
-    chat.search = wanted.search.and_then(|search| chat_search(row.search, search));
+    chat.search = wanted.search.and_then(|search| search.fields(row.search));
     match row.max_tokens_field {
         MaxTokensField::MaxTokens => chat.max_tokens = Some(wanted.max_tokens),
         MaxTokensField::MaxCompletionTokens => {
@@ -73,39 +70,6 @@ pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
         ThinkingField::Reasoning => chat.reasoning = thinks.map(Reasoning::enabled),
     }
     chat
-}
-
-/// The words by which the service is told to search.
-fn chat_search<'a>(how: Search, search: WebSearch<'a>) -> Option<ChatSearch<'a>> {
-    let WebSearch { query, allowed, blocked } = search;
-    let first = allowed.first().cloned();
-    let domains = Domains { include_domains: allowed, exclude_domains: blocked };
-    Some(match how {
-        Search::None | Search::ResponsesTool { .. } => return None,
-        Search::WebPlugin => ChatSearch::Plugin { plugins: [WebPlugin { id: "web", domains }] },
-        Search::Model { .. } => ChatSearch::Compound {
-            compound_custom: CompoundTools {
-                tools: EnabledTools { enabled_tools: &["web_search"] },
-            },
-            search_settings: domains,
-        },
-        Search::EnableSearch => ChatSearch::Enable {
-            enable_search: true,
-            search_options: ForcedSearch { forced_search: true, enable_source: true },
-        },
-        Search::WebSearchTool => ChatSearch::Tool {
-            tools: [WebSearchTool {
-                kind: "web_search",
-                web_search: WebSearchOptions {
-                    enable: true,
-                    search_engine: "search-prime",
-                    search_query: query,
-                    search_result: true,
-                    search_domain_filter: first,
-                },
-            }],
-        },
-    })
 }
 
 fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {

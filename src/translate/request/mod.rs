@@ -21,21 +21,21 @@ mod native;
 mod report;
 mod responses;
 mod schema;
+mod search;
 mod tools;
 mod turns;
 mod wanted;
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use self::content::Shows;
 pub use self::native::native_request;
 pub use self::report::Report;
 use self::schema::Budget;
+use self::search::WebSearch;
+pub use self::search::searched;
 use self::turns::Conversation;
 pub use self::wanted::Wanted;
-use self::wanted::WebSearch;
 use super::object::without_halves;
 use super::reading::ToolNames;
 use super::refusal::{EFFORTS, Learned};
@@ -106,7 +106,7 @@ pub fn translate<'a>(
         None => (None, None),
     };
     let images = target.images && !learned.is_text_only();
-    let conversation = Conversation::new(request, format_note);
+    let mut conversation = Conversation::new(request, format_note);
     let mut shows = Shows::new(provider, images);
     let marked_models = match target.api {
         Dialect::ChatCompletions => provider.cache_control_models,
@@ -125,10 +125,13 @@ pub fn translate<'a>(
     };
     let max_tokens = max_tokens.min(limit).max(provider.least_max_tokens);
     let search = request.web_search().filter(|_| match provider.search {
-        // Its tools stand in the place of the others.
-        Search::WebSearchTool if !offer.tools.is_empty() => false,
+        // Its tools stand in the place of the others, and another model has none.
+        Search::WebSearchTool | Search::Model { .. } if !offer.tools.is_empty() => false,
         search => search.is_of(target.api),
     });
+    let search = search.map(|tool| WebSearch::new(request, tool, provider.search));
+    let note = search.as_ref().and_then(|search| search.note());
+    conversation.system.extend(note.map(|note| Cow::Owned(note.to_owned())));
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
     let takes_stop = target.api == Dialect::ChatCompletions
@@ -158,11 +161,7 @@ pub fn translate<'a>(
         format: response_format,
         stream,
         stream_usage: stream && provider.stream_usage,
-        search: search.map(|tool| WebSearch {
-            query: request.query(),
-            allowed: domains(tool.allowed_domains),
-            blocked: domains(tool.blocked_domains),
-        }),
+        search,
         summary: true,
         session: target.session.filter(|_| provider.session != SessionField::None),
         carries: true,
@@ -175,11 +174,6 @@ pub fn translate<'a>(
     let unsent = asked.iter().skip(wanted.stop.len());
     let stops = Stops::new(unsent.map(|sequence| sequence.clone().into_owned()));
     Ok(Translated { wanted, names: offer.names, stops, report })
-}
-
-/// A list of domains; what is something else names none.
-fn domains<'a>(list: Option<&'a RawValue>) -> Vec<Cow<'a, str>> {
-    list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
 }
 
 impl<'a> Wanted<'a> {

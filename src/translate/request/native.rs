@@ -102,6 +102,7 @@ pub fn native_request<'a>(
     let answers = messages.iter().filter(|message| message.role == "assistant");
     for content in answers.filter_map(|message| message.content).filter(|_| is_mixed) {
         edits.extend(foreign_thinking(body, content));
+        edits.extend(foreign_searches(body, content));
     }
     if !row.native_is_anthropics && fit_system(body, &request, &messages, &mut edits) {
         report.adjusted.push("system_messages=moved".to_owned());
@@ -307,6 +308,66 @@ fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<Edit> {
     let foreign: Vec<bool> = blocks.iter().map(|raw| is_foreign(raw)).collect();
     without(body, &blocks, &foreign, NOTHING_SAID)
 }
+
+/// The blocks of a message's `content` that tell of a search which ccproxy's other providers have
+/// done, as texts: what is encrypted in them Anthropic cannot read.
+fn foreign_searches(body: &[u8], content: &RawValue) -> Vec<Edit> {
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        id: Cow<'a, str>,
+        #[serde(borrow, default)]
+        tool_use_id: Cow<'a, str>,
+        #[serde(borrow, default)]
+        text: Cow<'a, str>,
+        #[serde(borrow, default)]
+        input: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        content: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        citations: Option<&'a RawValue>,
+    }
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(content.get()) else { return Vec::new() };
+    let parsed = all.iter().map(|raw| serde_json::from_str::<Block>(raw.get()).ok());
+    let parsed: Vec<Option<Block>> = parsed.collect();
+    let is_foreign =
+        |raw: &Option<&RawValue>| raw.is_some_and(|raw| raw.get().contains(FOREIGN_MARK));
+    let results = parsed.iter().flatten().filter(|block| is_foreign(&block.content));
+    let ids: Vec<&str> = results.map(|block| &*block.tool_use_id).collect();
+    let mut edits = Vec::new();
+    for (raw, block) in all.iter().zip(&parsed) {
+        let Some(block) = block else { continue };
+        let text = match &*block.kind {
+            "server_tool_use" if ids.contains(&&*block.id) => {
+                let input = block.input.map_or("{}", |input| input.get());
+                format!("[call of web_search: {input}]")
+            }
+            "web_search_tool_result" if is_foreign(&block.content) => found(block.content),
+            "text" if is_foreign(&block.citations) => block.text.clone().into_owned(),
+            _ => continue,
+        };
+        edits.push((range(body, raw), text_block(&text)));
+    }
+    edits
+}
+
+/// What a search has found, in words.
+fn found(content: Option<&RawValue>) -> String {
+    #[derive(Deserialize)]
+    struct Page {
+        url: String,
+        #[serde(default)]
+        title: String,
+    }
+    let pages = content.and_then(|content| serde_json::from_str::<Vec<Page>>(content.get()).ok());
+    let lines = pages.into_iter().flatten().map(|page| format!("\n- {}: {}", page.title, page.url));
+    format!("[web_search_tool_result]{}", lines.collect::<String>())
+}
+
+/// How what stands in the place of an encrypted text is written in a block.
+const FOREIGN_MARK: &str = "\"ccproxy\"";
 
 /// The edits that take the values out of a list that are `gone`. `instead` stands for all of them.
 fn without(body: &[u8], values: &[&RawValue], gone: &[bool], instead: &str) -> Vec<Edit> {

@@ -83,6 +83,9 @@ impl Report {
         if tools.iter().any(|tool| !is_offered(tool) && !is_done(tool)) {
             self.dropped.push("server_tools");
         }
+        if sent.search.as_ref().is_some_and(|search| search.has_limits_in_words()) {
+            self.adjusted.push("web_search=limits in words".to_owned());
+        }
         // Deferred tools wait for the client to load them.
         let offered = tools
             .iter()

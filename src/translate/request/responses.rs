@@ -10,8 +10,8 @@ use super::wanted::Wanted;
 use super::{arguments, ids, tools};
 use crate::anthropic::Block;
 use crate::openai::{
-    Breakpoint, Content, FunctionKind, FunctionTool, HostedSearch, InputItem, InputPart, Joined,
-    NamedTool, Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
+    Breakpoint, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
+    Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
     ResponsesRequest, ResponsesTool, Role, TextConfig, TextFormat, Tool, ToolChoice,
 };
 use crate::provider::{Provider, Search};
@@ -33,16 +33,14 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let reasons = wanted.row.knows_effort(wanted.model);
     let effort = wanted.effort;
     let summary = (effort != Some("none") && wanted.summary).then_some("auto");
-    let (blocks, tells_sources) = match wanted.row.search {
-        Search::ResponsesTool { blocks, sources } => (blocks, sources && wanted.search.is_some()),
-        _ => ("", false),
+    let form = match wanted.row.search {
+        Search::ResponsesTool(form) => Some(form),
+        _ => None,
     };
-    let search = wanted.search.as_ref().map(|search| {
-        let filters = [("allowed_domains", &search.allowed), (blocks, &search.blocked)];
-        let filters = filters.into_iter().filter(|(_, domains)| !domains.is_empty());
-        let filters = filters.map(|(name, domains)| (name, domains.clone())).collect();
-        ResponsesTool::WebSearch(HostedSearch { kind: "web_search", filters })
-    });
+    let asked = form.zip(wanted.search.as_ref());
+    let tells_sources = asked.is_some_and(|(form, _)| form.sources);
+    let search = asked.map(|(form, search)| ResponsesTool::WebSearch(search.tool(form)));
+    let max_tool_calls = asked.and_then(|(_, search)| search.max_tool_calls());
     let system = &wanted.conversation.system;
     ResponsesRequest {
         // Marks stand in messages alone.
@@ -52,6 +50,7 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
         model: wanted.model,
         tools: wanted.tools.into_iter().map(tool).chain(search).collect(),
         tool_choice: wanted.tool_choice.map(tool_choice),
+        max_tool_calls,
         parallel_tool_calls: wanted.parallel_tool_calls,
         max_output_tokens: Some(wanted.max_tokens.max(MIN_OUTPUT_TOKENS)),
         temperature: wanted.temperature,

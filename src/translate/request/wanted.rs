@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::content::Shows;
+use super::search::WebSearch;
 use super::turns::{Conversation, Said};
 use crate::anthropic::Block;
 use crate::openai::{Dialect, ResponseFormat, Tool, ToolChoice};
@@ -42,17 +43,6 @@ pub struct Wanted<'a> {
     pub session: Option<&'a str>,
     /// Whether the model gets back the reasoning that the client has carried.
     pub carries: bool,
-}
-
-/// A search of the web that the provider does itself.
-#[derive(Debug)]
-pub struct WebSearch<'a> {
-    /// What is looked for.
-    pub query: String,
-    /// Domains that are looked at alone.
-    pub allowed: Vec<Cow<'a, str>>,
-    /// Domains that are not looked at.
-    pub blocked: Vec<Cow<'a, str>>,
 }
 
 impl Wanted<'_> {
