@@ -84,6 +84,7 @@
 //! - `translate/request/tools`: tools, tool_choice, names too long, too many, deferred ones;
 //!   `client_tools`: bash, text editor; `ids`: ids of calls; `translate/request/schema`: JSON
 //!   schemas made to fit
+//! - `translate/request/search`: web searches, in the words of each provider (`provider/search`)
 //! - `translate/request/report`: what was dropped or changed (`x-ccproxy-dropped`, `-adjusted`)
 //! - `translate/carry`: reasoning and thought signatures carried through the client and back;
 //!   `translate/object`, `hash`: JSON that is cut anywhere, short names
@@ -116,7 +117,7 @@
 //!   `items`: blocks and their events, parallel calls; `fold`: a whole message
 //! - `translate/answer/stop_reason`, `usage`: tables of reasons, counts with caches; `arguments`:
 //!   broken JSON of calls mended; `text_calls`: calls written as text; `think`: `<think>` tags;
-//!   `sources`: search results; `halves`: cut surrogates; `translate/stops`: stop sequences
+//!   `search`, `sources`: web searches and what they found; `halves`: cut surrogates; `translate/stops`: stop sequences
 //! - `translate/answer/native`: a Messages API's own bytes: model's name, missing counts, errors;
 //!   `recast`: a message as events and back; `openai/request`, `openai/response`,
 //!   `openai/responses`: wire types

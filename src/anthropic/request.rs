@@ -76,23 +76,33 @@ impl<'a> MessagesRequest<'a> {
         self.tools.iter().flatten().find(|tool| tool.is_web_search())
     }
 
-    /// Whether a search is all that it is about, as the side request of Claude Code's WebSearch.
-    pub fn is_search(&self) -> bool {
+    /// Whether a search is all that the model may do.
+    pub fn has_search_alone(&self) -> bool {
         let mut tools = self.tools.iter().flatten().peekable();
         tools.peek().is_some() && tools.all(|tool| tool.is_web_search())
     }
 
+    /// Whether a search is all that it is about: the side request of Claude Code's WebSearch.
+    pub fn is_search(&self) -> bool {
+        self.has_search_alone() && self.last_said().starts_with(SEARCH_PROMPT)
+    }
+
     /// What is looked for: what the user has said last.
     pub fn query(&self) -> String {
+        let last = self.last_said();
+        let query = last.strip_prefix(SEARCH_PROMPT).unwrap_or(last);
+        query.chars().take(MAX_QUERY).collect()
+    }
+
+    /// What the user has said last.
+    fn last_said(&self) -> &str {
         let users = self.messages.iter().rev().filter(|message| message.role == Role::User);
         let texts = users.flat_map(|message| message.content.0.iter().rev());
-        let last = texts.filter_map(|block| match block {
+        let mut said = texts.filter_map(|block| match block {
             Block::Text(text) if !text.trim().is_empty() => Some(text.trim()),
             _ => None,
         });
-        let last = last.into_iter().next().unwrap_or_default();
-        let query = last.strip_prefix(SEARCH_PROMPT).unwrap_or(last);
-        query.chars().take(MAX_QUERY).collect()
+        said.next().unwrap_or_default()
     }
 
     /// The schema the answer has to follow, under either of its names.

@@ -97,7 +97,9 @@ impl Attempt<'_> {
             Search::ResponsesTool(_) if searches && learned.api().is_none() => {
                 api = Dialect::Responses;
             }
-            Search::Model { max_tokens: most, .. } if request.is_search() => max_tokens = most,
+            Search::Model { max_tokens: most, .. } if request.has_search_alone() => {
+                max_tokens = most;
+            }
             _ => {}
         }
         if request.is_search() && !row.search.is_of(api) {

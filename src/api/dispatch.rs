@@ -121,7 +121,7 @@ impl<'a> Dispatch<'a> {
         let name = &provider.config.name;
         let model = match provider.config.row.search {
             // It has no tools but its own.
-            Search::Model { name, .. } if request.is_search() => name,
+            Search::Model { name, .. } if request.has_search_alone() => name,
             _ => hop.model(&provider.config.model, &request.model),
         };
         ledger.turn_of(provider, model);

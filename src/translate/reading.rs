@@ -55,7 +55,7 @@ impl Domains {
             let (wanted, prefix) = parts(domain);
             let prefix = prefix.split('*').next().unwrap_or_default().trim_end_matches('/');
             let wanted = wanted.trim_start_matches("*.");
-            let below = host.strip_suffix(&*wanted);
+            let below = host.strip_suffix(wanted);
             below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
                 && path.starts_with(prefix)
         };

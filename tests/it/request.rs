@@ -124,6 +124,7 @@ fn well_formed_for_responses(request: &str) -> Result<(), String> {
         "tool_choice",
         "parallel_tool_calls",
         "max_output_tokens",
+        "max_tool_calls",
         "temperature",
         "top_p",
         "reasoning",
@@ -166,7 +167,8 @@ fn well_formed_for_responses(request: &str) -> Result<(), String> {
         }
     }
     need(open.is_empty() && !after_reasoning && !input.is_empty(), "it ends too early")?;
-    for tool in request["tools"].as_array().into_iter().flatten() {
+    let tools = request["tools"].as_array().into_iter().flatten();
+    for tool in tools.filter(|tool| tool["type"] != "web_search") {
         need(tool["strict"] == false && tool["name"].is_string(), "a tool of another form")?;
     }
     Ok(())
@@ -224,7 +226,7 @@ fn well_formed(chat: &str) -> Result<(), String> {
     let tools = list(&chat["tools"]);
     need(chat.get("tools").is_none() || !tools.is_empty(), "tools is empty")?;
     need(chat.get("tool_choice").is_none() || !tools.is_empty(), "a choice without tools")?;
-    for tool in tools {
+    for tool in tools.iter().filter(|tool| tool["type"] != "web_search") {
         let name = tool["function"]["name"].as_str().unwrap_or_default();
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         need(plain && (1..=64).contains(&name.len()), "a name that services refuse")?;

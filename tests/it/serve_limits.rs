@@ -65,7 +65,8 @@ fn a_message_that_may_wait_is_asked_again_when_the_limit_has_passed() {
     connection.finish();
     assert_eq!(client.finish(), "at last");
 
-    // A whole answer waits likewise.
+    // A whole answer waits likewise, on the same connection, which is free by now.
+    proxy.wait_for_line("  200  ");
     let mut client = Client::connect(&proxy);
     client.send_whole("hello");
     connection.request();

@@ -372,7 +372,7 @@ fn every_search_is_told_with_what_it_has_found() {
 #[test]
 fn beside_other_tools_the_text_streams() {
     let upstream = Upstream::start();
-    let proxy = proxy("openrouter", "z-ai/glm-5.3", &upstream);
+    let proxy = proxy("dashscope", "qwen4-max", &upstream);
     let mut client = Client::connect(&proxy);
     let body = json!({
         "model": "claude-opus-5-5", "max_tokens": 1000, "stream": true,
@@ -385,7 +385,11 @@ fn beside_other_tools_the_text_streams() {
     client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
     let mut connection = upstream.accept();
     let request = connection.request();
-    assert_eq!(request.body["plugins"][0]["id"], "web");
+    let options = json!({ "forced_search": false });
+    assert_eq!(
+        (&request.body["enable_search"], &request.body["search_options"]),
+        (&json!(true), &options)
+    );
     assert_eq!(request.body["tools"][0]["function"]["name"], "Read");
     connection.begin_events();
     connection.say("It is told.");
@@ -409,11 +413,18 @@ fn beside_other_tools_the_text_streams() {
     assert_eq!((&citation["url"], &citation["cited_text"]), (&page["url"], &page["content"]));
 }
 
-/// Compound has no tools but its own, so the model stays where there are others.
+/// Compound has no tools but its own, so the model stays where there are others, and OpenRouter's plugin
+/// would search, and be paid, for each message.
 #[test]
-fn another_model_searches_only_where_nothing_else_is_asked() {
+fn beside_other_tools_some_do_not_search() {
+    for (row, model) in [("groq", "openai/gpt-oss-120b"), ("openrouter", "z-ai/glm-5.3")] {
+        check_without_search(row, model);
+    }
+}
+
+fn check_without_search(row: &str, model: &str) {
     let upstream = Upstream::start();
-    let proxy = proxy("groq", "openai/gpt-oss-120b", &upstream);
+    let proxy = proxy(row, model, &upstream);
     let mut client = Client::connect(&proxy);
     let body = json!({
         "model": "claude-opus-5-5", "max_tokens": 1000,
@@ -426,8 +437,11 @@ fn another_model_searches_only_where_nothing_else_is_asked() {
     client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
     let mut connection = upstream.accept();
     let request = connection.request();
-    assert_eq!(request.body["model"], "openai/gpt-oss-120b");
-    assert_eq!(request.body["compound_custom"], Value::Null);
+    assert_eq!(request.body["model"], model);
+    assert_eq!(
+        (&request.body["compound_custom"], &request.body["plugins"]),
+        (&Value::Null, &Value::Null)
+    );
     connection.complete("Hello.");
     let answer = client.answer();
     assert_eq!(answer.header("x-ccproxy-dropped"), Some("server_tools"));

@@ -125,8 +125,13 @@ pub fn translate<'a>(
     };
     let max_tokens = max_tokens.min(limit).max(provider.least_max_tokens);
     let search = request.web_search().filter(|_| match provider.search {
-        // Its tools stand in the place of the others, and another model has none.
-        Search::WebSearchTool | Search::Model { .. } if !offer.tools.is_empty() => false,
+        // Its tools stand in the place of the others, another model has none, and the plugin
+        // searches for each message, which is paid.
+        Search::WebSearchTool | Search::Model { .. } | Search::WebPlugin
+            if !offer.tools.is_empty() =>
+        {
+            false
+        }
         search => search.is_of(target.api),
     });
     let search = search.map(|tool| WebSearch::new(request, tool, provider.search));

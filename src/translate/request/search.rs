@@ -1,5 +1,5 @@
-//! A search of the web that the provider does itself: the fields by which each is told, and in words
-//! what it has no field for.
+//! A search of the web that the provider does itself: the fields by which each is told, and in
+//! words what it has no field for.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ const MAX_QUERY: usize = 70;
 #[derive(Debug)]
 pub struct WebSearch<'a> {
     query: String,
+    /// Whether there is nothing else that the model may do.
+    is_alone: bool,
     allowed: Vec<Cow<'a, str>>,
     blocked: Vec<Cow<'a, str>>,
     max_uses: Option<u64>,
@@ -80,8 +82,17 @@ impl<'a> WebSearch<'a> {
         }
         let note =
             (!words.is_empty()).then(|| format!("For the web search: {}.", words.join("; ")));
-        let query = request.query();
-        WebSearch { query, allowed, blocked, max_uses, location, note, has_limits_in_words }
+        let (query, is_alone) = (request.query(), request.has_search_alone());
+        WebSearch {
+            query,
+            is_alone,
+            allowed,
+            blocked,
+            max_uses,
+            location,
+            note,
+            has_limits_in_words,
+        }
     }
 
     /// What the model is told of it.
@@ -114,7 +125,7 @@ impl<'a> WebSearch<'a> {
 
     /// The fields of chat completions.
     pub(super) fn fields(self, how: Search) -> Option<ChatSearch<'a>> {
-        let WebSearch { query, allowed, blocked, max_uses, location, .. } = self;
+        let WebSearch { query, allowed, blocked, max_uses, location, is_alone, .. } = self;
         let first = allowed.first().cloned();
         let domains = openai::Domains { include_domains: allowed, exclude_domains: blocked };
         Some(match how {
@@ -132,7 +143,7 @@ impl<'a> WebSearch<'a> {
             },
             Search::EnableSearch => ChatSearch::Enable {
                 enable_search: true,
-                search_options: ForcedSearch { forced_search: true },
+                search_options: ForcedSearch { forced_search: is_alone },
             },
             Search::Options => ChatSearch::Options { web_search_options: NoOptions {} },
             Search::WebSearchTool => ChatSearch::Tool {
