@@ -117,7 +117,8 @@
 //!   `items`: blocks and their events, parallel calls; `fold`: a whole message
 //! - `translate/answer/stop_reason`, `usage`: tables of reasons, counts with caches; `arguments`:
 //!   broken JSON of calls mended; `text_calls`: calls written as text; `think`: `<think>` tags;
-//!   `search`, `sources`: web searches and what they found; `halves`: cut surrogates; `translate/stops`: stop sequences
+//!   `search`, `sources`: web searches and what they found; `halves`: cut surrogates;
+//!   `translate/stops`: stop sequences
 //! - `translate/answer/native`: a Messages API's own bytes: model's name, missing counts, errors;
 //!   `recast`: a message as events and back; `openai/request`, `openai/response`,
 //!   `openai/responses`: wire types
