@@ -3,14 +3,13 @@
 instructions.json: a count does not depend on what else the machine does. scripts/bench --instructions builds what
 this needs, and runs it.
 
-The counts are those of one compiler and one libc. With others, each is compared by its ratio to a yardstick, which is
+The counts are those of one compiler, and of the static file. With others, each is compared by its ratio to a yardstick, which is
 work of a dependency compiled in the same build, and with a wider margin.
 """
 
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -29,9 +28,6 @@ MARGIN_OF_OTHERS = 0.15
 
 # Few and many: their difference is without the start, and without what only the first needs.
 FEW, MANY = 3, 8
-# libc chooses its copying by the processor; with these it takes the same on all.
-TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM,-AVX_Fast_Unaligned_Load"
-
 
 def count(program, case):
     """The instructions of a case, once."""
@@ -41,7 +37,7 @@ def count(program, case):
 
 def total(program, case, times):
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, case, str(times)]
-    environment = {"PATH": os.environ["PATH"], "GLIBC_TUNABLES": TUNABLES}
+    environment = {"PATH": os.environ["PATH"]}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     found = re.search(r"Collected : (\d+)", ran.stderr)
     if ran.returncode or not found:
@@ -53,7 +49,7 @@ def built_by():
     """What the counts hold for."""
     said = subprocess.run(["rustc", "--version", "--verbose"], capture_output=True, text=True, check=True).stdout
     facts = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
-    return f"rustc {facts['release']} for {facts['host']}, {' '.join(platform.libc_ver())}"
+    return f"rustc {facts['release']} for {facts['host'].replace('-gnu', '-musl')}"
 
 
 def compare(counts, kept, builder):
