@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ccproxy::config::{SETTINGS, Setting};
-use ccproxy::provider::{Key, PROVIDERS, Provider, SessionField};
+use ccproxy::provider::{Key, PROVIDERS, Provider, Search, SessionField};
 
 use crate::support::proxy::Setup;
 
@@ -65,6 +65,19 @@ const COLUMNS: &[Column] = &[
     ("efforts", |row| {
         let known = row.efforts.iter().find(|known| Provider::is_among(row.model, known.models));
         known.map_or_else(String::new, |known| known.words.join(" "))
+    }),
+    ("web search", |row| {
+        let own = match row.search {
+            Search::None => None,
+            Search::ResponsesTool(_) => Some("Responses API".to_owned()),
+            Search::WebPlugin => Some("plugin `web`".to_owned()),
+            Search::Model { name, .. } => Some(format!("`{name}`")),
+            Search::EnableSearch => Some("`enable_search`".to_owned()),
+            Search::Options => Some("`web_search_options`".to_owned()),
+            Search::WebSearchTool => Some("tool `web_search`".to_owned()),
+        };
+        let native = row.native_search.then(|| "Messages API".to_owned());
+        own.into_iter().chain(native).collect::<Vec<_>>().join(", ")
     }),
     ("cache", |row| {
         let session = match row.session {
