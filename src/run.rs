@@ -1,8 +1,9 @@
 //! `ccproxy run`: a client that is started beside the server, with the variables that lead it here
 //! in its own environment alone, and that ends it.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -17,6 +18,18 @@ const MODEL: &str = "claude-opus-5-5";
 /// The window that Claude Code takes for granted, and the most that it asks for.
 const ASSUMED_WINDOW: u64 = 1_000_000;
 const ASSUMED_OUTPUT: u64 = 128_000;
+
+/// With these in its environment Claude Code asks somebody else, or Anthropic first.
+const ELSEWHERE: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_USE_FOUNDRY",
+];
+
+/// What leads requests through a proxy, which this server is not behind.
+const PROXIES: &[&str] =
+    &["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// How long the server may take to tell of its model: a provider's list may be asked for it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +46,7 @@ pub fn command(mut words: Vec<String>) -> Vec<String> {
     }
 }
 
-/// Starts it. `is_set` tells what its user has set, which stays.
+/// Starts it. `variable` tells what its user has set, which stays where it leads nowhere else.
 ///
 /// # Errors
 /// A sentence about the program that cannot be run.
@@ -41,7 +54,7 @@ pub fn start(
     words: &[String],
     server: SocketAddr,
     client_key: Option<&str>,
-    is_set: impl Fn(&str) -> bool,
+    variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Child, String> {
     let (program, arguments) = words.split_first().ok_or("nothing is named that could be run")?;
     let limits = limits(server, client_key).unwrap_or_default();
@@ -49,17 +62,32 @@ pub fn start(
     command.args(arguments);
     command.env("ANTHROPIC_BASE_URL", format!("http://{server}"));
     command.env("ANTHROPIC_AUTH_TOKEN", client_key.unwrap_or("any"));
-    // With it Claude Code asks Anthropic first.
-    command.env_remove("ANTHROPIC_API_KEY");
-    for (name, value) in variables(&limits).into_iter().filter(|(name, _)| !is_set(name)) {
-        command.env(name, value);
+    for name in ELSEWHERE {
+        command.env_remove(name);
     }
+    if PROXIES.iter().any(|name| variable(name).is_some()) {
+        for name in ["NO_PROXY", "no_proxy"] {
+            command.env(name, with_host(variable(name), server.ip()));
+        }
+    }
+    let told = variables(&limits).into_iter().filter(|(name, _)| variable(name).is_none());
+    command.envs(told);
     command.spawn().map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => {
             format!("{program:?} is not there to be run; name another: ccproxy run COMMAND")
         }
         _ => format!("{program:?} cannot be run: {e}"),
     })
+}
+
+/// A list of hosts that are asked without a proxy, with one more.
+fn with_host(list: Option<OsString>, host: IpAddr) -> OsString {
+    let mut list = list.unwrap_or_default();
+    if !list.is_empty() {
+        list.push(",");
+    }
+    list.push(host.to_string());
+    list
 }
 
 /// How much the model takes and writes, as far as the server knows.

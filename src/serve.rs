@@ -172,7 +172,7 @@ fn start_client(
 ) -> Result<Child, String> {
     let address = door.addresses().first().copied();
     let address = address.ok_or("there is no address that a client could be told")?;
-    run::start(words, address, client_key.map(Secret::expose), |name| variable(name).is_some())
+    run::start(words, address, client_key.map(Secret::expose), variable)
 }
 
 /// Why serving is to end.

@@ -44,6 +44,22 @@ fn what_the_user_has_set_stays_and_a_client_key_is_passed_on() {
 }
 
 #[test]
+fn nothing_in_the_environment_leads_the_client_elsewhere() {
+    let setup = groq()
+        .variable("CLAUDE_CODE_USE_BEDROCK", "1")
+        .variable("CLAUDE_CODE_USE_VERTEX", "1")
+        .variable("https_proxy", "http://127.0.0.1:9")
+        .variable("NO_PROXY", "intranet.example");
+    let finished = run(setup, &["env"]);
+    assert!(!finished.stdout.contains("CLAUDE_CODE_USE_"), "{}", finished.stdout);
+    for wanted in ["NO_PROXY=intranet.example,127.0.0.1\n", "no_proxy=127.0.0.1\n"] {
+        assert!(finished.stdout.contains(wanted), "{wanted}\n{}", finished.stdout);
+    }
+    let finished = run(groq(), &["env"]);
+    assert!(!finished.stdout.contains("NO_PROXY"), "{}", finished.stdout);
+}
+
+#[test]
 fn its_code_is_that_of_the_client_and_its_words_are_the_clients() {
     let finished = run(text_log().variable("PROVIDER", "echo"), &["sh", "-c", "exit 3"]);
     assert_eq!(finished.code, Some(3), "{}", finished.stderr);
