@@ -62,6 +62,9 @@ class Dialect:
     extra: dict | None = None
     # Headers that may bring the key; none if no key is wanted.
     key_headers: tuple = ("authorization",)
+    # How it is told to search the web by itself, as in `searches`: "plugin", "compound", "enable",
+    # "options", "tool", "responses", "native", or not at all.
+    search: str = ""
     unknown_path_status: int = 404
     responses: bool = False
     # Models that take tools only there.

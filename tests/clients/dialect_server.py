@@ -10,6 +10,7 @@ import time
 import native
 import responses
 import responses_rules
+import searches
 from dialect import openai_form
 from dialects import DIALECTS
 from rules import Refusal, sign, thinking_is_off
@@ -102,7 +103,8 @@ class DialectHandler(ScriptedHandler):
     # --- Chat completions ---
 
     def answer_chat(self, dialect, body):
-        refusals = list(dialect.refusals(body))
+        is_told = dialect.search == "tool"
+        refusals = list(dialect.refusals(searches.without(body) if is_told else body))
         step = self.step_for(body, body, refusals, dialect.error, dialect.key_headers)
         if step is None:
             return
@@ -143,9 +145,9 @@ class DialectHandler(ScriptedHandler):
         if step is None:
             return
         if not body.get("stream"):
-            return self.send(200, native.whole(body, step))
+            return self.send(200, native.whole(body, step, dialect.search))
         self.start_stream()
-        for event in native.events(body, step):
+        for event in native.events(body, step, dialect.search):
             self.send_event(event, event["type"])
         self.end_stream()
 
@@ -182,6 +184,7 @@ def envelope(kind, dialect, body):
 
 def completion(dialect, body, step):
     message = {"role": "assistant", "content": step.text or None}
+    message |= searches.in_message(dialect.search, body)
     calls = tool_calls(dialect, body, step)
     if thinks(dialect, body, step):
         message |= whole_reasoning(dialect, body, step, calls)
@@ -193,6 +196,7 @@ def completion(dialect, body, step):
         message["content"] = ""
     choice = {"index": 0, "message": message, "finish_reason": finish(dialect, step)}
     whole = envelope("chat.completion", dialect, body)
+    whole |= searches.beside_choices(dialect.search, body)
     return whole | {"choices": [choice], "usage": usage(step)}
 
 
@@ -245,8 +249,10 @@ def chunks(dialect, body, step):
 
 
 def last_chunks(dialect, body, step, chunk):
-    choice = {"index": 0, "delta": {}, "finish_reason": finish(dialect, step)}
+    delta = searches.in_message(dialect.search, body)
+    choice = {"index": 0, "delta": delta, "finish_reason": finish(dialect, step)}
     last, counted = chunk | {"choices": [choice]}, usage(step)
+    last |= searches.beside_choices(dialect.search, body)
     if dialect.usage == "finish":
         last["usage"] = counted
     elif dialect.usage == "choice":

@@ -16,6 +16,7 @@ import sys
 import threading
 
 import harness
+import searches
 from claude_code import CLAUDE, Session
 from dialect_server import DialectServer
 from dialects import DIALECTS
@@ -50,6 +51,7 @@ COLUMNS = [
     "image of a tool",
     "PDF",
     "subagent",
+    "web search",
     "structured output",
     "title",
     "count_tokens",
@@ -177,13 +179,15 @@ class Row:
         red.write_bytes(harness.red_png())
         paper.write_bytes(pdf("A page."))
         part = self.suite.script(Step(reasoning="A part.", text="The report of the part."))
+        told = f"See [a page]({searches.PAGE['url']})."
+        search = self.suite.script(Step(reasoning="I search.", text=told))
         agent = {
             "description": "A part of it",
             "prompt": part.prompt,
             "subagent_type": "general-purpose",
             "run_in_background": False,
         }
-        loads = {"query": "select:CronList", "max_results": 3}
+        loads = {"query": "select:CronList,WebSearch", "max_results": 3}
         steps = [
             Step(text="I ask both.", tools=[bash("echo first"), bash("echo second")]),
             Step(tools=[["Read", {"file_path": str(red)}]]),
@@ -191,6 +195,7 @@ class Row:
             Step(tools=[["ToolSearch", loads]]),
             Step(tools=[["CronList", {}]]),
             Step(tools=[["Agent", agent]]),
+            Step(tools=[["WebSearch", {"query": search.prompt}]]),
             Step(text="All is done."),
         ]
         for step in steps:
@@ -208,6 +213,18 @@ class Row:
         self.sees("image of a tool", seen(sent, "iVBORw0KGgo", "[image: not shown"), shown)
         self.sees("PDF", seen(sent, "JVBERi0", "[document: "), shown)
         self.sees("subagent", "The report of the part." in shown, shown)
+        found = [block for block in results(events) if "Web search" in str(block)]
+        refused = [request.refused for request in search.requests]
+        self.sees("web search", self.searched(str(found), search), f"{found} {refused}")
+
+    def searched(self, shown, search):
+        """Whether WebSearch has brought a list of pages, or what it has said instead."""
+        if re.search(r"Links: \[[^]]*https://found\.example/page", shown):
+            return True
+        if "Web search is not available" in shown and not search.requests:
+            return "is refused"
+        is_native = bool(search.requests) and "/messages" in search.requests[0].path
+        return "a text" if is_native and "See [a page]" in shown else False
 
     def shows_no_thoughts(self):
         """In words, where the model shows none."""

@@ -6,6 +6,7 @@ Follows <https://platform.claude.com/docs/en/api/messages>.
 import itertools
 import json
 
+import searches
 from rules import said, sign, signed
 from script import Refusal, pieces
 
@@ -146,8 +147,8 @@ STOP_REASONS = {
 }
 
 
-def content_blocks(step):
-    blocks = []
+def content_blocks(body, step, search):
+    blocks = searches.blocks() if searches.is_asked(search, body) else []
     if step.reasoning:
         signature = sign("thinking", step.reasoning)
         blocks.append({"type": "thinking", "thinking": step.reasoning, "signature": signature})
@@ -170,22 +171,22 @@ def usage(step):
     }
 
 
-def whole(body, step):
+def whole(body, step, search=""):
     stop_reason = STOP_REASONS.get(step.finish_reason, "tool_use" if step.tools else "end_turn")
     return {
         "id": f"msg_{next(_numbers):024x}",
         "type": "message",
         "role": "assistant",
         "model": body["model"],
-        "content": content_blocks(step),
+        "content": content_blocks(body, step, search),
         "stop_reason": stop_reason,
         "stop_sequence": None,
         "usage": usage(step),
     }
 
 
-def events(body, step):
-    message = whole(body, step)
+def events(body, step, search=""):
+    message = whole(body, step, search)
     begun = message | {"content": [], "stop_reason": None}
     yield {
         "type": "message_start",
@@ -213,6 +214,8 @@ def block_deltas(block):
     if block["type"] == "text":
         deltas = [{"type": "text_delta", "text": piece} for piece in pieces(block["text"], 5)]
         return block | {"text": ""}, deltas
+    if block["type"] == "web_search_tool_result":
+        return block, []
     parts = pieces(json.dumps(block["input"]), 3)
     deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in parts]
     return block | {"input": {}}, deltas

@@ -10,6 +10,7 @@ import binascii
 import itertools
 import json
 
+import searches
 from script import CREATED, Step, pieces
 
 # --- Reasoning that is sealed --------------------------------------------------------------------
@@ -52,6 +53,7 @@ def chat_form(body):
         chat["tools"] = [
             {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
             for tool in body["tools"]
+            if tool["type"] == "function"
         ]
     choice = body.get("tool_choice")
     if isinstance(choice, dict):
@@ -236,9 +238,13 @@ def output_items(body, step):
         items.append(reasoning_item(body, step))
         # So that the reader sees from the id alone which reasoning an item needs.
         led_by = items[0]["id"].replace("rs_", "_of_")
+    is_search = searches.is_asked("responses", body)
+    if is_search:
+        items.append(searches.item(body))
     # With `finish_reason` an empty answer may be meant; without one, a message stands for it.
     if step.text or not (step.tools or step.reasoning):
-        part = {"type": "output_text", "text": step.text, "annotations": [], "logprobs": []}
+        cited = searches.annotations() if is_search else []
+        part = {"type": "output_text", "text": step.text, "annotations": cited, "logprobs": []}
         items.append(
             {
                 "id": new_id("msg") + led_by,
@@ -310,6 +316,9 @@ def item_events(index, item, step):
     elif item["type"] == "message":
         begun = item | {"status": "in_progress", "content": []}
         details = text_events(item)
+    elif item["type"] == "web_search_call":
+        begun = item | {"status": "in_progress", "action": None}
+        details = [{"type": f"response.web_search_call.{state}"} for state in SEARCH_STATES]
     else:
         begun = item | {"status": "in_progress", "arguments": ""}
         details = argument_events(item, step)
@@ -317,6 +326,9 @@ def item_events(index, item, step):
     for event in details:
         yield {"item_id": item["id"], **place, **event}
     yield {"type": "response.output_item.done", **place, "item": item}
+
+
+SEARCH_STATES = ["in_progress", "searching", "completed"]
 
 
 def summary_events(item):
@@ -338,6 +350,9 @@ def text_events(item):
         for piece in pieces(part["text"], 5):
             delta = {"delta": piece, "logprobs": [], "obfuscation": "Ab"}
             yield {"type": "response.output_text.delta", **place, **delta}
+        for number, annotation in enumerate(part["annotations"]):
+            added = {"annotation_index": number, "annotation": annotation}
+            yield {"type": "response.output_text.annotation.added", **place, **added}
         done = {"text": part["text"], "logprobs": []}
         yield {"type": "response.output_text.done", **place, **done}
         yield {"type": "response.content_part.done", **place, "part": part}

@@ -53,11 +53,15 @@ PART_FIELDS = {
 INPUT_PARTS = ["input_text", "input_image", "input_file"]
 OUTPUT_PARTS = ["output_text", "refusal"]
 TOOL_FIELDS = {"type", "name", "description", "parameters", "strict", "defer_loading"}
+# https://developers.openai.com/api/docs/guides/tools-web-search
+SEARCH_FIELDS = {"type", "filters", "user_location", "search_context_size", "external_web_access"}
 NAME = re.compile(r"[a-zA-Z0-9_-]+")
 # Models that think, and so refuse what would steer their sampling; and the efforts they know, the
 # longer name first: <https://vercel.com/docs/ai-gateway/capabilities/reasoning/openai>,
 # <https://github.com/anomalyco/opencode/issues/36141>.
 EFFORTS = {
+    # https://github.com/anomalyco/opencode/issues/39448
+    "grok-4": ["low", "medium", "high", "xhigh"],
     # https://github.com/langchain-ai/langchain/pull/40330
     "gpt-6": ["low", "medium", "high", "xhigh", "max"],
     "gpt-5.6": ["none", "low", "medium", "high", "xhigh", "max"],
@@ -245,9 +249,13 @@ def tool_refusals(body):
         )
     for index, tool in enumerate(tools):
         place = f"tools[{index}]"
+        if tool.get("type") == "web_search":
+            for name in sorted(set(tool) - SEARCH_FIELDS):
+                yield unknown(f"{place}.{name}")
+            continue
         if tool.get("type") != "function":
             # What else there is runs on the server, and no client of ours asks for it.
-            yield invalid(f"{place}.type", tool.get("type"), ["function"])
+            yield invalid(f"{place}.type", tool.get("type"), ["function", "web_search"])
             continue
         if not tool.get("name"):
             yield missing(f"{place}.name")

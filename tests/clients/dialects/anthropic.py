@@ -10,6 +10,7 @@ DIALECT = Dialect(
     models=("claude-opus-5-5",),
     error=openai_form,
     rules=(),
+    search="native",
     native="",
     native_key_headers=("x-api-key", "authorization"),
     native_rules=(

@@ -27,6 +27,7 @@ DIALECT = Dialect(
     models=("qwen4-max", "qwen3.8-max", "qwen3.5-plus"),
     error=dashscope_form,
     native="/apps/anthropic",
+    search="enable",
     rules=(
         # https://github.com/cloudwego/eino/issues/994
         while_thinking(

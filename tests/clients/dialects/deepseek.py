@@ -38,6 +38,7 @@ DIALECT = Dialect(
     base="/v1",
     models=("deepseek-v4-pro", "deepseek-flash"),
     error=deepseek_form,
+    search="native",
     native="/anthropic",
     native_rules=(
         native.results_first,

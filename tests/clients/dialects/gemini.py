@@ -55,6 +55,8 @@ def gemini_schema(schema):
     return None
 
 
+UNKNOWN = Refusal('Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
+
 DIALECT = Dialect(
     base="/v1beta/openai",
     models=("gemini-3.8-flash", "gemini-3.1-pro-preview", "gemini-2.5-pro"),
@@ -68,10 +70,7 @@ DIALECT = Dialect(
     echo="thought_signature",
     rules=(
         # https://github.com/MinLL/SkyrimNet-GamePlugin/issues/77
-        known_fields(
-            GEMINI_FIELDS,
-            Refusal('Invalid JSON payload received. Unknown name "{name}": Cannot find field.'),
-        ),
+        known_fields(GEMINI_FIELDS, UNKNOWN),
         # https://github.com/TokenRhythm/opensquilla/issues/225, and for another's or an altered one
         # https://ai.google.dev/gemini-api/docs/thought-signatures
         for_models(

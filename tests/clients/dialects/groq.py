@@ -44,6 +44,7 @@ DIALECT = Dialect(
     reasoning="reasoning",
     silent_models=("moonshotai/",),
     usage="x_groq",
+    search="compound",
     rules=(
         # https://github.com/musistudio/llms/pull/64
         known_fields(GROQ_FIELDS, Refusal("property '{name}' is unsupported")),

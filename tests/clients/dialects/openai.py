@@ -257,5 +257,6 @@ DIALECT = Dialect(
     extra={"service_tier": "default", "obfuscation": "aBcD"},
     responses=True,
     responses_only=("gpt-6.1-sol",),
+    search="responses",
     rules=OPENAI_RULES,
 )

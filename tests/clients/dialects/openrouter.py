@@ -32,6 +32,7 @@ DIALECT = Dialect(
     native_key_headers=("authorization",),
     native_rules=(native.thinking_is_signed,),
     echo="reasoning_details",
+    search="plugin",
     rules=(
         # https://github.com/open-webui/open-webui/issues/26404
         reasoning_details(

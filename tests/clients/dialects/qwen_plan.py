@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from dialects.dashscope import DIALECT as DASHSCOPE
 
-DIALECT = replace(DASHSCOPE, base="/v1", models=("qwen3.7-max",))
+DIALECT = replace(DASHSCOPE, base="/v1", models=("qwen3.7-max",), search="")

@@ -26,6 +26,7 @@ DIALECT = Dialect(
     usage="finish",
     native="/api/anthropic",
     echo="reasoning_content",
+    search="tool",
     rules=(
         # https://github.com/vectorize-io/hindsight/issues/4246
         tool_choices(("auto",), False, Refusal("Tool choice must be auto")),

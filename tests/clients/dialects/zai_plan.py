@@ -6,4 +6,4 @@ from dataclasses import replace
 
 from dialects.zai import DIALECT as ZAI
 
-DIALECT = replace(ZAI, base="/api/coding/paas/v4", models=("glm-5.3",))
+DIALECT = replace(ZAI, base="/api/coding/paas/v4", models=("glm-5.3",), search="")
