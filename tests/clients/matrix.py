@@ -345,7 +345,7 @@ def seen(sent, mark, note):
 def proxy_for(name, server):
     """A proxy for a row with its own settings, but that its addresses are the server's."""
     dialect, base = DIALECTS[name], f"{server.url}/{name}"
-    prefix = "ANTHROPIC_UPSTREAM" if name == "anthropic" else name.upper()
+    prefix = "ANTHROPIC_UPSTREAM" if name == "anthropic" else name.upper().replace("-", "_")
     given = {
         f"{prefix}_BASE_URL": base + dialect.base,
         f"{prefix}_API_KEY": f"{API_KEY}-{name}",
