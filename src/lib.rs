@@ -55,6 +55,7 @@
 //!   fallbacks; `session`: which conversation it is of; `moved`: where one is that had to move on
 //! - `api/dispatch`: the next provider when one fails, another key or token after a 401 or 429,
 //!   once more with what a refusal has taught, and after a rate limit that may be waited for
+//! - `api/pictures`: pictures in another model's words, for a model that reads text only
 //! - `api/catalog`: what a provider serves, by its own list, kept for a while
 //! - `api/attempt`: one request: form (native, chat, Responses), the key's permit, what is told to
 //!   the breaker; `api/question`: sends, and reads pages, redirects, codings and refusals out of

@@ -41,6 +41,8 @@ pub struct ProviderMetrics {
     pub fallbacks: Counter,
     /// Requests that were sent once more, since a refusal told how.
     pub adjusted: Counter,
+    /// Pictures that it described for another's model.
+    pub described: Counter,
 }
 
 /// Everything else that is counted.
@@ -212,6 +214,7 @@ impl Default for ProviderMetrics {
             upstream_errors: Default::default(),
             fallbacks: Counter::default(),
             adjusted: Counter::default(),
+            described: Counter::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::anthropic::{Block, Content, MessagesRequest};
+use crate::provider::Images;
 
 /// A place in the list of providers, and the model to ask it for: `None` for its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,10 @@ pub struct Hop {
 #[expect(missing_docs, reason = "the names of its fields say it")]
 pub struct Known {
     pub name: String,
-    /// Whether its models are shown pictures.
-    pub images: bool,
+    /// Its own model.
+    pub model: String,
+    /// Which of its models are shown pictures.
+    pub images: Images,
 }
 
 /// Another name for a route, listed in `/v1/models`.
@@ -52,6 +55,8 @@ pub struct Routes {
     pub background: Vec<Hop>,
     pub thinking: Vec<Hop>,
     pub images: Vec<Hop>,
+    /// Who describes pictures for models that read text only; their messages stay where they are.
+    pub describe: Vec<Hop>,
     pub web_search: Vec<Hop>,
     pub aliases: Vec<Alias>,
 }
@@ -141,6 +146,7 @@ impl Routes {
             &self.background,
             &self.thinking,
             &self.images,
+            &self.describe,
             &self.web_search,
         ];
         all.iter().filter(|hops| !hops.is_empty()).count()
@@ -163,8 +169,14 @@ impl Routes {
     pub fn choose<'a>(&'a self, requested: &'a str, asked: Asked) -> Route<'a> {
         let name = without_mark(requested);
         let mut route = self.by_name(name, asked);
-        let reads_text_only = |choice: &Choice<'_>| !self.providers[choice.provider].images;
-        if asked.images && route.hops.first().is_some_and(reads_text_only) {
+        let reads_text_only = |choice: &Choice<'_>| {
+            let known = &self.providers[choice.provider];
+            !known.images.of(choice.model.unwrap_or(&known.model))
+        };
+        if asked.images
+            && self.describe.is_empty()
+            && route.hops.first().is_some_and(reads_text_only)
+        {
             let sees = |choice: &Choice<'_>| !reads_text_only(choice);
             if !self.images.is_empty() {
                 route = Route { hops: choices(&self.images), by: "images" };

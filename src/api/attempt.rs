@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::Provider;
 use super::asking::{Asking, Delivered, Receiver};
 use super::reply::Reply;
+use crate::anthropic::MessagesRequest;
 use crate::client::Failure;
 use crate::config;
 use crate::error::{Cause, Error};
@@ -62,6 +63,13 @@ impl From<Error> for Unanswered {
     }
 }
 
+/// A request with words in the places of its pictures.
+pub(super) struct Described<'a> {
+    pub request: MessagesRequest<'a>,
+    /// Some have a note instead.
+    pub left_out: bool,
+}
+
 /// What is sent to the provider, and how its answer is read.
 struct Outgoing<'a> {
     endpoint: Endpoint,
@@ -80,7 +88,12 @@ impl Attempt<'_> {
         let config = &self.provider.config;
         let (request, row) = (self.asking.request, config.row);
         let searches = request.web_search().is_some();
+        let sees = config.images.of(self.model) && !learned.is_text_only();
         let is_native = self.is_native(learned);
+        // Who was told to be asked natively alone gets the pictures too.
+        let may_describe = row.speaks_chat && !(is_native && config.native == config::Native::On);
+        let described = if may_describe { self.described(sees)? } else { None };
+        let is_native = is_native && described.is_none();
         if is_native && (!searches || row.native_search || row.search == Search::None) {
             let mut attempted = self.ask_and_deliver(self.native(tried)?);
             if let Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) =
@@ -109,14 +122,16 @@ impl Attempt<'_> {
             provider: row,
             model: self.model,
             max_tokens,
-            images: config.images,
+            images: sees,
             api,
             session: self.asking.session_id.as_deref(),
             learned,
         };
-        let mut attempted = self.ask_and_deliver(self.translated(&target, tried)?);
+        let outgoing = self.translated(described.as_ref(), &target, tried)?;
+        let mut attempted = self.ask_and_deliver(outgoing);
         if let Err(Unanswered { heard: Some(heard), .. }) = &mut attempted {
-            heard.lesson = self.lesson(heard, &target);
+            let described = described.as_ref().map(|described| &described.request);
+            heard.lesson = self.lesson(heard, described.unwrap_or(request), &target);
         }
         attempted
     }
@@ -134,9 +149,22 @@ impl Attempt<'_> {
 
     /// The request in the provider's words.
     #[inline(never)]
-    fn translated(&self, target: &Target, tried: Option<&Lesson>) -> Result<Outgoing<'_>, Error> {
-        let Translated { wanted, mut names, stops, report } =
-            translate(self.asking.request, target)?;
+    fn translated<'r>(
+        &self,
+        described: Option<&'r Described<'r>>,
+        target: &Target<'r>,
+        tried: Option<&Lesson>,
+    ) -> Result<Outgoing<'static>, Error>
+    where
+        Self: 'r,
+    {
+        let request = described.map_or(self.asking.request, |described| &described.request);
+        let Translated { wanted, mut names, stops, mut report } = translate(request, target)?;
+        match described {
+            Some(Described { left_out: true, .. }) => report.dropped.push("images"),
+            Some(_) => report.adjusted.push("images=described".to_owned()),
+            None => {}
+        }
         names.keep_secret(self.provider.upstream.redactor());
         self.note(&report, tried);
         let tools = wanted.tools.iter().map(|tool| &tool.function);
@@ -188,10 +216,15 @@ impl Attempt<'_> {
 
     /// What a refusal teaches of a translated request.
     #[inline(never)]
-    fn lesson(&self, heard: &Heard, target: &Target) -> Option<Lesson> {
+    fn lesson<'r>(
+        &self,
+        heard: &Heard,
+        request: &'r MessagesRequest<'r>,
+        target: &Target<'r>,
+    ) -> Option<Lesson> {
         let telling = Telling::of(heard.status, &heard.said)?;
         // The same again, since what was sent is bytes by now.
-        let translated = translate(self.asking.request, target).ok()?;
+        let translated = translate(request, target).ok()?;
         let lesson = telling.lesson(target.learned, &translated.wanted.sent())?;
         // What the user has chosen stays.
         let is_chosen = self.provider.config.api.is_some() && matches!(lesson, Lesson::Api(_));

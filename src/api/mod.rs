@@ -13,6 +13,7 @@ mod dispatch;
 mod ledger;
 mod messages;
 mod models;
+mod pictures;
 mod question;
 mod reply;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::unique::unique;
 use crate::upstream::Upstream;
 use catalog::Catalog;
 use ledger::Ledger;
+use pictures::Pictures;
 use reply::Reply;
 use workers::{Handle, Pool};
 
@@ -53,6 +55,8 @@ struct Api {
     health: Arc<Health>,
     /// The places of routes where sessions are whose first place failed.
     moved: Moved,
+    /// What is on pictures, for models that do not see them.
+    pictures: Pictures,
 }
 
 impl Api {
@@ -65,7 +69,14 @@ impl Api {
             health: Arc::clone(health),
             catalog: Catalog::default(),
         });
-        Api { models, providers: providers.collect(), config, health, moved: Moved::default() }
+        Api {
+            models,
+            providers: providers.collect(),
+            config,
+            health,
+            moved: Moved::default(),
+            pictures: Pictures::default(),
+        }
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) struct Rules {
     pub background: OneOrMany,
     pub thinking: OneOrMany,
     pub images: OneOrMany,
+    /// Who describes pictures.
+    pub describe: OneOrMany,
     pub web_search: OneOrMany,
 }
 
@@ -328,6 +330,10 @@ impl<'t> Reader<'t> {
                 self.file.rules.long_context = self.long_context(raw, &path);
                 continue;
             }
+            if name == "images" && raw.get().starts_with('{') {
+                self.file.rules.describe = self.describe(raw, &path);
+                continue;
+            }
             let places = self.value(raw, &path).unwrap_or_default();
             let rules = &mut self.file.rules;
             match &*name {
@@ -337,6 +343,20 @@ impl<'t> Reader<'t> {
                 _ => rules.web_search = places,
             }
         }
+    }
+
+    /// Who describes pictures.
+    fn describe(&mut self, raw: &'t RawValue, path: &str) -> OneOrMany {
+        let fields = self.fields(raw, path, &["describe"]);
+        let Some((_, places)) = fields.first() else {
+            self.problem(raw.get(), path, "missing field `describe`, a place or a list of places");
+            return OneOrMany::default();
+        };
+        let places: OneOrMany = self.value(places, &format!("{path}.describe")).unwrap_or_default();
+        if places.all().is_empty() {
+            self.problem(raw.get(), path, "`describe` names no place, such as PROVIDER/MODEL");
+        }
+        places
     }
 
     fn long_context(&mut self, raw: &'t RawValue, path: &str) -> Option<LongContext> {

@@ -10,7 +10,7 @@ use super::source::Source;
 use super::{ClientCertificate, Secret, base_url, environment};
 use crate::network::Network;
 use crate::openai::Dialect;
-use crate::provider::{Auth, Key, PROVIDERS, Provider};
+use crate::provider::{Auth, Images, Key, PROVIDERS, Provider};
 
 /// A provider that is configured.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct ProviderConfig {
     pub model: String,
     /// The most output tokens to ask for, where the user says so; 0 for no limit.
     pub max_tokens: Option<u64>,
-    pub images: bool,
+    pub images: Images,
     /// Whether calls that the model wrote as text are calls.
     pub text_tools: bool,
     /// `None` leaves it to the model's name.
@@ -174,7 +174,10 @@ impl<'f> Reader<'_, 'f> {
             max_tokens: self
                 .get(&MAX_TOKENS)
                 .map(|_| self.number(&MAX_TOKENS, 0, 0, u64::MAX, "a number of tokens")),
-            images: self.switch(&IMAGES, row.images),
+            images: match self.get(&IMAGES) {
+                Some(_) => Images::all(self.switch(&IMAGES, row.images)),
+                None => row.shown_images(),
+            },
             text_tools: self.switch(&TEXT_TOOLS, row.text_tools),
             api: self.api(row),
             native,

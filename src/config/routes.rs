@@ -16,6 +16,7 @@ impl Reader<'_, '_> {
     ) -> Routes {
         let known = |provider: &ProviderConfig| Known {
             name: provider.name.clone(),
+            model: provider.model.clone(),
             images: provider.images,
         };
         let mut routes = Routes::in_order(providers.iter().map(known).collect());
@@ -37,6 +38,19 @@ impl Reader<'_, '_> {
         routes.background = self.hops(&routes, "rules.background", &rules.background);
         routes.thinking = self.hops(&routes, "rules.thinking", &rules.thinking);
         routes.images = self.hops(&routes, "rules.images", &rules.images);
+        routes.describe = self.hops(&routes, "rules.images.describe", &rules.describe);
+        for hop in &routes.describe {
+            let known = &routes.providers[hop.provider];
+            let model = hop.model.as_deref().unwrap_or(&known.model);
+            if !known.images.of(model) {
+                let place = self.place("rules.images.describe");
+                self.problem(format!(
+                    "{place}: {}/{model} is shown no pictures itself; name a model that is, or set \
+                     \"images\" of {} to true",
+                    known.name, known.name
+                ));
+            }
+        }
         routes.web_search = self.hops(&routes, "rules.web_search", &rules.web_search);
         for (id, alias) in &file.aliases {
             let (hops, display_name) = (&alias.hops, alias.display_name.clone());

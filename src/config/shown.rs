@@ -130,7 +130,7 @@ impl Config {
             n => n.to_string(),
         };
         push("max tokens", &MAX_TOKENS, max_tokens);
-        push("images", &IMAGES, on(provider.images));
+        push("images", &IMAGES, on(provider.images.of(&provider.model)));
         push("text tools", &TEXT_TOOLS, on(provider.text_tools));
         let own = provider.client_certificate.as_ref();
         let path = |path: Option<&String>| path.map_or("not set".to_owned(), String::clone);
@@ -172,6 +172,7 @@ impl Config {
             ("background", &routes.background),
             ("thinking", &routes.thinking),
             ("images", &routes.images),
+            ("images described", &routes.describe),
             ("web search", &routes.web_search),
         ];
         let aliases = routes.aliases.iter().map(|alias| (&*alias.id, &alias.hops));

@@ -129,6 +129,15 @@ impl Health {
         self.each(
             &mut out,
             (
+                "ccproxy_described_pictures_total",
+                "counter",
+                "Pictures that this provider described for models that read text only.",
+            ),
+            |provider| Some(provider.metrics.described.get()),
+        );
+        self.each(
+            &mut out,
+            (
                 "ccproxy_provider_resting_keys",
                 "gauge",
                 "Keys of the provider that are passed over, limited or refused.",

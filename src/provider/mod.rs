@@ -105,6 +105,8 @@ pub struct Provider {
     pub schema: SchemaRules,
     /// Whether models are shown pictures; `<P>_IMAGES` overrides.
     pub images: bool,
+    /// Models for which it is the other way round.
+    pub image_exceptions: &'static [&'static str],
     /// Whether pictures may be given by their address.
     pub image_urls: bool,
     /// Where a session is named, so that its prompt is found in the same cache.
@@ -284,7 +286,31 @@ pub enum ToolId {
     OfFunction,
 }
 
+/// Which models are shown pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Images {
+    usual: bool,
+    except: &'static [&'static str],
+}
+
+impl Images {
+    /// The same for all of them.
+    pub fn all(shown: bool) -> Images {
+        Images { usual: shown, except: &[] }
+    }
+
+    /// Whether this one is.
+    pub fn of(self, model: &str) -> bool {
+        self.usual != Provider::is_among(model, self.except)
+    }
+}
+
 impl Provider {
+    /// Which of its models are shown pictures.
+    pub fn shown_images(&self) -> Images {
+        Images { usual: self.images, except: self.image_exceptions }
+    }
+
     /// A plain server of chat completions.
     pub const COMPATIBLE: Provider = Provider {
         name: "",
@@ -344,6 +370,7 @@ impl Provider {
         prefill: Prefill::Unmarked,
         schema: SchemaRules::ANY,
         images: true,
+        image_exceptions: &[],
         image_urls: true,
         search: Search::None,
         native_search: false,

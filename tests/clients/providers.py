@@ -7,12 +7,15 @@ tried again with success, and did not ask the same once more. With arguments onl
 names; `providers.py openai` runs all of a provider.
 """
 
+import base64
 import concurrent.futures
 import http.client
 import itertools
 import json
+import pathlib
 import re
 import sys
+import tempfile
 import urllib.parse
 from dataclasses import dataclass, replace
 
@@ -362,6 +365,40 @@ def play(suite, run, server):
         suite.check(f"{run.name}: ccproxy starts", False, error)
 
 
+def pictures_in_words(suite, server):
+    """A model that reads text only gets another provider's words for a picture."""
+
+    def provider(name):
+        dialect, key = DIALECTS[name], f"{API_KEY}-pictures-{name}"
+        url = f"{server.url}/{name}{dialect.base}"
+        return {"name": name, "base_url": url, "api_key": key, "model": dialect.models[0]}
+
+    config = {
+        "providers": [provider("groq"), provider("gemini")],
+        "models": {"default": "groq"},
+        "rules": {"images": {"describe": "gemini"}},
+    }
+    png = base64.b64encode(harness.red_png()).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": png}
+    script = suite.script(Step(text="I have read it."))
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "ccproxy.json"
+        path.write_text(json.dumps(config))
+        with Proxy("--config", str(path)) as proxy:
+            shown = {"type": "image", "source": source}
+            body = {"model": MODEL, "max_tokens": 100}
+            body["messages"] = [user(shown, text(script.prompt))]
+            answers = [ask(proxy, body | {"stream": stream}) for stream in (False, True)]
+    said = [answer["content"][-1]["text"] for status, answer in answers if status == 200]
+    suite.check("pictures in words: both are answered", said == ["I have read it."] * 2, answers)
+    asked = server.of_key(f"{API_KEY}-pictures-gemini")
+    seen = [png in json.dumps(received.original) for received in asked]
+    suite.check("pictures in words: one question shows the picture", seen == [True], seen)
+    sent = [json.dumps(received.original) for received in script.requests]
+    words = all("Hello from the upstream." in body and png not in body for body in sent)
+    suite.check("pictures in words: the model gets the words", words and len(sent) == 2, sent)
+
+
 def main():
     runs = list(all_runs())
     by_name = {run.name: [run] for run in runs}
@@ -375,6 +412,8 @@ def main():
         suite = Suite("providers", None, server)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda run: play(suite, run, server), chosen))
+        if any(run.provider == "groq" for run in chosen):
+            suite.run(lambda suite: pictures_in_words(suite, server))
         suite.finish()
         if "--refusals" in sys.argv:
             for run in chosen:

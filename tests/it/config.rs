@@ -136,7 +136,7 @@ fn settings_have_defaults_of_the_provider() {
     check(&[], &[key], |c| c.providers[0].base_url.clone(), "https://api.groq.com/openai/v1");
     check(&[], &[key], |c| c.providers[0].model.clone(), "openai/gpt-oss-120b");
     check(&[], &[key], |c| c.providers[0].max_tokens_for(&c.providers[0].model).to_string(), 65536);
-    check(&[], &[key], |c| c.providers[0].images.to_string(), false);
+    check(&[], &[key], |c| c.providers[0].images.of("").to_string(), false);
     check(&[], &[key], |c| c.port.to_string(), 3456);
     check(&[], &[key], |c| format!("{:?}", c.host), "Localhost");
     check(&[], &[key], |c| c.log_level.to_string(), "INFO");
@@ -170,7 +170,7 @@ fn settings_are_read() {
         0,
     );
     for (value, images) in [("on", true), ("TRUE", true), ("1", true), ("no", false)] {
-        check(&[("images", value)], &[key], |c| c.providers[0].images.to_string(), images);
+        check(&[("images", value)], &[key], |c| c.providers[0].images.of("").to_string(), images);
     }
     check(&[], &[ECHO, ("PORT", "1"), ("SERVER_PORT", "2")], |c| c.port.to_string(), 2);
     check(&[], &[ECHO, ("PORT", "1"), ("SERVER_PORT", "")], |c| c.port.to_string(), 1);

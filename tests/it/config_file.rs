@@ -42,7 +42,10 @@ fn the_file_gives_what_the_environment_does_not() {
     let env = [("KEY", "k1"), ("GROQ_API_KEY", "k"), ("FAST_MODEL", "of-the-environment")];
     let config = of_file(&file, &env).expect("a configuration");
     let fast = &config.providers[0];
-    assert_eq!((&*fast.model, fast.max_tokens, fast.images), ("of-the-environment", Some(7), true));
+    assert_eq!(
+        (&*fast.model, fast.max_tokens, fast.images.of("")),
+        ("of-the-environment", Some(7), true)
+    );
     assert_eq!(shown_headers(fast), "X-Team: a b");
     assert_eq!(fast.keys.len(), 2);
     assert_eq!(format!("{:?}", fast.first_byte_timeout), "9.5s");

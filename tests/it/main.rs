@@ -66,6 +66,7 @@ mod serve_limits;
 mod serve_long_life;
 mod serve_models;
 mod serve_paths;
+mod serve_pictures;
 mod serve_process;
 mod serve_refusals;
 mod serve_search;

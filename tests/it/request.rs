@@ -34,15 +34,18 @@ fn translate(body: &[u8], provider: &Provider, dialect: Dialect) -> Result<Strin
     let request = anthropic::parse(body)?;
     let is_set = !provider.model.is_empty() || provider.knows_claude;
     let configured = if is_set { provider.model } else { "test-model" };
-    let routes =
-        Routes::in_order(vec![Known { name: provider.name.to_owned(), images: provider.images }]);
+    let routes = Routes::in_order(vec![Known {
+        name: provider.name.to_owned(),
+        model: configured.to_owned(),
+        images: provider.shown_images(),
+    }]);
     let route = routes.choose(&request.model, Asked::default());
     let model = route.hops[0].model(configured, &request.model);
     let target = Target {
         provider,
         model,
         max_tokens: provider.max_tokens_of(model),
-        images: provider.images,
+        images: provider.shown_images().of(model),
         api: dialect,
         session: None,
         learned: &Learned::default(),

@@ -1,6 +1,7 @@
 //! Where messages go: names, rules, tiers and aliases.
 
 use ccproxy::config::{Config, Environment};
+use ccproxy::provider::Images;
 use ccproxy::route::{Asked, Known, Routes};
 
 /// `provider/model` of every hop, and what decided; the providers' own model is `-`.
@@ -45,7 +46,8 @@ const SEVERAL: &str = r#"{
 
 #[test]
 fn models_of_claude_mean_the_configured_one() {
-    let known = Known { name: "groq".to_owned(), images: false };
+    let known =
+        Known { name: "groq".to_owned(), model: "m".to_owned(), images: Images::all(false) };
     let routes = Routes::in_order(vec![known]);
     for (requested, wanted) in [
         ("claude-opus-5-5", "groq/- by default"),

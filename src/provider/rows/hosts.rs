@@ -45,6 +45,8 @@ pub(super) const GROQ: Provider = Provider {
     schema: SchemaRules { drops: &["$schema"], ..SchemaRules::ANY },
     // Its default model reads text only, and refuses a message that has parts.
     images: false,
+    // https://console.groq.com/docs/vision
+    image_exceptions: &["qwen/qwen3.6", "qwen/qwen3.8"],
     // https://console.groq.com/docs/compound: 8,192 tokens out
     search: Search::Model { name: "groq/compound", max_tokens: 8192 },
     ..Provider::COMPATIBLE

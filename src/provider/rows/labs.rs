@@ -317,6 +317,8 @@ pub(super) const ZAI: Provider = Provider {
     tool_description: true,
     max_tools: 128,
     images: false,
+    // 5.4 and 5.3-Flash see: https://docs.z.ai/devpack/latest-model; the others say so by their v.
+    image_exceptions: &["glm-5.4", "glm-5.3-flash", "glm-4.5v", "glm-4.6v", "glm-5v"],
     echo: Echo::ReasoningContent,
     native: Some("https://api.z.ai/api/anthropic"),
     native_models: &[""],

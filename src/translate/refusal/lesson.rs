@@ -185,7 +185,7 @@ impl Learned {
     }
 
     /// Whether the model was found to read text only.
-    pub(in crate::translate) fn is_text_only(&self) -> bool {
+    pub fn is_text_only(&self) -> bool {
         self.0.contains(&Lesson::TextOnly)
     }
 
