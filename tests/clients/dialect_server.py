@@ -52,7 +52,7 @@ class DialectHandler(ScriptedHandler):
         dialect, place = self.place()
         if place == "chat/completions":
             self.answer_chat(dialect, json.loads(raw))
-        elif place == "responses" and dialect.responses:
+        elif place == "responses" and (dialect.responses or dialect.search == "responses"):
             self.answer_responses(dialect, json.loads(raw))
         elif place == "messages" and dialect.native is not None:
             self.answer_messages(dialect, json.loads(raw))

@@ -136,6 +136,8 @@ def add_delta(block, delta, pieces, index):
         pieces[index] = pieces.get(index, "") + delta["partial_json"]
     elif kind == "signature_delta":
         block["signature"] = block.get("signature", "") + delta["signature"]
+    elif kind == "citations_delta":
+        block.setdefault("citations", []).append(delta["citation"])
     else:
         name = kind.removesuffix("_delta")
         block[name] = block.get(name, "") + delta[name]

@@ -49,11 +49,11 @@ def chat_form(body):
         chat["stream_options"] = {"include_usage": True}
     if (body.get("reasoning") or {}).get("effort"):
         chat["reasoning_effort"] = body["reasoning"]["effort"]
-    if body.get("tools"):
+    tools = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+    if tools:
         chat["tools"] = [
             {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
-            for tool in body["tools"]
-            if tool["type"] == "function"
+            for tool in tools
         ]
     choice = body.get("tool_choice")
     if isinstance(choice, dict):

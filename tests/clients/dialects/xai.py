@@ -22,7 +22,6 @@ DIALECT = Dialect(
     models=("grok-4.7", "grok-4.6", "grok-4.20-reasoning"),
     error=xai_form,
     calls="whole",
-    responses=True,
     search="responses",
     rules=(
         # https://github.com/BerriAI/litellm/issues/12635
