@@ -24,9 +24,11 @@ pub trait Workers: Send + Sync {
     /// The errand, where there is none: it takes a private request, and a worker that is reserved
     /// for it.
     fn hand(&self, errand: Errand) -> Result<(), Errand>;
-    /// Reserves a worker for one private request, started for it if none is free. False is that
-    /// none could be.
-    fn reserve(&self) -> bool;
+    /// Reserves a worker for one private request, started for it if none is free.
+    ///
+    /// # Errors
+    /// None is, and no thread can be started.
+    fn reserve(&self) -> io::Result<()>;
     /// Whether a worker waits for nothing in particular.
     fn has_free(&self) -> bool;
     /// Gives back a worker that was reserved, for a request that nobody took.
@@ -75,6 +77,15 @@ impl Exchange {
 }
 
 impl Call {
+    /// What is done, by the log's name of it.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Call::Messages => "anthropic_response",
+            Call::CountTokens => "count_tokens",
+            Call::Models | Call::Model(_) => "models",
+        }
+    }
+
     /// The name of its path in the metrics.
     pub fn route(&self) -> &'static str {
         match self {
@@ -135,6 +146,11 @@ impl Errands {
     /// Takes the errand `id`; also to give up one that was never asked for.
     pub fn take(&self, id: u64) -> Option<Errand> {
         self.lock().remove(&id)
+    }
+
+    /// Whether the errand `id` has not been taken.
+    pub fn has(&self, id: u64) -> bool {
+        self.lock().contains_key(&id)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Errand>> {

@@ -30,11 +30,7 @@ pub(super) struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     /// Opens the books on a request that has come.
     pub(super) fn open(api: &'a Api, exchange: &Exchange) -> Ledger<'a> {
-        let action = match &exchange.call {
-            Call::Messages => "anthropic_response",
-            Call::CountTokens => "count_tokens",
-            Call::Models | Call::Model(_) => "models",
-        };
+        let action = exchange.call.action();
         let record = Record::new(action, &exchange.request_id, exchange.caller.clone());
         Ledger {
             api,

@@ -222,14 +222,14 @@ impl Workers for Handle {
         Ok(())
     }
 
-    fn reserve(&self) -> bool {
+    fn reserve(&self) -> io::Result<()> {
         let pool = &self.0;
         if pool.free.fetch_sub(1, Ordering::Relaxed) > 0 {
-            return true;
+            return Ok(());
         }
         let more = |threads: usize| (threads < pool.max_threads).then_some(threads + 1);
         if pool.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
-            return true;
+            return Ok(());
         }
         let worker = Arc::clone(pool);
         let thread = thread::Builder::new()
@@ -245,12 +245,12 @@ impl Workers for Handle {
             pool.threads.fetch_sub(1, Ordering::Relaxed);
             // One that stays with its client is about to be free.
             if pool.staying.load(Ordering::Relaxed) > 0 {
-                return true;
+                return Ok(());
             }
         }
         // It waits, or there is no request.
         pool.free.fetch_add(1, Ordering::Relaxed);
-        thread.is_ok()
+        thread.map(drop)
     }
 
     fn has_free(&self) -> bool {
@@ -286,7 +286,7 @@ mod tests {
 
     /// Asks on a connection and waits until somebody has taken it.
     fn ask(handle: &Handle, mut stream: &UnixStream, id: u64) {
-        assert!(handle.reserve());
+        handle.reserve().unwrap();
         handle.0.errands.hand_over(id, Errand::Hello);
         stream.write_all(format!("GET /{id} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
         let mut taken = [0; TAKEN.len()];
@@ -311,7 +311,7 @@ mod tests {
         let handle = pool(64);
         let streams = handle.open().unwrap();
         for id in 1..=64 {
-            assert!(handle.reserve());
+            handle.reserve().unwrap();
             handle.0.errands.hand_over(id, Errand::Hello);
             let mut stream = &streams[id as usize % streams.len()];
             stream.write_all(format!("GET /{id} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();

@@ -48,6 +48,8 @@ pub(super) struct Entry<S, T> {
     pub queued: bool,
     /// The end of the server waits for it: its request had begun before.
     pub is_waited_for: bool,
+    /// The errand that its request went to a worker with, if a worker had to be called for it.
+    pub errand: Option<u64>,
 }
 
 /// What becomes of an entry after its turn.
@@ -94,6 +96,7 @@ impl<S: Socket, T> Entry<S, T> {
             half_closed: false,
             queued: false,
             is_waited_for: false,
+            errand: None,
         }
     }
 

@@ -50,8 +50,7 @@ use std::time::{Duration, Instant};
 
 use access::Access;
 pub use limits::{Limits, Resources};
-use link::Link;
-use reactor::{Reactor, WAKER};
+use reactor::{Reactor, WAKER, shortage};
 use regular::Stayed;
 pub use rehearsal::Rehearsal;
 pub use watchdog::watch;
@@ -116,6 +115,8 @@ enum Command {
     CutOff,
     /// The API is reached by these from now on.
     Connect(Vec<UnixStream>),
+    /// There is no API, for a reason that somebody has to mend.
+    Short(String),
 }
 
 /// Connections on their way back to the loop.
@@ -195,9 +196,9 @@ pub fn start(
     let shared = Shared::new(config, limits, health, errands, workers, listeners.clone(), waker);
     let shared = Arc::new(shared);
     let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let link = Link::new(shared.connect_api().map_err(|e| failed(&e))?, Instant::now());
+    let api = shared.connect_api().map_err(|e| failed(&e))?;
     let reactor =
-        Reactor::new(Arc::clone(&shared), poll, listeners, link).map_err(|e| failed(&e))?;
+        Reactor::new(Arc::clone(&shared), poll, listeners, api).map_err(|e| failed(&e))?;
     thread::Builder::new()
         .name("door".to_owned())
         .stack_size(STACK_BYTES)

@@ -5,9 +5,11 @@
 //! order of a turn.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,12 +30,14 @@ use crate::exchange::Errand;
 use crate::heap;
 use crate::line::{Home, Manner, Outcome, Peer, Return, Stop};
 use crate::os::{send_now, watch_end};
-use crate::record::Refusal;
+use crate::record::{Ending, Record, Refusal};
 
-/// The tokens of the waker and of the listeners; connections are numbered from [`FIRST_KEY`] on.
+/// The tokens of the waker, of the link and of the listeners; connections are numbered from
+/// [`FIRST_KEY`] on.
 pub(super) const WAKER: Token = Token(0);
-const FIRST_LISTENER: usize = 1;
-const FIRST_KEY: usize = 16;
+const LINK: Token = Token(1);
+const FIRST_LISTENER: usize = 2;
+const FIRST_KEY: usize = 64;
 
 /// How often overdue connections are looked for.
 const TICK: Duration = Duration::from_millis(250);
@@ -70,6 +74,10 @@ pub(super) struct Reactor {
     /// Whose answer is not wanted any more, and whose worker is to be told.
     leaving: Vec<(usize, Stop)>,
     link: Link,
+    /// The link has something to be read.
+    link_told: bool,
+    /// Why there is no API, and none could be had when that was tried last.
+    shortage: Option<String>,
     scratch: Box<[u8]>,
     /// Since when a newcomer has been waiting for room.
     no_room_since: Option<Instant>,
@@ -86,7 +94,7 @@ impl Reactor {
         shared: Arc<Shared>,
         poll: Poll,
         listeners: Vec<Arc<TcpListener>>,
-        link: Link,
+        api: Vec<UnixStream>,
     ) -> io::Result<Reactor> {
         for (i, listener) in listeners.iter().enumerate() {
             listener.set_nonblocking(true)?;
@@ -98,8 +106,11 @@ impl Reactor {
             )?;
         }
         let now = Instant::now();
-        Ok(Reactor {
+        let mut reactor = Reactor {
             desk: Desk(Arc::clone(&shared)),
+            link: Link::new(Arc::clone(&shared.errands), now),
+            link_told: false,
+            shortage: None,
             shared,
             poll,
             listeners: listeners.into_iter().map(|listener| (listener, false)).collect(),
@@ -108,12 +119,13 @@ impl Reactor {
             queue: Vec::new(),
             backlog: VecDeque::new(),
             leaving: Vec::new(),
-            link,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             no_room_since: None,
             now,
             next_tick: now + TICK,
-        })
+        };
+        reactor.connect(api)?;
+        Ok(reactor)
     }
 
     /// Serves for ever, whatever becomes of a turn.
@@ -143,12 +155,17 @@ impl Reactor {
             match event.token().0 {
                 key if key >= FIRST_KEY => unread_elsewhere |= self.note(key, event),
                 i if i >= FIRST_LISTENER => self.listeners[i - FIRST_LISTENER].1 = true,
-                _ => {}
+                i => self.link_told |= i == LINK.0,
             }
         }
         if unread_elsewhere {
             // Its worker may have given it back without waking anybody.
             self.take_back();
+        }
+        if std::mem::take(&mut self.link_told)
+            && let Err(e) = self.link.pass_on()
+        {
+            self.has_gone(&e);
         }
         self.obey();
         self.stop_workers();
@@ -238,13 +255,43 @@ impl Reactor {
         }
     }
 
-    /// Tells workers whose answers are not wanted any more.
+    /// Tells workers whose answers are not wanted any more. Who left before a worker had its
+    /// request needs none.
     fn stop_workers(&mut self) {
+        let mut left = Vec::new();
         let connections = &self.connections;
         self.leaving.retain(|(key, why)| {
             let lent = connections.get(key).filter(|entry| entry.core.wants() == Wants::Nothing);
-            lent.is_some_and(|entry| !entry.socket.stop(*why))
+            let Some(entry) = lent else { return false };
+            let waits = entry.errand.filter(|id| self.shared.errands.has(*id));
+            if let (Some(id), Stop::ClientGone) = (waits, *why) {
+                left.push((*key, id));
+                return false;
+            }
+            !entry.socket.stop(*why)
         });
+        for (key, id) in left {
+            match self.recall(id) {
+                Some(errand) => self.forget(key, errand, self.link.waited(id, self.now)),
+                // It has just been taken.
+                None => self.leaving.push((key, Stop::ClientGone)),
+            }
+        }
+    }
+
+    /// Lets go of a client that has left after so long, with the errand that was for it.
+    fn forget(&mut self, key: usize, errand: Errand, after: Duration) {
+        self.remove(key);
+        let Errand::Exchange(exchange, line, regular) = errand else { return };
+        line.recall();
+        if let Some(regular) = regular {
+            regular.give_up();
+        }
+        let action = exchange.call.action();
+        let mut record = Record::new(action, &exchange.request_id, exchange.caller);
+        record.took(after, Duration::ZERO, None);
+        let level = record.end(&Ending::ClientGone);
+        record.write(level);
     }
 
     /// Does what others have asked for.
@@ -256,10 +303,15 @@ impl Reactor {
                     let keys = self.connections.keys();
                     self.leaving.extend(keys.map(|key| (*key, Stop::ShutDown)));
                 }
-                Command::Connect(streams) => {
-                    self.give_up_link();
-                    self.link = Link::new(streams, self.now);
-                    self.shared.health.set_api_alive(true);
+                Command::Connect(streams) => match self.connect(streams) {
+                    Ok(()) => self.shared.health.set_api_alive(true),
+                    Err(e) => self.has_gone(&e),
+                },
+                Command::Short(why) => {
+                    for errand in self.link.give_up() {
+                        self.turn_down(errand, &why);
+                    }
+                    self.shortage = Some(why);
                 }
             }
         }
@@ -430,15 +482,19 @@ impl Reactor {
             }
         };
         let Err(errand) = shared.workers.hand(errand) else { return };
-        if !self.link.is_up() || !shared.workers.reserve() {
-            return self.take_apart(errand);
+        if let Some(why) = self.shortage.clone() {
+            return self.take_apart(errand, why);
+        }
+        if let Err(e) = shared.workers.reserve() {
+            return self.take_apart(errand, shortage("to answer it", &e));
         }
         let id = shared.next_id();
+        if let Some(entry) = self.connections.get_mut(&key) {
+            entry.errand = Some(id);
+        }
         shared.errands.hand_over(id, errand);
         if let Err(e) = self.link.send(id, self.now) {
-            log::error!("the API does not take requests: {e}");
-            self.recall(id);
-            self.give_up_link();
+            self.has_gone(&e);
         }
     }
 
@@ -497,15 +553,22 @@ impl Reactor {
         }
     }
 
-    /// Takes back an errand that no worker has taken.
-    fn recall(&mut self, id: u64) {
-        let Some(errand) = self.shared.errands.take(id) else { return };
+    /// Takes back an errand, if no worker has taken it.
+    fn recall(&mut self, id: u64) -> Option<Errand> {
+        let errand = self.shared.errands.take(id)?;
         self.shared.workers.release();
-        self.take_apart(errand);
+        Some(errand)
+    }
+
+    /// Refuses an errand that no worker has taken.
+    fn turn_down(&mut self, id: u64, why: &str) {
+        if let Some(errand) = self.recall(id) {
+            self.take_apart(errand, why.to_owned());
+        }
     }
 
     /// Refuses what an errand was about, which nobody does.
-    fn take_apart(&mut self, errand: Errand) {
+    fn take_apart(&mut self, errand: Errand, why: String) {
         if let Errand::Exchange(exchange, line, regular) = errand {
             let manner = line.manner;
             let key = line.recall();
@@ -513,15 +576,28 @@ impl Reactor {
                 regular.give_up();
                 self.take_back();
             }
-            self.refuse(key, Refusal::Resources, &short(), &Ticket::of(*exchange), manner);
+            let error = Error::Refused { status: 529, reason: why };
+            self.refuse(key, Refusal::Resources, &error, &Ticket::of(*exchange), manner);
         }
     }
 
-    /// The API is not there: what it was asked for is refused, until there is a new one.
-    fn give_up_link(&mut self) {
-        for id in self.link.give_up() {
-            self.recall(id);
+    /// Goes on with these connections to the API.
+    ///
+    /// # Errors
+    /// They have ended already, or cannot be watched.
+    fn connect(&mut self, streams: Vec<UnixStream>) -> io::Result<()> {
+        self.shortage = None;
+        for stream in &streams {
+            let fd = stream.as_raw_fd();
+            self.poll.registry().register(&mut SourceFd(&fd), LINK, Interest::READABLE)?;
         }
+        self.link.connect(streams, self.now)
+    }
+
+    /// The API is not there: what waits for it waits for a new one.
+    fn has_gone(&mut self, why: &dyn Display) {
+        log::error!("the API does not take requests: {why}; it is set up anew");
+        self.link.disconnect();
         self.shared.health.set_api_alive(false);
         self.shared.wants_api.store(true, Ordering::Release);
     }
@@ -533,17 +609,18 @@ impl Reactor {
         for key in overdue.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.remove(key);
         }
-        if self.link.is_up() && !self.link.is_well(self.now) {
-            log::error!("the API does not take requests");
-            self.give_up_link();
+        if self.link.stands_still(self.now) {
+            self.has_gone(&"nothing was taken for a long time");
+        }
+        for id in self.link.overdue(self.now) {
+            self.turn_down(id, NO_TIME);
         }
         let workers = &self.shared.workers;
-        if self.link.should_ask(self.now) && workers.has_free() && workers.reserve() {
+        if self.link.should_ask(self.now) && workers.has_free() && workers.reserve().is_ok() {
             let id = self.shared.next_id();
             self.shared.errands.hand_over(id, Errand::Hello);
-            if self.link.send(id, self.now).is_err() {
-                self.recall(id);
-                self.give_up_link();
+            if let Err(e) = self.link.send(id, self.now) {
+                self.has_gone(&e);
             }
         }
     }
@@ -564,7 +641,22 @@ fn queue(queue: &mut Vec<usize>, key: usize, entry: &mut Client) {
     }
 }
 
-fn short() -> Error {
-    let reason = "ccproxy is short of threads or descriptors".to_owned();
-    Error::Refused { status: 529, reason }
+/// Why a message is refused that has waited for as long as one may.
+const NO_TIME: &str = "no thread of ccproxy has come to take it for 30 s: other programs leave it too \
+                       little of the CPU, or it has too many messages for that; give it more, or \
+                       lower CCPROXY_MAX_IN_FLIGHT";
+
+/// What there is too little of, by the error that told so, and what mends it.
+pub(super) fn shortage(what_for: &str, e: &io::Error) -> String {
+    match e.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => format!(
+            "ccproxy has no descriptor left {what_for} ({e}); raise the limit of open files \
+             (ulimit -n, LimitNOFILE), or lower CCPROXY_MAX_IN_FLIGHT"
+        ),
+        _ => format!(
+            "ccproxy can start no thread {what_for} ({e}); raise the limit of threads (the \
+             container's pids limit, ulimit -u, TasksMax) or of memory, or lower \
+             CCPROXY_MAX_IN_FLIGHT"
+        ),
+    }
 }

@@ -36,8 +36,8 @@ impl Workers for Nobody {
         Err(errand)
     }
 
-    fn reserve(&self) -> bool {
-        false
+    fn reserve(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn has_free(&self) -> bool {

@@ -81,6 +81,11 @@ impl Door {
             Ok(streams) => self.shared.command(Command::Connect(streams)),
             Err(e) => {
                 log::error!("the API could not be started: {e}");
+                // Who only has no time yet is waited for.
+                if e.kind() != io::ErrorKind::TimedOut {
+                    let why = super::shortage("to set up what answers messages", &e);
+                    self.shared.command(Command::Short(why));
+                }
                 self.shared.wants_api.store(true, Ordering::Release);
             }
         }
@@ -128,7 +133,220 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
+    use crate::config::{Config, Environment};
+    use crate::door::{self, Limits, Resources};
+    use crate::exchange::{Errand, Errands, TAKEN, Workers};
+    use crate::health::Health;
+
+    /// An API whose other end a test has.
+    struct Scripted {
+        opened: Mutex<Sender<UnixStream>>,
+        /// What it lacks.
+        lacks: Mutex<Option<i32>>,
+        reserved: AtomicUsize,
+        released: AtomicUsize,
+    }
+
+    impl Workers for Scripted {
+        fn hand(&self, errand: Errand) -> Result<(), Errand> {
+            Err(errand)
+        }
+
+        fn reserve(&self) -> io::Result<()> {
+            self.reserved.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn has_free(&self) -> bool {
+            false
+        }
+
+        fn release(&self) {
+            self.released.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn open(&self) -> io::Result<Vec<UnixStream>> {
+            if let Some(code) = *self.lacks.lock().unwrap_or_else(PoisonError::into_inner) {
+                return Err(io::Error::from_raw_os_error(code));
+            }
+            let (ours, mut theirs) = UnixStream::pair()?;
+            // What is asked first is taken.
+            theirs.write_all(TAKEN)?;
+            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            opened.send(theirs).map_err(io::Error::other)?;
+            Ok(vec![ours])
+        }
+    }
+
+    /// A door before a scripted API.
+    struct House {
+        door: Arc<Door>,
+        workers: Arc<Scripted>,
+        errands: Arc<Errands>,
+        opened: Receiver<UnixStream>,
+    }
+
+    impl House {
+        fn open() -> House {
+            let variables = [("PROVIDER", "echo"), ("SERVER_PORT", "0")];
+            let env: Environment = variables.into_iter().collect();
+            let config = Config::new(&[], &env, "127.0.0.1", None).unwrap();
+            let limits = Limits::new(&Resources::of_this_process(), Some(300), 1 << 20, true);
+            let (opened, openings) = channel();
+            let workers = Arc::new(Scripted {
+                opened: Mutex::new(opened),
+                lacks: Mutex::default(),
+                reserved: AtomicUsize::new(0),
+                released: AtomicUsize::new(0),
+            });
+            let health = Arc::new(Health::new(&config));
+            let errands = Arc::<Errands>::default();
+            let for_door = Arc::clone(&workers) as Arc<dyn Workers>;
+            let door =
+                door::start(&config, limits, health, Arc::clone(&errands), for_door, None).unwrap();
+            House { door, workers, errands, opened: openings }
+        }
+
+        /// The next connection that leads to an API, of which the first question is read.
+        fn lane(&self) -> UnixStream {
+            let lane = self.opened.recv_timeout(Duration::from_secs(60)).unwrap();
+            next_id(&lane);
+            lane
+        }
+
+        fn connect(&self) -> TcpStream {
+            let socket = TcpStream::connect(self.door.addresses()[0]).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            socket
+        }
+
+        fn post(&self) -> TcpStream {
+            let mut client = self.connect();
+            let request = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n\
+                            Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+            client.write_all(request).unwrap();
+            client
+        }
+
+        fn wait_until(&self, is_so: impl Fn() -> bool) {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !is_so() {
+                assert!(Instant::now() < deadline, "it never is so");
+                thread::yield_now();
+            }
+        }
+
+        fn wants_api(&self) -> bool {
+            self.door.shared.wants_api.load(Ordering::Acquire)
+        }
+
+        /// A worker answers an errand.
+        fn answer(&self, id: u64) {
+            let Some(Errand::Exchange(_, mut line, _)) = self.errands.take(id) else {
+                panic!("{id} is there to be answered");
+            };
+            line.send_last(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    }
+
+    /// The errand that the next request names.
+    fn next_id(mut lane: &UnixStream) -> u64 {
+        lane.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            lane.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap();
+        request.strip_prefix("GET /").unwrap().split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// What a client is told, as far as it comes at once.
+    fn told(mut client: TcpStream) -> String {
+        let mut bytes = vec![0; 16 << 10];
+        let n = client.read(&mut bytes).unwrap();
+        String::from_utf8(bytes[..n].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_message_that_waits_is_answered_by_the_next_api_which_is_set_up_once() {
+        let house = House::open();
+        let lane = house.lane();
+        let client = house.post();
+        let id = next_id(&lane);
+        drop(lane);
+        house.wait_until(|| house.wants_api());
+        // One that comes while there is none.
+        let late = house.post();
+        house.wait_until(|| house.door.shared.in_flight.load(Ordering::Relaxed) == 2);
+        house.door.shared.wants_api.store(false, Ordering::Release);
+        house.door.revive_api();
+        let lane = house.lane();
+        assert_eq!(next_id(&lane), id, "the same is asked for again");
+        let after = next_id(&lane);
+        house.answer(id);
+        house.answer(after);
+        for client in [client, late] {
+            assert!(told(client).starts_with("HTTP/1.1 200"));
+        }
+        assert!(!house.wants_api(), "nobody asks for another one");
+    }
+
+    #[test]
+    fn who_cannot_be_answered_is_told_what_there_is_too_little_of() {
+        for (lacks, what) in [
+            (libc::EMFILE, "no descriptor left to set up what answers messages"),
+            (libc::EAGAIN, "can start no thread to set up what answers messages"),
+        ] {
+            let house = House::open();
+            let lane = house.lane();
+            let client = house.post();
+            next_id(&lane);
+            *house.workers.lacks.lock().unwrap() = Some(lacks);
+            drop(lane);
+            house.wait_until(|| house.wants_api());
+            house.door.revive_api();
+            // Who waits is told so, and who comes while it lasts.
+            for client in [client, house.post()] {
+                let told = told(client);
+                assert!(told.starts_with("HTTP/1.1 529") && told.contains(what), "{told}");
+                assert!(told.contains("CCPROXY_MAX_IN_FLIGHT"), "{told}");
+            }
+            *house.workers.lacks.lock().unwrap() = None;
+            house.door.revive_api();
+            let lane = house.lane();
+            let client = house.post();
+            house.answer(next_id(&lane));
+            assert!(told(client).starts_with("HTTP/1.1 200"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_no_worker_has_taken_is_recalled_when_its_client_leaves() {
+        let house = House::open();
+        let lane = house.lane();
+        let stays = house.post();
+        let id = next_id(&lane);
+        for _ in 0..20 {
+            let leaves = house.post();
+            let id = next_id(&lane);
+            assert!(house.errands.has(id));
+            drop(leaves);
+            house.wait_until(|| !house.errands.has(id));
+        }
+        house.wait_until(|| house.door.shared.in_flight.load(Ordering::Relaxed) == 1);
+        assert_eq!(house.workers.released.load(Ordering::Relaxed), 21, "each, and the first");
+        assert_eq!(house.workers.reserved.load(Ordering::Relaxed), 22);
+        house.answer(id);
+        assert!(told(stays).starts_with("HTTP/1.1 200"));
+    }
 
     #[test]
     fn a_loop_that_turns_is_not_given_up_whatever_becomes_of_its_probes() {
