@@ -5,12 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+mod members;
+mod scanner;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::bytes::before;
+
+pub(crate) use members::{Members, push_number};
+pub(crate) use scanner::{Scanner, push_string, unescaped};
 
 /// The deepest nesting that is taken, which is serde_json's own limit.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -268,19 +276,28 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        loop {
+            let at = match self.in_string {
+                _ if self.is_escaped => 0,
+                true => before(bytes, |word| word.exactly(b'"') | word.exactly(b'\\')),
+                // The brackets of both kinds differ in one bit.
+                false => before(bytes, |word| {
+                    let either = word.with(b'[' ^ b'{');
+                    word.exactly(b'"') | either.exactly(b'{') | either.exactly(b'}')
+                }),
+            };
+            let Some(byte) = bytes.get(at) else { return };
+            bytes = &bytes[at + 1..];
             match byte {
                 _ if self.is_escaped => self.is_escaped = false,
-                b'\\' if self.in_string => self.is_escaped = true,
+                b'\\' => self.is_escaped = true,
                 b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
                 b'{' | b'[' => {
                     self.depth += 1;
                     self.has_begun = true;
                 }
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
+                _ => self.depth = self.depth.saturating_sub(1),
             }
         }
     }
@@ -387,5 +404,37 @@ mod tests {
         }
         assert_eq!(half('\u{10f03d}'), Some(0xD83D));
         assert_eq!((half('\u{10f800}'), half('a'), half('\u{10ffff}')), (None, None, None));
+    }
+
+    /// Byte by byte, as the text says it.
+    #[test]
+    fn a_scan_is_the_same_however_its_bytes_are_cut() {
+        const BYTES: &[u8] = b"{}[]\"\\a,\xdb\xfd";
+        for number in 0..BYTES.len().pow(5) {
+            let digits = (0..5).map(|at| number / BYTES.len().pow(at) % BYTES.len());
+            // Longer than what is looked at at once, with all at all places of that.
+            let mut text: Vec<u8> = digits.map(|digit| BYTES[digit]).collect();
+            text.splice(2..2, vec![b'a'; number % 8]);
+            text.extend_from_within(..);
+            let (mut whole, mut pieces) = (Scan::default(), Scan::default());
+            whole.feed(&text);
+            text.chunks(1).for_each(|byte| pieces.feed(byte));
+            assert_eq!(format!("{whole:?}"), format!("{pieces:?}"), "{text:?}");
+            let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+            for byte in &text {
+                match byte {
+                    _ if is_escaped => is_escaped = false,
+                    b'\\' if in_string => is_escaped = true,
+                    b'"' => in_string = !in_string,
+                    b'{' | b'[' if !in_string => depth += 1,
+                    b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            assert_eq!(
+                (whole.depth, whole.in_string, whole.is_escaped),
+                (depth, in_string, is_escaped)
+            );
+        }
     }
 }

@@ -123,7 +123,9 @@
 //! - `translate/answer/native`: a Messages API's own bytes: model's name, missing counts, errors;
 //!   `recast`: a message as events and back; `openai/request`, `openai/response`,
 //!   `openai/responses`: wire types
-//! - `openai/lenient`: fields of the wrong type; `json`: depth and size of others' JSON
+//! - `openai/piece`: chunks that say one thing, which most are, read by `json/scanner` where they
+//!   stand; `openai/lenient`: fields of the wrong type; `json`: depth and size of others' JSON;
+//!   `bytes`: the end of a line or a string
 //! - `translate/reading`: what a request leaves behind for its answer: names of tools, the dialect
 //!
 //! **Refused: `translate/refusal`, `error`**
@@ -181,8 +183,8 @@
 //! tell:
 //!
 //! 1. `translate`, `tokens`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact`, `error`,
-//!    `json`, `labels`, `text`, `typo` and `calendar` do no IO, read no clock and no environment,
-//!    make no random ids, do not log, and forbid unsafe code.
+//!    `json`, `bytes`, `labels`, `text`, `typo` and `calendar` do no IO, read no clock and no
+//!    environment, make no random ids, do not log, and forbid unsafe code.
 //! 2. Only `api` knows tiny_http, only `door` mio, only `upstream` ureq; only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
 //! 4. Modules that stand beside each other import in one direction, at any depth.
@@ -203,6 +205,7 @@
 
 pub mod anthropic;
 pub mod api;
+mod bytes;
 mod calendar;
 pub mod cli;
 pub mod client;

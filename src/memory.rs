@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::bytes::count;
 use crate::error::Error;
 
 /// Memory is taken in steps of this many bytes.
@@ -116,7 +117,8 @@ impl Drop for Loan {
 /// The most that it costs to read a JSON document, or this part of it, and to write it for the
 /// other side.
 pub fn cost(json: &[u8]) -> usize {
-    let values = json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    // A bit is all that the brackets differ in.
+    let values = count(json, |word| word.exactly(b',') | word.with(b'[' ^ b'{').exactly(b'{'));
     (COPIES * json.len() + VALUE_BYTES * values).min(TIMES * json.len() + FREE)
 }
 

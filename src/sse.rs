@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::bytes::before;
 use crate::json::Scan;
 
 /// One dispatched event; the fields that no service of chat completions uses are dropped.
@@ -161,12 +162,14 @@ impl Decoder {
         }
         let start = self.consumed;
         let from = self.searched.max(start);
-        let Some(length) = self.buffer[from..].iter().position(|b| matches!(b, b'\n' | b'\r'))
-        else {
-            self.searched = self.buffer.len();
+        let end = from
+            + before(&self.buffer[from..], |word| {
+                word.other_than(b'\n').below(1) | word.other_than(b'\r').below(1)
+            });
+        if end == self.buffer.len() {
+            self.searched = end;
             return None;
-        };
-        let end = from + length;
+        }
         self.after_cr = self.buffer[end] == b'\r';
         self.consumed = end + 1;
         self.searched = end + 1;

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Detail;
+use crate::json::{push_number, push_string};
 use crate::labels::labels;
 use crate::sse;
 
@@ -40,10 +41,31 @@ impl Event<'_> {
 
     /// Appends the event as a server-sent event.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        if let Event::ContentBlockDelta { index, delta } = self
+            && let Some(piece) = delta.text()
+        {
+            return encode_piece(*index, piece, out);
+        }
         sse::encode(out, self.name(), |out| {
             serde_json::to_writer(out, self).expect("a Vec takes every byte");
         });
     }
+}
+
+/// The same for a piece of a block, which nearly all of a stream are: its type, and the name of its
+/// text.
+fn encode_piece(index: usize, (kind, name, text): (&str, &str, &str), out: &mut Vec<u8>) {
+    const BEGIN: &str = "event: content_block_delta\n\
+                         data: {\"type\":\"content_block_delta\",\"index\":";
+    const REST: usize = 64;
+    out.reserve(BEGIN.len() + kind.len() + name.len() + text.len() + REST);
+    out.extend_from_slice(BEGIN.as_bytes());
+    push_number(out, index as u64);
+    for part in [",\"delta\":{\"type\":\"", kind, "\",\"", name, "\":"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    push_string(out, text);
+    out.extend_from_slice(b"}}\n\n");
 }
 
 /// The message as `message_start` shows it: nothing in it yet.
@@ -127,6 +149,23 @@ pub enum Delta<'a> {
     SignatureDelta { signature: &'a str },
     InputJsonDelta { partial_json: &'a str },
     CitationsDelta { citation: &'a Citation },
+}
+
+impl<'a> Delta<'a> {
+    /// Its type, and its text with the name of that, if that is all of it.
+    fn text(&self) -> Option<(&'static str, &'static str, &'a str)> {
+        match *self {
+            Delta::TextDelta { text } => Some(("text_delta", "text", text)),
+            Delta::ThinkingDelta { thinking } => Some(("thinking_delta", "thinking", thinking)),
+            Delta::SignatureDelta { signature } => {
+                Some(("signature_delta", "signature", signature))
+            }
+            Delta::InputJsonDelta { partial_json } => {
+                Some(("input_json_delta", "partial_json", partial_json))
+            }
+            Delta::CitationsDelta { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -327,4 +366,30 @@ pub struct Model {
     /// The most tokens of an answer, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_block_is_written_as_its_type_says() {
+        let text = "a \"piece\"\n\u{1} é 😀";
+        for index in [0, 9, 10, 1234, usize::MAX] {
+            for delta in [
+                Delta::TextDelta { text },
+                Delta::ThinkingDelta { thinking: text },
+                Delta::SignatureDelta { signature: text },
+                Delta::InputJsonDelta { partial_json: text },
+            ] {
+                let event = Event::ContentBlockDelta { index, delta };
+                let (mut out, mut whole) = (Vec::new(), Vec::new());
+                event.encode(&mut out);
+                sse::encode(&mut whole, event.name(), |out| {
+                    serde_json::to_writer(out, &event).unwrap();
+                });
+                assert_eq!(String::from_utf8(out), String::from_utf8(whole), "{event:?}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! no control character, one length or one `chunked` and never both. Bytes from 0x80 on are only in
 //! values (RFC 9110, section 5.5), and never in one that is read here.
 
+use crate::bytes::before;
 use crate::error::Error;
 
 /// The largest head, and the most headers in it.
@@ -82,7 +83,16 @@ fn refused<T>(status: u16, reason: &str) -> Result<T, Error> {
 pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Error> {
     // An end may have begun in what was seen.
     let from = seen.saturating_sub(3);
-    for at in from..bytes.len().min(LIMIT_BYTES) {
+    let end = bytes.len().min(LIMIT_BYTES);
+    let mut at = from;
+    while at < end {
+        // Nearly all of it is visible.
+        if at == 0 || bytes[at - 1] != b'\r' {
+            at += before(&bytes[at..end], |word| word.below(b' ') | word.exactly(0x7F));
+        }
+        if at == end {
+            break;
+        }
         match bytes[at] {
             b'\n' if at == 0 || bytes[at - 1] != b'\r' => return bad("a line ends in a bare LF"),
             b'\n' if at >= 3 && bytes[at - 3..=at] == *b"\r\n\r\n" => return Ok(Some(at + 1)),
@@ -94,11 +104,24 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Error> 
         if at > 0 && bytes[at - 1] == b'\r' && bytes[at] != b'\n' {
             return bad("a CR stands alone");
         }
+        at += 1;
     }
     if bytes.len() >= LIMIT_BYTES {
         return refused(431, "the head is larger than 32 KiB");
     }
     Ok(None)
+}
+
+/// Whether a line goes on in the next one.
+fn is_folded(mut bytes: &[u8]) -> bool {
+    loop {
+        let at = before(bytes, |word| word.exactly(b'\n'));
+        let Some(next) = bytes.get(at + 1) else { return false };
+        if matches!(next, b' ' | b'\t') && bytes[..at].ends_with(b"\r") {
+            return true;
+        }
+        bytes = &bytes[at + 1..];
+    }
 }
 
 /// Reads a head that [`length`] has found.
@@ -109,7 +132,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head<'_>, Error> {
     if bytes.starts_with(b"PROXY ") {
         return bad(ANNOUNCED);
     }
-    if bytes.windows(3).any(|w| w[..2] == *b"\r\n" && matches!(w[2], b' ' | b'\t')) {
+    if is_folded(bytes) {
         return bad("a header is folded");
     }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];

@@ -7,6 +7,7 @@
 
 mod lenient;
 pub mod models;
+mod piece;
 mod request;
 mod response;
 mod responses;
@@ -14,6 +15,7 @@ mod responses;
 use serde::Serialize;
 
 pub use lenient::{Later, Lax, Number, Text};
+pub use piece::Piece;
 pub use request::{
     ChatRequest, ChatSearch, CompoundTools, Content, DataUrl, Domains, EnableThinking,
     EnabledTools, Ephemeral, ExtraContent, ForcedSearch, FormatKind, Function, FunctionKind,

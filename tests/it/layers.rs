@@ -8,6 +8,7 @@ use ccproxy::provider::PROVIDERS;
 /// Modules that turn input into output: no IO, no clock, no environment, no random ids, no log.
 const PURE: &[&str] = &[
     "anthropic",
+    "bytes",
     "calendar",
     "error",
     "hash",

@@ -1,5 +1,7 @@
 //! Chunks of chat completions, or a whole completion, sorted into items.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::arguments::json_text;
@@ -9,9 +11,15 @@ use super::think::Voice;
 use super::usage::{self, Counts};
 use super::{Sink, Translator};
 use crate::error::Error;
-use crate::openai::{Choice, Chunk, ContentPiece, FunctionDelta, Later, ToolDelta, UpstreamUsage};
+use crate::json::unescaped;
+use crate::openai::{
+    Choice, Chunk, ContentPiece, FunctionDelta, Later, Piece, ToolDelta, UpstreamUsage,
+};
 use crate::translate::carry::{self, SIGNATURE};
 use crate::translate::refusal::error_in_body;
+
+/// What a text without its escapes is kept room for, between one piece and the next.
+const SCRATCH_BYTES: usize = 4 << 10;
 
 impl Translator {
     /// Takes a chunk, or a whole completion.
@@ -20,6 +28,49 @@ impl Translator {
         json: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
+        // Halves of characters take all of the way.
+        if !self.is_mended
+            && self.half.is_none()
+            && let Some(taken) = self.piece(json, sink)
+        {
+            return taken;
+        }
+        self.full_chunk(json, sink)
+    }
+
+    /// Takes a chunk that says one thing. `None` if it is another.
+    fn piece(&mut self, json: &[u8], sink: &mut impl Sink) -> Option<Result<(), Error>> {
+        let piece = Piece::read(json)?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let said = match piece {
+            Piece::Nothing => Some(""),
+            Piece::Content(text)
+            | Piece::ReasoningContent(text)
+            | Piece::Reasoning(text)
+            | Piece::Arguments { text, .. } => unescaped(text, &mut scratch),
+        };
+        if let Some(said) = said {
+            self.start(sink);
+            match piece {
+                Piece::Nothing => {}
+                Piece::Content(_) => self.split(said),
+                Piece::ReasoningContent(_) => self.thought(said, SIGNATURE),
+                Piece::Reasoning(_) => self.thought(said, carry::REASONING),
+                Piece::Arguments { index, .. } => {
+                    let arguments = Cow::Borrowed(said);
+                    self.tool_call(&CallPiece { index, arguments, ..CallPiece::default() });
+                }
+            }
+        }
+        let is_piece = said.is_some();
+        scratch.shrink_to(SCRATCH_BYTES);
+        self.scratch = scratch;
+        is_piece.then(|| self.advance(sink))
+    }
+
+    /// Takes what has more to say.
+    #[inline(never)]
+    fn full_chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
         let chunk: Chunk = match serde_json::from_slice(json) {
             Ok(chunk) => chunk,
             Err(e) => {
@@ -59,6 +110,12 @@ impl Translator {
         Ok(())
     }
 
+    fn thought(&mut self, thought: &str, signature: &'static str) {
+        self.say(Voice::Thinking, thought);
+        self.has_reasoning = true;
+        self.items.signature = signature;
+    }
+
     /// Sorts the content of a choice into items.
     fn choice(&mut self, choice: Choice<'_>) {
         let delta = match (choice.delta.0, choice.message.0) {
@@ -68,9 +125,7 @@ impl Translator {
         let fields = [(&delta.reasoning_content, SIGNATURE), (&delta.reasoning, carry::REASONING)];
         for (thought, signature) in fields {
             if let Some(thought) = thought.some() {
-                self.say(Voice::Thinking, thought);
-                self.has_reasoning = true;
-                self.items.signature = signature;
+                self.thought(thought, signature);
                 // Services that send both fields send the same in both.
                 break;
             }
@@ -160,6 +215,101 @@ impl<'a> From<&'a ToolDelta<'a>> for CallPiece<'a> {
         match &delta.function.0 {
             Some(function) => piece.with_function(function),
             None => piece,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::openai::Dialect;
+    use crate::sse::Decoder;
+    use crate::translate::{Stops, ToolNames, Translator};
+
+    macro_rules! golden {
+        ($($name:literal)*) => {
+            [$(include_bytes!(concat!("../../../tests/golden/stream/", $name, ".openai.sse"))
+                as &[u8]),*]
+        };
+    }
+
+    /// The chunks of golden streams of all kinds.
+    fn golden() -> Vec<Vec<Vec<u8>>> {
+        let streams = golden!(
+            "arguments_as_an_object" "arguments_with_braces_in_strings"
+            "arguments_with_control_characters" "azure_first_chunk_without_choices"
+            "choices_of_another_type" "content_and_finish_in_one_chunk"
+            "control_characters_on_the_wire" "empty_deltas" "error_inside_a_call"
+            "error_of_groq" "fields_of_other_types" "halves_of_characters"
+            "halves_of_characters_in_arguments" "invalid_json" "mistral_content_array" "nulls"
+            "parallel_calls_interleaved" "parallel_calls_in_one_chunk" "plain_text" "reasoning"
+            "reasoning_content" "reasoning_details" "reasoning_in_both_fields"
+            "role_in_every_chunk" "second_choice_is_ignored" "sources_of_a_search"
+            "stop_sequence_not_sent" "text_between_the_pieces_of_a_call" "think_tags_in_pieces"
+            "thinking_between_calls" "unicode_and_escapes" "usage_in_every_chunk"
+        );
+        let chunks = |stream: &[u8]| {
+            let mut decoder = Decoder::default();
+            decoder.feed(stream);
+            let mut chunks = Vec::new();
+            while let Ok(Some(frame)) = decoder.next_frame() {
+                chunks.push(frame.data.to_vec());
+            }
+            chunks
+        };
+        streams.into_iter().map(chunks).collect()
+    }
+
+    /// What becomes of chunks: events, or an error.
+    fn said(chunks: &[Vec<u8>], in_full: bool) -> String {
+        let (id, model) = ("msg_1".to_owned(), "m".to_owned());
+        let (names, stops) = (ToolNames::default(), Stops::new(["stop".to_owned()]));
+        let dialect = Dialect::ChatCompletions;
+        let mut translator = Translator::new(dialect, id, model, names, vec![], stops, 1);
+        let mut out = Vec::new();
+        for chunk in chunks {
+            let taken = match in_full {
+                true => translator.full_chunk(chunk, &mut out),
+                false => translator.completion_chunk(chunk, &mut out),
+            };
+            if let Err(error) = taken {
+                out.extend_from_slice(format!("{error:?}\n").as_bytes());
+            }
+        }
+        let finished = translator.finish(&mut out);
+        format!("{}{finished:?} {:?}", String::from_utf8_lossy(&out), translator.usage())
+    }
+
+    /// Chunks that say one thing are read another way than the others, to the same end.
+    #[test]
+    fn a_piece_is_what_the_whole_chunk_would_be() {
+        let streams = golden();
+        let mut state = 1_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % end
+        };
+        for chunks in &streams {
+            assert_eq!(said(chunks, false), said(chunks, true));
+            for _ in 0..20 {
+                let mut damaged = chunks.clone();
+                for _ in 0..=below(3) {
+                    let Some(chunk) = damaged.get_mut(below(chunks.len().max(1))) else {
+                        continue;
+                    };
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    let at = below(chunk.len());
+                    const BYTES: &[u8] = b"\"\\{}[],:0-.ntu\n \xff\xc3";
+                    match below(4) {
+                        0 => drop(chunk.remove(at)),
+                        1 => chunk.insert(at, BYTES[below(BYTES.len())]),
+                        2 => chunk[at] = BYTES[below(BYTES.len())],
+                        _ => chunk.truncate(at),
+                    }
+                }
+                assert_eq!(said(&damaged, false), said(&damaged, true), "{damaged:?}");
+            }
         }
     }
 }

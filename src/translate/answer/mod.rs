@@ -142,6 +142,8 @@ pub struct Translator {
     counted: TextCount,
     /// `[DONE]` has come.
     done: bool,
+    /// Room for a text without its escapes.
+    scratch: String,
     /// What is being read was [`json::mended`].
     is_mended: bool,
     /// Half a surrogate pair, which the other half may follow.
@@ -196,6 +198,7 @@ impl Translator {
             counts: Counts::default(),
             counted: TextCount::default(),
             done: false,
+            scratch: String::new(),
             is_mended: false,
             half: None,
         }
