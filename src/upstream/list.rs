@@ -11,7 +11,7 @@ use ureq::typestate::WithoutBody;
 use super::wait::{begin, with_call};
 use super::{Upstream, failure};
 use crate::client::{Failure, Silent};
-use crate::config::Timeouts;
+use crate::config::{Secret, Timeouts};
 use crate::error::Error;
 use crate::line::Peer;
 use crate::openai::models::{Served, served};
@@ -54,7 +54,10 @@ impl Upstream {
         let mut request = self.agent.get(format!("{}/models", self.base_url));
         // Anthropic's wants it, and to the others it says nothing.
         request = request.header("anthropic-version", "2023-06-01");
-        if let (Some((name, value)), _) = self.authorization(key)? {
+        let token = self.token()?.map(|(token, _)| token);
+        if let Some(key) = token.as_deref().or(self.keys.get(key).map(Secret::expose)) {
+            let header = self.authorization(key).map_err(ureq::Error::from);
+            let (name, value) = header.map_err(|e| failure(&self.place, false, &e))?;
             request = request.header(name, value);
         }
         for (name, value) in &self.headers {

@@ -20,13 +20,17 @@ mod wait;
 mod words;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ureq::http::Response;
+use ureq::http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT,
+};
+use ureq::http::{self, HeaderName, Request, Response};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Proxy};
 
@@ -56,6 +60,9 @@ const INPUT_BYTES: usize = 16 << 10;
 const OUTPUT_BYTES: usize = 64 << 10;
 const HEAD_BYTES: usize = 16 << 10;
 
+/// How a request names its sender.
+const AGENT: &str = concat!("ccproxy/", env!("CARGO_PKG_VERSION"));
+
 /// A host that is never connected to; see [`Upstream::tidy`].
 const NOWHERE: &str = "nowhere.invalid";
 
@@ -84,15 +91,14 @@ pub struct Upstream {
     keys: Vec<Secret>,
     tokens: Option<Tokens>,
     headers: Vec<(String, Secret)>,
+    /// What the requests to each endpoint have in common, for each key, or for none.
+    requests: HashMap<(Endpoint, usize), Request<()>>,
     /// The way to `native_url`; the agent has that to `base_url`.
     native_proxy: Option<Proxy>,
     timeouts: Timeouts,
     embedded: Option<Embedded>,
     place: Arc<Place>,
 }
-
-/// A header that is sent.
-type Header = (&'static str, String);
 
 /// Connects to the embedded provider.
 pub type Embedded = fn() -> io::Result<UnixStream>;
@@ -112,7 +118,7 @@ pub struct Ask<'a> {
 }
 
 /// Where a provider is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names of its variants say it")]
 pub enum Endpoint {
     ChatCompletions,
@@ -123,6 +129,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    const ALL: [Endpoint; 4] =
+        [Endpoint::ChatCompletions, Endpoint::Responses, Endpoint::Messages, Endpoint::CountTokens];
+
     /// What it answers where the output is cut by its limit before anything was said. Some models
     /// refuse a small limit instead, by which clients try a model out.
     pub fn cut_by_its_limit(self) -> Option<&'static [u8]> {
@@ -209,7 +218,7 @@ impl Upstream {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy(&provider.http_proxy)?)
-            .user_agent(concat!("ccproxy/", env!("CARGO_PKG_VERSION")))
+            .user_agent(AGENT)
             .input_buffer_size(INPUT_BYTES)
             .output_buffer_size(OUTPUT_BYTES)
             .max_idle_connections(max_idle)
@@ -230,7 +239,7 @@ impl Upstream {
                 .chain(TlsConnector(tls))
                 .chain(PhaseConnector { authorities });
         let secrets = secrets(provider);
-        Ok(Upstream {
+        let mut upstream = Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
             resolver,
             redactor: Mutex::new(Arc::new(redactor(&secrets, None))),
@@ -241,11 +250,21 @@ impl Upstream {
             keys: provider.keys.clone(),
             tokens: provider.token.clone().map(|token| Tokens::new(token, &provider.name)),
             headers: provider.headers.clone(),
+            requests: HashMap::new(),
             native_proxy,
             timeouts: config.timeouts(provider),
             embedded,
             place: Arc::new(Place::of(provider, config.timeouts(provider), config.in_container)),
-        })
+        };
+        for endpoint in Endpoint::ALL {
+            for key in 0..provider.keys.len().max(1) {
+                // What cannot be asked so fails when it is, in words about the message at hand.
+                if let Ok(request) = upstream.request(endpoint, key) {
+                    upstream.requests.insert((endpoint, key), request);
+                }
+            }
+        }
+        Ok(upstream)
     }
 
     /// Closes the kept connections that have become too old to be used.
@@ -271,26 +290,65 @@ impl Upstream {
         }
     }
 
-    /// The header that carries a key, if there is one, and which token that is.
+    /// The header that carries a key or a token.
+    fn authorization(&self, key: &str) -> Result<(HeaderName, HeaderValue), http::Error> {
+        let (name, mut value) = match self.auth {
+            Auth::Bearer => (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))?),
+            Auth::ApiKey => (HeaderName::from_static("api-key"), key.parse()?),
+            Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.parse()?),
+        };
+        value.set_sensitive(true);
+        Ok((name, value))
+    }
+
+    /// The token that is sent now, and which one that is.
     ///
     /// # Errors
-    /// There is no token.
-    fn authorization(&self, key: usize) -> Result<(Option<Header>, u64), Failure> {
-        let (key, token) = match (&self.tokens, self.keys.get(key)) {
-            (Some(tokens), _) => {
-                let (token, count) = tokens.current()?;
-                self.keep_secret(&token);
-                (token, count)
-            }
-            (None, Some(key)) => (key.expose().to_owned(), 0),
-            (None, None) => return Ok((None, 0)),
+    /// There is none.
+    fn token(&self) -> Result<Option<(String, u64)>, Failure> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        let current = tokens.current()?;
+        self.keep_secret(&current.0);
+        Ok(Some(current))
+    }
+
+    /// A request to an endpoint, without what a message makes of it.
+    fn request(&self, endpoint: Endpoint, key: usize) -> Result<Request<()>, http::Error> {
+        let mut request = Request::post(self.url(endpoint)).body(())?;
+        let headers = request.headers_mut();
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Without it any coding is welcome: RFC 9110, section 12.5.3.
+        headers.append(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let (None, Some(key)) = (&self.tokens, self.keys.get(key)) {
+            let (name, value) = self.authorization(key.expose())?;
+            headers.append(name, value);
+        }
+        for (name, value) in &self.headers {
+            let mut value: HeaderValue = value.expose().parse()?;
+            value.set_sensitive(true);
+            headers.append(name.parse::<HeaderName>()?, value);
+        }
+        // ureq would make them anew for each.
+        for (name, value) in [(USER_AGENT, AGENT), (ACCEPT, "*/*")] {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        Ok(request)
+    }
+
+    /// The request of a message, which may carry a token.
+    fn asking(&self, ask: &Ask<'_>, token: Option<&str>) -> Result<Request<()>, http::Error> {
+        let mut request = match self.requests.get(&(ask.endpoint, ask.key)) {
+            Some(request) => request.clone(),
+            None => self.request(ask.endpoint, ask.key)?,
         };
-        let header = match self.auth {
-            Auth::Bearer => ("authorization", format!("Bearer {key}")),
-            Auth::ApiKey => ("api-key", key),
-            Auth::XApiKey => ("x-api-key", key),
-        };
-        Ok((Some(header), token))
+        if let Some(token) = token {
+            let (name, value) = self.authorization(token)?;
+            request.headers_mut().append(name, value);
+        }
+        for (name, value) in ask.headers {
+            request.headers_mut().append(name.parse::<HeaderName>()?, value.parse()?);
+        }
+        Ok(request)
     }
 
     /// A token is not shown either.
@@ -339,24 +397,19 @@ impl Upstream {
             call.holds_head = !ask.body.is_empty();
             call.request_bytes = HEAD_BYTES + ask.body.len();
         });
-        let url = self.url(ask.endpoint);
-        let mut request = self.agent.post(url).header("content-type", "application/json");
-        // Without it any coding is welcome: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
-        request = request.header("accept-encoding", "identity");
-        let (authorization, token) = self.authorization(ask.key).map_err(Attempt::Failed)?;
-        if let Some((name, value)) = authorization {
-            request = request.header(name, value);
-        }
-        for (name, value) in &self.headers {
-            request = request.header(name, value.expose());
-        }
-        for (name, value) in ask.headers {
-            request = request.header(*name, *value);
-        }
-        if ask.endpoint.is_native() {
-            request = request.config().proxy(self.native_proxy.clone()).build();
-        }
-        match request.send(ask.body) {
+        let token = self.token().map_err(Attempt::Failed)?;
+        let request = self.asking(&ask, token.as_ref().map(|(token, _)| &**token));
+        let sent = request.map_err(ureq::Error::from).and_then(|request| {
+            let request = request.map(|()| ask.body);
+            let is_usual = self.native_proxy.as_ref() == self.agent.config().proxy();
+            if !ask.endpoint.is_native() || is_usual {
+                return self.agent.run(request);
+            }
+            let config = self.agent.configure_request(request);
+            self.agent.run(config.proxy(self.native_proxy.clone()).build())
+        });
+        let token = token.map_or(0, |(_, count)| count);
+        match sent {
             Ok(response) => {
                 let answer = self.answer(response, ask.endpoint.is_native(), call);
                 Ok(Answer { token, ..answer })
