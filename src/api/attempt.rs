@@ -137,6 +137,7 @@ impl Attempt<'_> {
     }
 
     /// The client's own request, for the provider's own Messages API.
+    #[inline(never)]
     fn native(&self, tried: Option<&Lesson>) -> Result<Outgoing<'_>, Error> {
         let config = &self.provider.config;
         let limit = config.max_tokens.filter(|limit| *limit > 0);

@@ -60,34 +60,41 @@ impl Attempt<'_> {
         form: BodyForm,
         translator: Option<Box<Translator>>,
     ) -> Result<(Answered, bool), Failure> {
-        let note_text_calls = || {
-            let mut record = self.asking.ledger.record.borrow_mut();
-            record.adjusted.push(relay::TEXT_CALLS.to_owned());
+        let Receiver::Stream(stream) = self.receiver else {
+            return self.make_whole(read, form, translator);
         };
-        Ok(match (self.receiver, translator) {
-            (Receiver::Stream(stream), _) => {
-                let relayed = relay::stream(stream, form, read);
-                if stream.borrow().has_text_calls() {
-                    note_text_calls();
-                }
-                relayed?;
-                (Answered::Stream, stream.borrow().is_cut())
-            }
-            (Receiver::Whole(_), None) => {
-                let body = relay::read_whole(read, relay::WHOLE_LIMIT_BYTES)?;
-                let model = &self.asking.request.model;
-                let message = native::whole(body, model)?;
-                let results = self.asking.request.safeguard_results();
-                (Answered::Native(message.with_safeguards(&results)), false)
-            }
-            (Receiver::Whole(_), Some(mut translator)) => {
-                let message = relay::whole(&mut translator, form, read)?;
-                if translator.has_text_calls() {
-                    note_text_calls();
-                }
-                (Answered::Message(Box::new(message)), translator.is_cut())
-            }
-        })
+        let relayed = relay::stream(stream, form, read);
+        if stream.borrow().has_text_calls() {
+            self.note_text_calls();
+        }
+        relayed?;
+        Ok((Answered::Stream, stream.borrow().is_cut()))
+    }
+
+    /// In a frame of its own, which streams do without for as long as they last.
+    #[inline(never)]
+    fn make_whole(
+        &self,
+        read: relay::ReadBody<'_>,
+        form: BodyForm,
+        translator: Option<Box<Translator>>,
+    ) -> Result<(Answered, bool), Failure> {
+        let Some(mut translator) = translator else {
+            let body = relay::read_whole(read, relay::WHOLE_LIMIT_BYTES)?;
+            let message = native::whole(body, &self.asking.request.model)?;
+            let results = self.asking.request.safeguard_results();
+            return Ok((Answered::Native(message.with_safeguards(&results)), false));
+        };
+        let message = relay::whole(&mut translator, form, read)?;
+        if translator.has_text_calls() {
+            self.note_text_calls();
+        }
+        Ok((Answered::Message(Box::new(message)), translator.is_cut()))
+    }
+
+    fn note_text_calls(&self) {
+        let mut record = self.asking.ledger.record.borrow_mut();
+        record.adjusted.push(relay::TEXT_CALLS.to_owned());
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Api;
 use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
+use super::{Api, Provider};
 use crate::client::Failure;
 use crate::error::{Cause, Error};
 use crate::provider::Search;
@@ -102,15 +102,20 @@ impl<'a> Dispatch<'a> {
             if i == last || receiver.has_content() || !is_the_providers(&error) {
                 return Err(Failure::Error(error));
             }
-            let provider = &api.providers[hop.provider];
-            let failed = &provider.config.name;
-            let next = &api.providers[route.hops[i + 1].provider].config.name;
-            let ledger = self.asking.ledger;
-            ledger.happened(format!("{failed} failed, {next} is asked: {error}"), true);
-            ledger.record.borrow_mut().tried.push(format!("{failed} {}", error.status()));
-            provider.health.metrics.fallbacks.add(1);
+            let next = &api.providers[route.hops[i + 1].provider];
+            self.falls_back(&api.providers[hop.provider], next, &error);
         }
         unreachable!("a route has a hop, and the last one returns")
+    }
+
+    /// Notes that one provider has failed, and another one is asked.
+    #[inline(never)]
+    fn falls_back(&self, failed: &Provider, next: &Provider, error: &Error) {
+        let (name, next) = (&failed.config.name, &next.config.name);
+        let ledger = self.asking.ledger;
+        ledger.happened(format!("{name} failed, {next} is asked: {error}"), true);
+        ledger.record.borrow_mut().tried.push(format!("{name} {}", error.status()));
+        failed.health.metrics.fallbacks.add(1);
     }
 
     /// Asks one provider: with another key where one is refused, and once more where a refusal
