@@ -14,11 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use env_logger::fmt::Formatter;
 use log::kv::{self, VisitSource};
 use log::{Level, LevelFilter, Record};
-use serde::Serialize;
 
 use crate::calendar::Date;
 use crate::config::{LogFormat, Secret};
 use crate::heap;
+use crate::json::Members;
 use crate::os;
 
 /// Lines that wait for a slow reader before further ones are dropped.
@@ -146,14 +146,18 @@ pub fn hide<'s>(secrets: impl Iterator<Item = &'s Secret>) {
     hidden.dedup();
 }
 
-/// Writes a line that is not of the [`log`] crate's shape: `text` for people, or the members of
-/// `fields`, an object.
-pub fn entry(level: Level, text: &dyn std::fmt::Display, fields: &impl Serialize) {
+/// Writes a line that is not of the [`log`] crate's shape: `text` for people, or an object of what
+/// `tell` tells.
+pub(crate) fn entry(
+    level: Level,
+    text: &dyn std::fmt::Display,
+    tell: impl FnOnce(&mut Members<'_>),
+) {
     let Some((_, form)) = QUEUE.get() else { return };
     if level > log::max_level() {
         return;
     }
-    push(line(*form, level, text, fields));
+    push(line(*form, level, text, tell));
 }
 
 /// The line of an entry.
@@ -161,25 +165,18 @@ fn line(
     form: Form,
     level: Level,
     text: &dyn std::fmt::Display,
-    fields: &impl Serialize,
+    tell: impl FnOnce(&mut Members<'_>),
 ) -> Vec<u8> {
     let mut line = Vec::with_capacity(LINE_BYTES);
-    let written = match form {
-        Form::Short | Form::Text => {
-            write!(line, "{}{}", Begin(form, level), plain(&text.to_string()))
+    let begun = write!(line, "{}", Begin(form, level));
+    begun.expect("a Vec takes every byte");
+    match form {
+        Form::Short | Form::Text => line.extend_from_slice(plain(&text.to_string()).as_bytes()),
+        Form::Json => {
+            tell(&mut Members(&mut line));
+            line.push(b'}');
         }
-        Form::Json => write!(line, "{}", Begin(form, level)).and_then(|()| {
-            // What follows are the members of an object, which goes on here.
-            let at = line.len();
-            serde_json::to_writer(&mut line, fields)?;
-            match line.get_mut(at) {
-                Some(brace @ b'{') => *brace = b',',
-                _ => line.splice(at.., *b"}").for_each(drop),
-            }
-            Ok(())
-        }),
-    };
-    written.expect("a Vec takes every byte");
+    }
     line.push(b'\n');
     line
 }
@@ -213,13 +210,11 @@ impl std::fmt::Display for Begin {
 
 /// The line that tells that others are missing.
 fn told_dropped(form: Form, dropped: u64) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Dropped<'a> {
-        msg: &'a str,
-        dropped_lines: u64,
-    }
     let msg = format!("{dropped} lines of the log are missing here: nobody read them in time");
-    line(form, Level::Warn, &msg, &Dropped { msg: &msg, dropped_lines: dropped })
+    line(form, Level::Warn, &msg, |members| {
+        members.text("msg", Some(&msg));
+        members.number("dropped_lines", Some(dropped));
+    })
 }
 
 /// Tells of an error that ends the program, in the log's format if the log has been started.
@@ -235,11 +230,7 @@ pub fn fatal(problem: &str) {
 
 /// A line of JSON for an error that comes before the log is started.
 pub fn json_line(msg: &str) -> String {
-    #[derive(Serialize)]
-    struct Said<'a> {
-        msg: &'a str,
-    }
-    let line = line(Form::Json, Level::Error, &msg, &Said { msg });
+    let line = line(Form::Json, Level::Error, &msg, |members| members.text("msg", Some(msg)));
     String::from_utf8_lossy(&line).into_owned()
 }
 
@@ -418,13 +409,11 @@ mod tests {
 
     #[test]
     fn no_line_shows_a_key_or_is_more_than_one() {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            agent: &'a str,
-        }
         let agent = "a\"b-secret\n{\"level\":\"error\"}";
         for form in [Form::Short, Form::Text, Form::Json] {
-            let line = line(form, Level::Info, &agent, &Fields { agent });
+            let line = line(form, Level::Info, &agent, |members| {
+                members.text("agent", Some(agent));
+            });
             let secrets = ["a\"b-secret".to_owned(), "a\\\"b-secret".to_owned()];
             let line = String::from_utf8(redacted(line, &secrets)).unwrap();
             assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -436,7 +425,7 @@ mod tests {
     #[test]
     fn a_terminal_has_the_time_of_day_and_the_level_where_it_matters() {
         let shown = |level| {
-            let line = String::from_utf8(line(Form::Short, level, &"said", &())).unwrap();
+            let line = String::from_utf8(line(Form::Short, level, &"said", |_| {})).unwrap();
             let (time, rest) = line.split_at("12:15:51".len());
             assert!(time.bytes().enumerate().all(|(i, b)| match i {
                 2 | 5 => b == b':',

@@ -13,12 +13,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use log::Level;
-use serde::Serialize;
 
 pub use refusals::{LastRefusal, Refusal, Refusals};
 
 use crate::anthropic::Usage;
 use crate::error::{Cause, Error};
+use crate::json::Members;
 use crate::logging;
 
 /// The longest text from outside in a line, in characters.
@@ -29,7 +29,7 @@ const MAX_TEXT: usize = 100;
 const CLIENT_GONE: u16 = 499;
 
 /// Who sent a request.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// `x-claude-code-session-id`.
     session: Option<String>,
@@ -39,7 +39,6 @@ pub struct Caller {
     /// `User-Agent`.
     agent: Option<String>,
     /// Method and path.
-    #[serde(skip)]
     asked: String,
 }
 
@@ -93,8 +92,8 @@ pub enum Ending {
     ClientGone,
 }
 
-/// One request, from its coming to its end. The fields are those of the log's JSON, in their order.
-#[derive(Debug, Serialize)]
+/// One request, from its coming to its end.
+#[derive(Debug)]
 pub struct Record {
     msg: String,
     pub action: &'static str,
@@ -122,15 +121,12 @@ pub struct Record {
     duration_ms: Option<u64>,
     /// What of the duration was not spent in waiting for a provider.
     own_ms: Option<u64>,
-    #[serde(flatten)]
     caller: Caller,
     pub dropped: Vec<String>,
     pub adjusted: Vec<String>,
     /// What had to be done to get the answer, in sentences.
-    #[serde(skip)]
     pub happened: Vec<String>,
     /// The operator should look at it, although there was an answer.
-    #[serde(skip)]
     pub is_odd: bool,
 }
 
@@ -243,7 +239,39 @@ impl Record {
 
     /// Writes the line.
     pub fn write(&self, level: Level) {
-        logging::entry(level, self, self);
+        logging::entry(level, self, |members| self.tell(members));
+    }
+
+    /// Tells all of it, for the log's JSON.
+    fn tell(&self, members: &mut Members<'_>) {
+        let Caller { session, client, address, agent, .. } = &self.caller;
+        members.text("msg", Some(&self.msg));
+        members.text("action", Some(self.action));
+        members.text("request_id", Some(&self.request_id));
+        members.number("status", Some(self.status.into()));
+        members.text("error_type", self.error_type);
+        members.number("upstream_status", self.upstream_status.map(u64::from));
+        members.text("upstream_request_id", self.upstream_request_id.as_deref());
+        members.text("model_asked", self.model_asked.as_deref());
+        members.text("model", self.model.as_deref());
+        members.text("provider", self.provider.as_deref());
+        members.texts("tried", &self.tried);
+        members.flag("stream", self.stream);
+        members.number("input_tokens", self.input_tokens);
+        members.number("cache_read_tokens", self.cache_read_tokens);
+        members.number("cache_write_tokens", self.cache_write_tokens);
+        members.part("cache_rate", self.cache_rate);
+        members.number("output_tokens", self.output_tokens);
+        members.text("stop_reason", self.stop_reason.as_deref());
+        members.number("first_byte_ms", self.first_byte_ms);
+        members.number("duration_ms", self.duration_ms);
+        members.number("own_ms", self.own_ms);
+        members.text("session", session.as_deref());
+        members.text("client", client.as_deref());
+        members.text("address", Some(&address.to_string()));
+        members.text("agent", agent.as_deref());
+        members.texts("dropped", &self.dropped);
+        members.texts("adjusted", &self.adjusted);
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
-use serde::Serialize;
 
 use super::{Caller, Record};
 use crate::error::Error;
@@ -132,15 +131,6 @@ impl Window {
     }
 }
 
-/// A line that stands for refusals without one.
-#[derive(Serialize)]
-struct More {
-    msg: String,
-    action: &'static str,
-    address: Option<IpAddr>,
-    count: u64,
-}
-
 impl Refusals {
     pub fn count(&self, refusal: Refusal) -> u64 {
         self.counts[refusal as usize].get()
@@ -242,11 +232,12 @@ fn tell(address: Option<IpAddr>, window: Window, now: Instant) {
         }
         None => format!("refused further addresses, and {count} more"),
     };
-    logging::entry(
-        window.level,
-        &msg,
-        &More { msg: msg.clone(), action: "refused", address, count },
-    );
+    logging::entry(window.level, &msg, |members| {
+        members.text("msg", Some(&msg));
+        members.text("action", Some("refused"));
+        members.text("address", address.map(|address| address.to_string()).as_deref());
+        members.number("count", Some(count));
+    });
 }
 
 /// The part of an address that one user has: a whole /64 of IPv6.
