@@ -4,9 +4,12 @@
 //! for all threads and returns pages to the system as soon as it can, to ask for them again a
 //! moment later, so those threads keep what they free for their next message, and hand on what
 //! others allocate for them. Before a long wait they rest: what was kept goes back, and so do the
-//! pages of the stack that only the beginning of a message needs.
+//! pages of the stack that only the beginning of a message needs. Large blocks, as bodies are, are
+//! kept for all threads together.
 
 #![expect(unsafe_code, reason = "an allocator hands out memory as addresses")]
+
+mod large;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
@@ -15,13 +18,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// How much a thread keeps, and how much of that may be large blocks: a text that grows leaves some
 /// behind, and the small ones of each event are to find room all the same.
-const KEPT_BYTES: usize = 32 << 10;
-const KEPT_WITH_LARGE: usize = 24 << 10;
+const KEPT_BYTES: usize = 128 << 10;
+const KEPT_WITH_LARGE: usize = 96 << 10;
 
 /// The sizes of blocks that are kept: four to every doubling, less what musl's allocator writes
 /// beside each.
 const CLASSES: usize = 44;
-const LARGEST: usize = class_bytes(CLASSES - 1);
+const LARGEST: usize = class_bytes(large::FIRST + large::CLASSES - 1);
 
 /// How many blocks of a size are handed on together, and the classes of which they are: up to a
 /// kilobyte.
@@ -34,8 +37,10 @@ const SHARED_CLASSES: usize = 20;
 static SHARED: [AtomicPtr<u8>; SHARED_CLASSES] =
     [const { AtomicPtr::new(ptr::null_mut()) }; SHARED_CLASSES];
 
-/// No block is cached that wants more than every block has.
+/// No block is cached that wants more than every block has, and than every block has that is as
+/// long: the tables of maps want that.
 const ALIGNMENT: usize = 8;
+const ALIGNMENT_OF_LONGER: usize = 2 * size_of::<usize>();
 
 /// How far below a frame the stack may be in use, by the code that gives its rest back.
 const STACK_MARGIN: usize = 8 << 10;
@@ -66,11 +71,14 @@ pub struct Asked {
     pub all: usize,
     /// Those of them that the system was asked.
     pub of_system: usize,
+    /// Those of them for a large block.
+    pub large_of_system: usize,
 }
 
 #[cfg(test)]
 thread_local! {
-    static ASKED: Cell<Asked> = const { Cell::new(Asked { all: 0, of_system: 0 }) };
+    static ASKED: Cell<Asked> =
+        const { Cell::new(Asked { all: 0, of_system: 0, large_of_system: 0 }) };
 }
 
 /// How often this thread has asked so far.
@@ -79,18 +87,27 @@ pub fn asked() -> Asked {
     ASKED.get()
 }
 
+/// Counts that memory is asked for.
 #[cfg(test)]
-fn count(of_system: bool) {
-    let Asked { all, of_system: before } = ASKED.get();
-    ASKED.set(if of_system {
-        Asked { all, of_system: before + 1 }
-    } else {
-        Asked { all: all + 1, of_system: before }
-    });
+fn count() {
+    let asked = ASKED.get();
+    ASKED.set(Asked { all: asked.all + 1, ..asked });
 }
 
 #[cfg(not(test))]
-fn count(_: bool) {}
+fn count() {}
+
+/// Counts that the system is asked for it.
+#[cfg(test)]
+fn count_of_system(bytes: usize) {
+    let mut asked = ASKED.get();
+    asked.of_system += 1;
+    asked.large_of_system += usize::from(bytes > class_bytes(large::FIRST - 1));
+    ASKED.set(asked);
+}
+
+#[cfg(not(test))]
+fn count_of_system(_: usize) {}
 
 thread_local! {
     // It has no destructor, so it can be reached for as long as the thread runs: see `Keeping`.
@@ -114,7 +131,8 @@ const fn class_bytes(class: usize) -> usize {
 
 /// The smallest class that a block of this layout fits in, if it is kept at all.
 fn class_of(layout: Layout) -> Option<usize> {
-    if layout.size() > LARGEST || layout.align() > ALIGNMENT {
+    let is_aligned = layout.align() <= ALIGNMENT.max(ALIGNMENT_OF_LONGER.min(layout.size()));
+    if layout.size() > LARGEST || !is_aligned {
         return None;
     }
     let units = (layout.size() + 4).div_ceil(16);
@@ -150,6 +168,9 @@ unsafe fn link(block: *mut u8, to: *mut u8) {
 
 impl Kept {
     fn take(&mut self, class: usize) -> Option<*mut u8> {
+        if class >= CLASSES {
+            return None;
+        }
         if self.is_on && self.lists[class].is_null() && class < SHARED_CLASSES {
             self.fetch(class);
         }
@@ -171,7 +192,7 @@ impl Kept {
     /// Keeps a block of a class, unless there is enough.
     fn put(&mut self, class: usize, block: *mut u8) -> bool {
         let most = if class < SHARED_CLASSES { KEPT_BYTES } else { KEPT_WITH_LARGE };
-        if !self.is_on || self.bytes + class_bytes(class) > most {
+        if class >= CLASSES || !self.is_on || self.bytes + class_bytes(class) > most {
             return false;
         }
         // SAFETY: nobody uses the block any more.
@@ -224,6 +245,9 @@ impl Kept {
     fn give_back(&mut self) {
         for class in 0..CLASSES {
             while let Some(block) = self.pop(class) {
+                if large::with_spare(|spare| spare.put(class, block)) {
+                    continue;
+                }
                 // SAFETY: every block of a class was the system's, by this layout.
                 unsafe { System.dealloc(block, class_layout(class)) };
             }
@@ -236,36 +260,43 @@ fn with_kept<T>(f: impl FnOnce(&mut Kept) -> T) -> T {
     KEPT.with(|kept| f(unsafe { &mut *kept.get() }))
 }
 
+/// A block of a class that is kept.
+fn kept(class: usize) -> Option<*mut u8> {
+    with_kept(|kept| kept.take(class)).or_else(|| large::with_spare(|spare| spare.take(class)))
+}
+
 // SAFETY: blocks are the system's, of at least the size that was asked for. Which class a block has
 // follows from its layout alone, so any thread may free it, and one that was kept is handed out for
 // its own class.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(false);
+        count();
         let Some(class) = class_of(layout) else {
-            count(true);
+            count_of_system(layout.size());
             // SAFETY: as the caller promises.
             return unsafe { System.alloc(layout) };
         };
-        with_kept(|kept| kept.take(class)).unwrap_or_else(|| {
-            count(true);
+        kept(class).unwrap_or_else(|| {
+            count_of_system(class_bytes(class));
             // SAFETY: no class has the size 0.
             unsafe { System.alloc(class_layout(class)) }
         })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if class_of(layout).is_none() {
-            // SAFETY: as the caller promises.
-            return unsafe { System.alloc_zeroed(layout) };
-        }
-        // SAFETY: as the caller promises; the block has that size, if there is one.
-        unsafe {
-            let block = self.alloc(layout);
-            if !block.is_null() {
-                block.write_bytes(0, layout.size());
+        count();
+        let class = class_of(layout);
+        match class.and_then(kept) {
+            Some(block) => {
+                // SAFETY: a block of its class has that size.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block
             }
-            block
+            None => {
+                count_of_system(layout.size());
+                // SAFETY: as the caller promises; no class has the size 0.
+                unsafe { System.alloc_zeroed(class.map_or(layout, class_layout)) }
+            }
         }
     }
 
@@ -274,14 +305,16 @@ unsafe impl GlobalAlloc for Allocator {
             // SAFETY: as the caller promises.
             return unsafe { System.dealloc(block, layout) };
         };
-        if !with_kept(|kept| kept.put(class, block)) {
+        let is_kept = with_kept(|kept| kept.put(class, block))
+            || large::with_spare(|spare| spare.put(class, block));
+        if !is_kept {
             // SAFETY: it was allocated by this layout.
             unsafe { System.dealloc(block, class_layout(class)) };
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(false);
+        count();
         let wanted = Layout::from_size_align(size, layout.align()).expect("the caller has checked");
         match (class_of(layout), class_of(wanted)) {
             (Some(is), Some(wanted)) if is == wanted => block,
@@ -295,7 +328,7 @@ unsafe impl GlobalAlloc for Allocator {
                 moved
             },
             (is, wanted) => {
-                count(true);
+                count_of_system(size);
                 let layout = is.map_or(layout, class_layout);
                 // SAFETY: the system has it by the layout of its class, or by its own.
                 unsafe { System.realloc(block, layout, wanted.map_or(size, class_bytes)) }
@@ -343,6 +376,11 @@ pub fn rest() {
             libc::madvise(ptr::without_provenance_mut(end), unused - end, libc::MADV_DONTNEED)
         };
     }
+}
+
+/// Gives back what of the large blocks has not been wanted lately. It is called every few seconds.
+pub fn tend() {
+    large::with_spare(large::Spare::tend);
 }
 
 /// The lowest address of this thread's stack. Elsewhere than on Linux nothing is told, since there
@@ -393,6 +431,15 @@ mod tests {
         }
         assert_eq!(class_of(layout(LARGEST + 1)), None);
         assert_eq!(class_of(Layout::from_size_align(8, 64).unwrap()), None);
+        assert_eq!(class_of(Layout::from_size_align(8, 16).unwrap()), None);
+        let table = Layout::from_size_align(600, ALIGNMENT_OF_LONGER).unwrap();
+        assert!(class_of(table).is_some());
+        // SAFETY: the size is not 0; the block is freed by the layout it was asked for.
+        unsafe {
+            let block = Allocator.alloc(table);
+            assert_eq!(block.addr() & (ALIGNMENT_OF_LONGER - 1), 0);
+            Allocator.dealloc(block, table);
+        }
     }
 
     #[test]
@@ -440,7 +487,7 @@ mod tests {
             let again = Allocator.alloc(layout(108));
             assert_eq!(first, again);
             Allocator.dealloc(again, layout(108));
-            let blocks: Vec<_> = (0..100).map(|_| Allocator.alloc(layout(1000))).collect();
+            let blocks: Vec<_> = (0..300).map(|_| Allocator.alloc(layout(1000))).collect();
             for block in blocks {
                 Allocator.dealloc(block, layout(1000));
                 assert!(kept_bytes() <= KEPT_BYTES + CHAIN * class_bytes(SHARED_CLASSES - 1));
@@ -480,7 +527,7 @@ mod tests {
         let mut blocks: Vec<Block> = Vec::new();
         for round in 0..20_000 {
             let most = [64, 2000, 100_000][random(3)];
-            let size = 1 + random(most);
+            let size = 1 + random(most * if round % 500 == 0 { 40 } else { 1 });
             let fill = round as u8;
             // SAFETY: sizes are not 0, and blocks are used within them.
             unsafe {

@@ -1,7 +1,7 @@
 //! A stream in its steady state: an event is read, translated and written in memory that is there.
 //! A worker's whole way is tried, from the provider's socket to the client's.
 
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -80,13 +80,15 @@ fn connected() -> (TcpStream, TcpStream) {
 /// Streams `count` times `event`, each when the client has seen the one before.
 fn provide(listener: &TcpListener, first: &str, event: &str, count: usize, seen: &Receiver<()>) {
     let (mut socket, _) = listener.accept().unwrap();
-    let mut request = Vec::new();
-    while !request.ends_with(b"}") {
-        let mut bytes = [0; 4096];
-        let n = socket.read(&mut bytes).unwrap();
-        assert!(n > 0, "the request ends");
-        request.extend_from_slice(&bytes[..n]);
+    let mut request = BufReader::new(&socket);
+    let (mut line, mut length) = (String::new(), 0);
+    while request.read_line(&mut line).unwrap() > 2 {
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
     }
+    io::copy(&mut request.take(length), &mut io::sink()).unwrap();
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     socket.write_all(head.as_bytes()).unwrap();
@@ -123,8 +125,12 @@ fn consume(mut client: TcpStream, seen: &SyncSender<()>) -> usize {
     count
 }
 
-/// How often a worker asks for memory that streams `count` events.
-fn asked(api: &str, first: &str, event: &str, count: usize) -> Asked {
+/// A small request.
+const HI: &str =
+    r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+
+/// How often a worker asks for memory that reads the request and streams `count` events.
+fn asked(api: &str, request: &str, first: &str, event: &str, count: usize) -> Asked {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     let mut variables = vec![
@@ -144,12 +150,12 @@ fn asked(api: &str, first: &str, event: &str, count: usize) -> Asked {
     let upstreams = vec![Upstream::new(&config, &config.providers[0], 1, None).unwrap()];
     let health = Arc::new(Health::new(&config));
     let api = Api::new(config, upstreams, health);
+    let before = heap::asked();
     let exchange = Exchange {
         request_id: "req_test".to_owned(),
         call: Call::Messages,
         method: "POST",
-        body: br#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#
-            .to_vec(),
+        body: request.as_bytes().to_vec(),
         caller: Caller::unknown(std::net::Ipv4Addr::LOCALHOST.into()),
         share: Arc::new(Arc::new(Budget::new(1 << 30)).share()),
         origin: None,
@@ -166,11 +172,13 @@ fn asked(api: &str, first: &str, event: &str, count: usize) -> Asked {
         let manner = Manner { head_only: false, close: true, old: false };
         let peer = Arc::new(Peer::new(socket));
         let line = Line::new(peer, manner, Arc::new(Nowhere), 0, Box::new(()), Box::new(()));
-        let before = heap::asked();
         serve(&api, &exchange, line);
         let after = heap::asked();
-        let asked =
-            Asked { all: after.all - before.all, of_system: after.of_system - before.of_system };
+        let asked = Asked {
+            all: after.all - before.all,
+            of_system: after.of_system - before.of_system,
+            large_of_system: after.large_of_system - before.large_of_system,
+        };
         assert!(client.join().unwrap() >= count, "{event}");
         provider.join().unwrap();
         asked
@@ -187,9 +195,9 @@ fn an_event_of_a_stream_takes_no_memory() {
     let mut faults = Vec::new();
     for (what, api, first, event) in STREAMS {
         // The first that streams makes what all use.
-        asked(api, first, event, 20);
-        let few = asked(api, first, event, 200);
-        let many = asked(api, first, event, 600);
+        asked(api, HI, first, event, 20);
+        let few = asked(api, HI, first, event, 200);
+        let many = asked(api, HI, first, event, 600);
         if few.of_system + GROWTHS < many.of_system {
             faults.push(format!("{what}: of the system, 200 events {few:?}, 600 {many:?}"));
         }
@@ -199,4 +207,32 @@ fn an_event_of_a_stream_takes_no_memory() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Blocks of the size that a request and what is sent of it take are there from the one before: a
+/// system that is given them back each time has to find and to clear them each time.
+#[test]
+fn a_long_request_takes_what_the_one_before_has_left() {
+    let _keeping = heap::keep();
+    let text = r#"    let value = read(\"file\")?; // a line\n"#.repeat(4000);
+    let long = HI.replace("hi", &text);
+    let tool = |n: usize| {
+        format!(
+            r#"{{"name":"tool_{n}","description":"{}","input_schema":{{"type":"object","properties":{{"a":{{"type":"string"}}}}}}}}"#,
+            "what it does, ".repeat(300)
+        )
+    };
+    let tools: Vec<String> = (0..200).map(tool).collect();
+    let tools = format!(r#""tools":[{}],"messages""#, tools.join(","));
+    for request in [&*long, &long.replace("\"messages\"", &tools)] {
+        // What is left of making the requests themselves goes back, as in a quiet minute.
+        (0..100).for_each(|_| heap::tend());
+        for (what, api, first, event) in STREAMS.iter().filter(|(_, api, ..)| *api != "responses") {
+            for _ in 0..2 {
+                asked(api, request, first, event, 3);
+            }
+            let asked = asked(api, request, first, event, 3);
+            assert_eq!(asked.large_of_system, 0, "{what}, {} bytes", request.len());
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Command, Door, proxy_protocol};
+use crate::heap;
 
 const EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ pub fn watch(
         let mut watch = Watch::default();
         loop {
             thread::sleep(EVERY);
+            heap::tend();
             if door.shared.wants_api.swap(false, Ordering::Acquire) {
                 door.revive_api();
             }
