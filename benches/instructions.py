@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts the instructions of three pieces of work under callgrind, and compares them with those that are kept in
+"""Counts the instructions of some pieces of work under callgrind, and compares them with those that are kept in
 instructions.json: a count does not depend on what else the machine does. scripts/bench --instructions builds what
 this needs, and runs it.
 
@@ -18,6 +18,7 @@ from pathlib import Path
 KEPT = Path(__file__).with_name("instructions.json")
 CASES = {
     "request": "a request of 150 KiB, read, translated and written",
+    "native": "the same, passed on to a Messages API",
     "stream": "a stream of 200 chunks, made events",
     "health": "a health answer of the door's core",
 }
@@ -26,6 +27,14 @@ MARGIN = 0.03
 # A compiler may make one thing faster and another slower.
 MARGIN_OF_OTHERS = 0.15
 
+# What may be there very often in a request, and how often it is at first: twice as many may take twice as long, and a
+# little more.
+LINEAR = {
+    "calls": 4000, "turns": 3000, "messages": 5000, "notes": 8000, "prompt": 8000, "all_of": 3000, "references": 1500,
+    "any_of": 4000, "values": 8000, "deep": 40,
+}
+MOST_OF_TWICE = 2.3
+
 # Few and many: their difference is without the start, and without what only the first needs.
 FEW, MANY = 3, 8
 
@@ -33,6 +42,18 @@ def count(program, case):
     """The instructions of a case, once."""
     few, many = (total(program, case, times) for times in (FEW, MANY))
     return round((many - few) / (MANY - FEW))
+
+
+def grow_as_they_should(program):
+    """Prints how what the requests of linear.rs cost grows with them. Returns whether it does as it should."""
+    is_well = True
+    for name, times in LINEAR.items():
+        once, twice = (total(program, name, n) for n in (times, 2 * times))
+        is_linear = twice < MOST_OF_TWICE * once
+        is_well = is_well and is_linear
+        print(f"{name}: {once:,} instructions of {times}, {twice / once:.2f} times as many of twice that: "
+              f"{'well' if is_linear else f'MORE than {MOST_OF_TWICE} times'}")
+    return is_well
 
 
 def total(program, case, times):
@@ -87,6 +108,10 @@ def main():
     builder = built_by()
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else None
     is_well = compare(counts, kept, builder) if kept else arguments.write
+    if counts["native"] > counts["request"]:
+        sys.exit("scripts/bench: to pass a request on takes more than to translate it")
+    if not grow_as_they_should(arguments.program):
+        sys.exit("scripts/bench: what a request costs does not grow as it does")
     if arguments.write:
         KEPT.write_text(json.dumps({"built_by": builder, "counts": counts}, indent=1) + "\n")
         print(f"{KEPT.name} has these numbers from now on")

@@ -6,6 +6,7 @@
 #[path = "traffic/body.rs"]
 #[expect(dead_code, reason = "the traffic asks for sizes by name")]
 mod body;
+mod linear;
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -23,7 +24,7 @@ use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
 use ccproxy::relay::{self, BodyForm, EventWriter, Source, Stream};
 use ccproxy::tokens::rough_estimate;
-use ccproxy::translate::{self, Learned, Stops, Target, ToolNames, Translator};
+use ccproxy::translate::{self, Learned, Stops, Target, ToolNames, Translator, native_request};
 
 /// As in the program, whose workers keep what they free.
 #[global_allocator]
@@ -40,15 +41,24 @@ fn main() -> ExitCode {
     };
     match (case, times) {
         ("request", Ok(times)) => request(times),
+        ("native", Ok(times)) => native(times),
         ("stream", Ok(times)) => stream(times),
         ("health", Ok(times)) => health(times),
         ("yardstick", Ok(times)) => yardstick(times),
-        _ => {
-            eprintln!("instructions request|stream|health|yardstick TIMES");
-            return ExitCode::from(2);
-        }
+        (name, Ok(count)) => match linear::request(name, count) {
+            Some(body) => linear::work(&body),
+            None => return usage(),
+        },
+        _ => return usage(),
     }
     ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "instructions request|native|stream|health|yardstick TIMES, or a name of linear.rs COUNT"
+    );
+    ExitCode::from(2)
 }
 
 /// A request of 150 KiB: read, estimated, translated, written.
@@ -68,7 +78,21 @@ fn request(times: usize) {
         let request = anthropic::parse(black_box(&body)).expect("it is valid");
         black_box(rough_estimate(&request));
         let translated = translate::translate(&request, &target).expect("it can be translated");
-        let written = serde_json::to_vec(&translated.wanted.write()).expect("it serializes");
+        let written = translated.wanted.encode(&body);
+        assert!(written.len() > 100 << 10, "nothing is lost on the way");
+        black_box(written);
+    }
+}
+
+/// The same request, for a provider that speaks the Messages API itself.
+fn native(times: usize) {
+    let body = body::body(body::Size::Agent, "m", true);
+    let row = Provider::find("zai").expect("a row");
+    for _ in 0..times {
+        let request = anthropic::parse(black_box(&body)).expect("it is valid");
+        black_box(rough_estimate(&request));
+        let made = native_request(&body, &request, row, "m", None, None);
+        let (written, _) = made.expect("there is no thread");
         assert!(written.len() > 100 << 10, "nothing is lost on the way");
         black_box(written);
     }

@@ -8,8 +8,9 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::error::Error;
 use crate::line::Line;
-use crate::memory::Share;
+use crate::memory::{IN_FLIGHT, Share};
 use crate::record::Caller;
 
 /// The answer to every private request: it has been taken. The client's own answer does not come
@@ -67,6 +68,15 @@ pub struct Exchange {
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 impl Exchange {
+    /// Takes so many bytes for the message, beside those that its body takes.
+    ///
+    /// # Errors
+    /// There are not so many left, or at all.
+    pub fn take_beside_body(&self, bytes: usize) -> Result<(), Error> {
+        let bytes = self.body.capacity() + IN_FLIGHT + bytes;
+        self.share.grow_to(bytes, bytes)
+    }
+
     /// The client's headers that a provider's own Messages API is sent.
     pub fn native_headers(&self) -> Vec<(&'static str, &str)> {
         let version = self.anthropic_version.as_deref().unwrap_or(ANTHROPIC_VERSION);

@@ -5,8 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod escaped;
 mod members;
+mod reader;
 mod scanner;
+mod spliced;
 
 use std::borrow::Cow;
 
@@ -15,10 +18,16 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bytes::before;
+use crate::bytes::{Word, before, count};
 
+pub(crate) use escaped::{Escaped, decoded, write};
 pub(crate) use members::{Members, push_number};
+pub(crate) use reader::{Fault, Read, Reader};
 pub(crate) use scanner::{Scanner, push_string, unescaped};
+pub(crate) use spliced::Spliced;
+
+/// The bits by which brackets and braces differ.
+const BRACKETS: u8 = b'{' ^ b'[';
 
 /// The deepest nesting that is taken, which is serde_json's own limit.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -39,8 +48,8 @@ pub(crate) fn is_too_deep(json: &str) -> bool {
 
 fn is_deeper(json: &str, limit: usize) -> bool {
     // Few brackets cannot nest deep, and counting them is many times faster than following them.
-    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
-    json.as_bytes().iter().filter(|byte| opens(byte)).count() > limit && measure(json).0 > limit
+    let opens = |word: Word| word.with(BRACKETS).exactly(b'{');
+    json.len() > limit && count(json.as_bytes(), opens) > limit && measure(json).0 > limit
 }
 
 /// A tree of `json`, or `None` if it is not JSON, or more than a tree is built for.
@@ -66,7 +75,11 @@ pub(crate) fn beginning(json: &str) -> &str {
 pub(crate) fn is_dense(json: &str) -> bool {
     const MANY: usize = 4096;
     const FEW_BYTES: usize = 12;
-    let marks = json.bytes().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count();
+    if json.len() <= MANY {
+        return false;
+    }
+    let marks = |word: Word| word.exactly(b',') | word.with(BRACKETS).exactly(b'{');
+    let marks = count(json.as_bytes(), marks);
     marks > MANY && marks > json.len() / FEW_BYTES && measure(json).1 > json.len() / FEW_BYTES
 }
 
@@ -225,7 +238,8 @@ fn walk(json: &str, mut each: impl FnMut(usize, usize, usize) -> bool) {
 
 /// Whether a string of `json` holds a half of a surrogate pair without the other.
 fn has_half(json: &str) -> bool {
-    let mut rest = json.as_bytes();
+    // What has no escape at all is seen fastest by the standard library.
+    let mut rest = &json.as_bytes()[json.find('\\').unwrap_or(json.len())..];
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
         rest = &rest[at..];
         rest = match (unit(rest), unit(rest.get(6..).unwrap_or_default())) {
@@ -306,13 +320,6 @@ impl Scan {
     pub(crate) fn is_complete(&self) -> bool {
         self.has_begun && self.depth == 0 && !self.in_string
     }
-}
-
-/// Any JSON, or nothing, that nests no deeper than [`MAX_DEPTH`]: for `#[serde(deserialize_with)]`.
-pub(crate) fn flat<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    no_deeper_than(MAX_DEPTH, deserializer)
 }
 
 fn no_deeper_than<'de, D: Deserializer<'de>>(

@@ -158,9 +158,9 @@
 //!   settings; `config/trust`: certificates
 //! - `config/unknown`, `typo`: misspelt names; `config/shown`: `--check-config`; `config/watched`:
 //!   what a reload changes; `config/secret`, `config/source`, `config/value`, `config/hosts`
-//! - `memory`: the budget of bodies; `heap`: the allocator; `os`: system calls that std lacks, the
-//!   only unsafe code; `network`, `unique`, `calendar`, `text`, `labels`: addresses, ids, dates,
-//!   names
+//! - `memory`: the budget of bodies; `heap`: the allocator, `heap/large`: its large blocks; `os`:
+//!   system calls that std lacks, the only unsafe code; `network`, `unique`, `calendar`, `text`,
+//!   `labels`: addresses, ids, dates, names
 //! - `echo`: the embedded provider: needs no key and no network
 //!
 //! A provider is a row. A dialect is a writer in `translate::request`, a reader in

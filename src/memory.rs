@@ -14,7 +14,8 @@ use crate::error::Error;
 /// Memory is taken in steps of this many bytes.
 const STEP: usize = 64 << 10;
 
-/// How often each byte of a message is held at once.
+/// How often each byte of an answer is held at once. A request is held once, as it came: what it
+/// takes beside that is counted while it is read.
 pub const COPIES: usize = 4;
 
 /// What there is to keep for each value beside its bytes, of which a comma, a bracket or a brace
@@ -122,9 +123,10 @@ pub fn cost(json: &[u8]) -> usize {
     (COPIES * json.len() + VALUE_BYTES * values).min(TIMES * json.len() + FREE)
 }
 
-/// The longest body of a request that there is room for in `bytes`, if nearly all of it is text.
+/// The longest body of a request that there is room for in `bytes`, if nearly all of it is text,
+/// which is sent from where it came.
 pub fn longest(bytes: usize) -> usize {
-    bytes.saturating_sub(IN_FLIGHT) / COPIES
+    bytes.saturating_sub(IN_FLIGHT)
 }
 
 /// What a client is told whose message there is no memory for.

@@ -1,20 +1,16 @@
 //! What messages, the system prompt and tool results are made of: content blocks.
 //!
-//! Texts are borrowed from the body, tool inputs pass through unparsed.
+//! Texts stay as they stand in the body, tool inputs pass through unparsed.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::event::FOREIGN_SEARCH;
 use super::fault::shown;
-use super::field::text;
 use super::plain::Plain;
-use crate::json;
+use crate::json::{self, Escaped, Fault, Read, Reader};
 
 /// `content`, `system` and what blocks hold: a string or an array of blocks.
 #[derive(Debug, Default)]
@@ -24,7 +20,7 @@ pub struct Content<'a>(pub Vec<Block<'a>>);
 /// very many.
 #[derive(Debug)]
 pub enum Block<'a> {
-    Text(Cow<'a, str>),
+    Text(Escaped<'a>),
     Image(Box<ImageSource<'a>>),
     Document(Box<Document<'a>>),
     ToolUse(Box<ToolUse<'a>>),
@@ -57,8 +53,8 @@ pub struct Other<'a> {
 
 #[derive(Debug)]
 pub struct Document<'a> {
-    pub title: Option<Cow<'a, str>>,
-    pub context: Option<Cow<'a, str>>,
+    pub title: Option<Escaped<'a>>,
+    pub context: Option<Escaped<'a>>,
     /// Whether the answer is to cite it.
     pub citations: bool,
     pub source: DocumentSource<'a>,
@@ -80,7 +76,7 @@ pub struct ToolResult<'a> {
 
 #[derive(Debug)]
 pub struct Thought<'a> {
-    pub thinking: Cow<'a, str>,
+    pub thinking: Escaped<'a>,
     /// Empty if there is none.
     pub signature: Cow<'a, str>,
 }
@@ -88,136 +84,252 @@ pub struct Thought<'a> {
 /// Where an image comes from.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ImageSource<'a> {
-    Base64 { media_type: Cow<'a, str>, data: Cow<'a, str> },
-    Url(Cow<'a, str>),
+    Base64 { media_type: Escaped<'a>, data: Escaped<'a> },
+    Url(Escaped<'a>),
 }
 
 /// Where a document comes from.
 #[derive(Debug)]
 pub enum DocumentSource<'a> {
-    Base64 { media_type: Cow<'a, str>, data: Cow<'a, str> },
-    Text(Cow<'a, str>),
+    Base64 { media_type: Escaped<'a>, data: Escaped<'a> },
+    Text(Escaped<'a>),
     Content(Content<'a>),
-    Url(Cow<'a, str>),
+    Url(Escaped<'a>),
 }
 
 /// Where blocks stand, which says how deep they go on: the API lets a message hold results, a
 /// result search results and documents, and those text and pictures.
-trait Level {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Message,
+    Block,
+    Inner,
+    TooDeep,
+}
+
+impl Level {
     /// Where the blocks stand that a block of this level holds.
-    type Inside: Level;
-    /// Whether blocks may stand here at all.
-    const HOLDS: bool = true;
-    /// Whether an object may stand for the blocks, as in the results of server tools.
-    const TAKES_OBJECTS: bool = true;
-    /// Whether the ends of what is to be cached are kept.
-    const MARKS: bool = false;
+    fn inside(self) -> Level {
+        match self {
+            Level::Message => Level::Block,
+            Level::Block => Level::Inner,
+            Level::Inner | Level::TooDeep => Level::TooDeep,
+        }
+    }
 }
-
-struct InMessage;
-struct InBlock;
-struct InInner;
-struct TooDeep;
-
-impl Level for InMessage {
-    type Inside = InBlock;
-    const TAKES_OBJECTS: bool = false;
-    const MARKS: bool = true;
-}
-
-impl Level for InBlock {
-    type Inside = InInner;
-}
-
-impl Level for InInner {
-    type Inside = TooDeep;
-}
-
-impl Level for TooDeep {
-    type Inside = TooDeep;
-    const HOLDS: bool = false;
-}
-
-/// The content of something that stands at the level `L`.
-struct Blocks<'a, L>(Content<'a>, PhantomData<L>);
 
 /// All fields that any block has, before its `type` says which of them count.
-#[derive(Deserialize)]
-#[serde(expecting = "a content block", bound(deserialize = "'de: 'a, L: Level"))]
-struct WireBlock<'a, L: Level> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default, deserialize_with = "text")]
-    text: Option<Cow<'a, str>>,
-    #[serde(default)]
-    source: Option<WireSource<'a, L::Inside>>,
-    #[serde(default, deserialize_with = "text")]
-    title: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    context: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
+#[derive(Default)]
+struct WireBlock<'a> {
+    kind: Option<Cow<'a, str>>,
+    text: Option<Escaped<'a>>,
+    source: Option<WireSource<'a>>,
+    title: Option<Escaped<'a>>,
+    context: Option<Escaped<'a>>,
     id: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
     name: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "json::flat")]
     input: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "text")]
     tool_use_id: Option<Cow<'a, str>>,
-    #[serde(default)]
-    content: Option<Blocks<'a, L::Inside>>,
+    content: Option<Content<'a>>,
     is_error: Option<bool>,
-    #[serde(default, deserialize_with = "text")]
     tool_name: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    thinking: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
+    thinking: Option<Escaped<'a>>,
     signature: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
     data: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    url: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    page_age: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "enabled")]
+    url: Option<Escaped<'a>>,
+    page_age: Option<Escaped<'a>>,
     citations: bool,
-    #[serde(default)]
-    cache_control: Option<IgnoredAny>,
+    is_marked: bool,
 }
+
+/// Where a prompt is to be cached up to.
+pub(super) const CACHE_CONTROL: &str = "cache_control";
+
+const BLOCK_FIELDS: &[&str] = &[
+    "type",
+    "text",
+    "source",
+    "title",
+    "context",
+    "id",
+    "name",
+    "input",
+    "tool_use_id",
+    "content",
+    "is_error",
+    "tool_name",
+    "thinking",
+    "signature",
+    "data",
+    "url",
+    "page_age",
+    "citations",
+    "encrypted_content",
+    CACHE_CONTROL,
+];
 
 /// `source` of an image or a document; that of a search result is a string, and not looked at.
-enum WireSource<'a, L: Level> {
+enum WireSource<'a> {
     Text,
-    Fields(SourceFields<'a, L>),
+    Fields(Box<SourceFields<'a>>),
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a, L: Level"))]
-struct SourceFields<'a, L: Level> {
-    #[serde(rename = "type", borrow)]
+#[derive(Default)]
+struct SourceFields<'a> {
     kind: Cow<'a, str>,
-    #[serde(default, deserialize_with = "text")]
-    media_type: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    data: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "text")]
-    url: Option<Cow<'a, str>>,
-    #[serde(default)]
-    content: Option<Blocks<'a, L>>,
+    media_type: Option<Escaped<'a>>,
+    data: Option<Escaped<'a>>,
+    url: Option<Escaped<'a>>,
+    content: Option<Content<'a>>,
 }
 
-impl<'a, L: Level> TryFrom<WireBlock<'a, L>> for Block<'a> {
-    type Error = String;
+const SOURCE_FIELDS: &[&str] = &["type", "media_type", "data", "url", "content"];
 
-    fn try_from(wire: WireBlock<'a, L>) -> Result<Block<'a>, String> {
-        let content = wire.content.map(|blocks| blocks.0).unwrap_or_default();
-        Ok(match &*wire.kind {
+impl<'a> Content<'a> {
+    /// Reads the content of a message.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Read<Content<'a>> {
+        blocks(reader, Level::Message)
+    }
+}
+
+/// Reads a string or an array of blocks.
+fn blocks<'a>(reader: &mut Reader<'a>, level: Level) -> Read<Content<'a>> {
+    const WANTED: &str = "a string or an array of content blocks";
+    if reader.is_string() {
+        return Ok(Content(vec![Block::Text(reader.text()?)]));
+    }
+    // An object may stand for the blocks in the results of server tools.
+    if reader.is_object() && level > Level::Message {
+        let mut found = Plain::default();
+        reader.entries(WANTED, &mut |reader, key| {
+            if let Some(value) = json::tree(reader.raw()?.get()) {
+                found.value(key, &value);
+            }
+            Ok(())
+        })?;
+        let text = found.finish().map(|text| Block::Text(Escaped::new(&text)));
+        return Ok(Content(text.into_iter().collect()));
+    }
+    if reader.is_list() && level == Level::TooDeep {
+        let reason = "content blocks do not nest deeper than three levels".to_owned();
+        return Err(Fault::Value { at: reader.place(), reason });
+    }
+    let mut blocks = Vec::new();
+    reader.list(WANTED, usize::MAX, &mut |reader| {
+        let (block, is_marked) = block(reader, level)?;
+        blocks.push(block);
+        // The ends of what is to be cached.
+        blocks.extend((is_marked && level == Level::Message).then_some(Block::CacheControl));
+        Ok(())
+    })?;
+    Ok(Content(blocks))
+}
+
+fn some_blocks<'a>(reader: &mut Reader<'a>, level: Level) -> Read<Option<Content<'a>>> {
+    if reader.is_null() {
+        return reader.raw().map(|_| None);
+    }
+    blocks(reader, level.inside()).map(Some)
+}
+
+#[inline(never)]
+fn block<'a>(reader: &mut Reader<'a>, level: Level) -> Read<(Block<'a>, bool)> {
+    let at = reader.place();
+    let mut wire = WireBlock::default();
+    reader.fields("a content block", BLOCK_FIELDS, &mut |reader, field| {
+        match field {
+            "type" => wire.kind = Some(reader.words()?),
+            "text" => wire.text = reader.some_text()?,
+            "source" => wire.source = source(reader, level.inside())?,
+            "title" => wire.title = reader.some_text()?,
+            "context" => wire.context = reader.some_text()?,
+            "id" => wire.id = reader.some_words()?,
+            "name" => wire.name = reader.some_words()?,
+            "input" => wire.input = reader.some_flat(json::MAX_DEPTH)?,
+            "tool_use_id" => wire.tool_use_id = reader.some_words()?,
+            "content" => wire.content = some_blocks(reader, level)?,
+            "is_error" => wire.is_error = reader.small()?,
+            "tool_name" => wire.tool_name = reader.some_words()?,
+            "thinking" => wire.thinking = reader.some_text()?,
+            "signature" => wire.signature = reader.some_words()?,
+            "data" => wire.data = reader.some_words()?,
+            "url" => wire.url = reader.some_text()?,
+            "page_age" => wire.page_age = reader.some_text()?,
+            "citations" => wire.citations = is_enabled(reader)?,
+            "encrypted_content" => drop(noted(reader)?),
+            _ => wire.is_marked = reader.marked()?,
+        }
+        Ok(())
+    })?;
+    let Some(kind) = wire.kind.take() else { return Err(Fault::Missing { at, field: "type" }) };
+    let is_marked = wire.is_marked;
+    let block = wire.into_block(kind).map_err(|reason| Fault::Value { at, reason })?;
+    Ok((block, is_marked))
+}
+
+fn source<'a>(reader: &mut Reader<'a>, level: Level) -> Read<Option<WireSource<'a>>> {
+    if reader.is_string() {
+        return reader.raw().map(|_| Some(WireSource::Text));
+    }
+    if reader.is_null() {
+        return reader.raw().map(|_| None);
+    }
+    let at = reader.place();
+    let mut kind = None;
+    let mut wire = Box::<SourceFields>::default();
+    reader.fields("an object", SOURCE_FIELDS, &mut |reader, field| {
+        match field {
+            "type" => kind = Some(reader.words()?),
+            "media_type" => wire.media_type = reader.some_text()?,
+            "data" => wire.data = reader.some_text()?,
+            "url" => wire.url = reader.some_text()?,
+            _ => wire.content = some_blocks(reader, level)?,
+        }
+        Ok(())
+    })?;
+    wire.kind = kind.ok_or(Fault::Missing { at, field: "type" })?;
+    Ok(Some(WireSource::Fields(wire)))
+}
+
+/// Whether an object is there that has `enabled`; something else says no.
+fn is_enabled(reader: &mut Reader<'_>) -> Read<bool> {
+    #[derive(Deserialize)]
+    struct Switch {
+        #[serde(default)]
+        enabled: bool,
+    }
+    let switch = serde_json::from_str::<Switch>(noted(reader)?);
+    Ok(switch.is_ok_and(|switch| switch.enabled))
+}
+
+/// Reads what tells whether a search was Anthropic's own.
+fn noted<'a>(reader: &mut Reader<'a>) -> Read<&'a str> {
+    let raw = reader.raw()?.get();
+    if is_foreign_search(raw) {
+        reader.note_foreign();
+    }
+    Ok(raw)
+}
+
+/// Whether JSON tells of what a search of another service has found.
+pub fn is_foreign_search(json: &str) -> bool {
+    let names = |json: &str| json.contains(&format!("\"{FOREIGN_SEARCH}\""));
+    names(json) || json.contains("\\u") && names(&json::decoded(json))
+}
+
+impl<'a> WireBlock<'a> {
+    /// The block of this kind.
+    fn into_block(self, kind: Cow<'a, str>) -> Result<Block<'a>, String> {
+        let wire = self;
+        let content = wire.content.unwrap_or_default();
+        Ok(match &*kind {
             "text" => Block::Text(required(wire.text, "text")?),
-            "image" => Block::Image(Box::new(fields(wire.source)?.try_into()?)),
+            "image" => Block::Image(Box::new((*fields(wire.source)?).try_into()?)),
             "document" => Block::Document(Box::new(Document {
                 title: wire.title,
                 context: wire.context,
                 citations: wire.citations,
-                source: fields(wire.source)?.try_into()?,
+                source: (*fields(wire.source)?).try_into()?,
             })),
             "tool_use" => Block::ToolUse(Box::new(ToolUse {
                 id: required(wire.id, "id")?,
@@ -241,29 +353,29 @@ impl<'a, L: Level> TryFrom<WireBlock<'a, L>> for Block<'a> {
             "server_tool_use" | "mcp_tool_use" if wire.name.is_some() => {
                 let input = wire.input.map_or("{}", |input| input.get());
                 let name = wire.name.as_deref().unwrap_or_default();
-                said(wire.kind, format!("[call of {name}: {input}]"))
+                said(kind, format!("[call of {name}: {input}]"))
             }
             _ if content.0.is_empty() => {
-                let mut found = Plain::new(&wire.kind);
+                let mut found = Plain::new(&kind);
                 for (key, text) in
                     [("title", &wire.title), ("url", &wire.url), ("page_age", &wire.page_age)]
                 {
-                    found.text(key, text.as_deref().unwrap_or_default());
+                    found.text(key, &text.as_ref().map(Escaped::text).unwrap_or_default());
                 }
                 match found.finish() {
-                    Some(text) => said(wire.kind, text),
-                    None => Block::Unknown { kind: wire.kind },
+                    Some(text) => said(kind, text),
+                    None => Block::Unknown { kind },
                 }
             }
-            _ => Block::Other(Box::new(Other { kind: wire.kind, content })),
+            _ => Block::Other(Box::new(Other { kind, content })),
         })
     }
 }
 
-impl<'a, L: Level> TryFrom<SourceFields<'a, L>> for ImageSource<'a> {
+impl<'a> TryFrom<SourceFields<'a>> for ImageSource<'a> {
     type Error = String;
 
-    fn try_from(wire: SourceFields<'a, L>) -> Result<ImageSource<'a>, String> {
+    fn try_from(wire: SourceFields<'a>) -> Result<ImageSource<'a>, String> {
         match &*wire.kind {
             "base64" => Ok(ImageSource::Base64 {
                 media_type: required(wire.media_type, "source.media_type")?,
@@ -275,19 +387,17 @@ impl<'a, L: Level> TryFrom<SourceFields<'a, L>> for ImageSource<'a> {
     }
 }
 
-impl<'a, L: Level> TryFrom<SourceFields<'a, L>> for DocumentSource<'a> {
+impl<'a> TryFrom<SourceFields<'a>> for DocumentSource<'a> {
     type Error = String;
 
-    fn try_from(wire: SourceFields<'a, L>) -> Result<DocumentSource<'a>, String> {
+    fn try_from(wire: SourceFields<'a>) -> Result<DocumentSource<'a>, String> {
         match &*wire.kind {
             "base64" => Ok(DocumentSource::Base64 {
                 media_type: required(wire.media_type, "source.media_type")?,
                 data: required(wire.data, "source.data")?,
             }),
             "text" => Ok(DocumentSource::Text(required(wire.data, "source.data")?)),
-            "content" => {
-                Ok(DocumentSource::Content(wire.content.map(|blocks| blocks.0).unwrap_or_default()))
-            }
+            "content" => Ok(DocumentSource::Content(wire.content.unwrap_or_default())),
             "url" => Ok(DocumentSource::Url(required(wire.url, "source.url")?)),
             other => Err(unsupported(
                 "document",
@@ -305,9 +415,7 @@ fn unsupported(what: &str, kind: &str, accepted: &str) -> String {
     }
 }
 
-fn fields<'a, L: Level>(
-    source: Option<WireSource<'a, L>>,
-) -> Result<SourceFields<'a, L>, &'static str> {
+fn fields<'a>(source: Option<WireSource<'a>>) -> Result<Box<SourceFields<'a>>, &'static str> {
     match source {
         Some(WireSource::Fields(fields)) => Ok(fields),
         Some(WireSource::Text) => Err("source: a string, expected an object"),
@@ -315,104 +423,12 @@ fn fields<'a, L: Level>(
     }
 }
 
-fn required<'a>(field: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>, String> {
+fn required<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("{name}: field required"))
 }
 
 /// A block that says `text`.
 fn said<'a>(kind: Cow<'a, str>, text: String) -> Block<'a> {
-    let content = Content(vec![Block::Text(Cow::Owned(text))]);
+    let content = Content(vec![Block::Text(Escaped::new(&text))]);
     Block::Other(Box::new(Other { kind, content }))
-}
-
-/// Whether an object is there that has `enabled`; something else says no.
-fn enabled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    struct Switch {
-        #[serde(default)]
-        enabled: bool,
-    }
-    let raw = Option::<&RawValue>::deserialize(deserializer)?;
-    let switch = raw.and_then(|raw| serde_json::from_str::<Switch>(raw.get()).ok());
-    Ok(switch.is_some_and(|switch| switch.enabled))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content<'a>, D::Error> {
-        Blocks::<InMessage>::deserialize(deserializer).map(|blocks| blocks.0)
-    }
-}
-
-impl<'de: 'a, 'a, L: Level> Deserialize<'de> for Blocks<'a, L> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Blocks<'a, L>, D::Error> {
-        deserializer.deserialize_any(BlocksVisitor(PhantomData))
-    }
-}
-
-/// Accepts both forms; `#[serde(untagged)]` could only say "data did not match any variant".
-struct BlocksVisitor<L>(PhantomData<L>);
-
-impl<'de, L: Level> Visitor<'de> for BlocksVisitor<L> {
-    type Value = Blocks<'de, L>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a string or an array of content blocks")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Blocks(Content(vec![Block::Text(Cow::Borrowed(text))]), PhantomData))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Blocks(Content(vec![Block::Text(Cow::Owned(text.to_owned()))]), PhantomData))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        if !L::HOLDS {
-            return Err(de::Error::custom("content blocks do not nest deeper than three levels"));
-        }
-        let mut blocks = Vec::new();
-        while let Some(block) = seq.next_element::<WireBlock<L>>()? {
-            let is_marked = L::MARKS && block.cache_control.is_some();
-            blocks.push(Block::try_from(block).map_err(de::Error::custom)?);
-            blocks.extend(is_marked.then_some(Block::CacheControl));
-        }
-        Ok(Blocks(Content(blocks), PhantomData))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        if !L::TAKES_OBJECTS {
-            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
-        }
-        let mut found = Plain::default();
-        while let Some((key, raw)) = map.next_entry::<Cow<str>, &RawValue>()? {
-            if let Some(value) = json::tree(raw.get()) {
-                found.value(&key, &value);
-            }
-        }
-        let blocks = found.finish().map(|text| Block::Text(Cow::Owned(text)));
-        Ok(Blocks(Content(blocks.into_iter().collect()), PhantomData))
-    }
-}
-
-impl<'de: 'a, 'a, L: Level> Deserialize<'de> for WireSource<'a, L> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WireSource<'a, L>, D::Error> {
-        struct Source<L>(PhantomData<L>);
-        impl<'de, L: Level> Visitor<'de> for Source<L> {
-            type Value = WireSource<'de, L>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(WireSource::Text)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                SourceFields::deserialize(MapAccessDeserializer::new(map)).map(WireSource::Fields)
-            }
-        }
-        deserializer.deserialize_any(Source(PhantomData))
-    }
 }

@@ -2,50 +2,60 @@
 
 use std::borrow::Cow;
 
+use serde::de::IgnoredAny;
+
 use super::place::path_at;
 use crate::error::Error;
-use crate::json;
+use crate::json::Fault;
 
 /// The longest value that a complaint repeats.
 const MAX_SHOWN_BYTES: usize = 40;
 
-/// Words a serde_json error the way the Messages API words its own.
-pub(super) fn fault(body: &[u8], error: &serde_json::Error) -> Error {
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    if !error.is_data() {
-        if reason == "recursion limit exceeded" {
-            let reason = format!("the body is nested more than {} deep", json::MAX_DEPTH);
-            return Error::request("", reason);
+/// Words a fault the way the Messages API words its own.
+pub(super) fn fault(body: &[u8], fault: Fault) -> Error {
+    let (at, reason) = match fault {
+        Fault::Syntax { at } => return not_json(body, at),
+        Fault::Missing { at, field } => return missing(path_at(body, at), field),
+        Fault::TooMuch(error) => return error,
+        Fault::Value { at, reason } => (path_at(body, at), reason),
+    };
+    match reason.strip_prefix("missing field `").and_then(|field| field.strip_suffix('`')) {
+        Some(field) => missing(at, field),
+        None => Error::request(at, without_value(&reason)),
+    }
+}
+
+fn missing(mut at: String, field: &str) -> Error {
+    if !at.is_empty() {
+        at.push('.');
+    }
+    at.push_str(field);
+    Error::request(at, "field required")
+}
+
+/// What serde_json says of a body that is not JSON. It looks into no string that it passes over, so
+/// what it takes has a fault there, at the byte `at`.
+fn not_json(body: &[u8], at: usize) -> Error {
+    let (reason, line, column) = match serde_json::from_slice::<IgnoredAny>(body) {
+        Err(error) => {
+            let text = error.to_string();
+            let reason = text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason);
+            (reason.to_owned(), error.line(), error.column())
         }
-        return Error::request(
-            "",
-            format!(
-                "the body is not valid JSON: {reason} at line {}, column {}",
-                error.line(),
-                error.column()
-            ),
-        );
-    }
-    let before: usize =
-        body.split_inclusive(|b| *b == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
-    let mut offset = before + error.column();
-    // A fault in the last item of an array is told when the array has been left.
-    if offset > 0 && body.get(offset - 1) == Some(&b']') {
-        offset -= 1;
-    }
-    let mut at = path_at(body, offset);
-    let missing = reason.strip_prefix("missing field `").and_then(|field| field.strip_suffix('`'));
-    match missing {
-        Some(field) => {
-            if !at.is_empty() {
-                at.push('.');
-            }
-            at.push_str(field);
-            Error::request(at, "field required")
+        Ok(_) => {
+            let before = &body[..at.min(body.len())];
+            let lines = before.iter().filter(|byte| **byte == b'\n').count();
+            let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let reason = if body.get(at) == Some(&b'\\') {
+                "a half of a surrogate pair in a string"
+            } else {
+                "invalid unicode code point"
+            };
+            (reason.to_owned(), lines + 1, before.len() - begin + 1)
         }
-        None => Error::request(at, without_value(reason)),
-    }
+    };
+    let reason = format!("the body is not valid JSON: {reason} at line {line}, column {column}");
+    Error::request("", reason)
 }
 
 /// What serde says, without the value that it quotes, unless that is a word: it may be a prompt,

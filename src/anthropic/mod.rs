@@ -17,13 +17,14 @@ mod request;
 
 pub use content::{
     Block, Content, Document, DocumentSource, ImageSource, Other, Thought, ToolResult, ToolUse,
+    is_foreign_search,
 };
 pub use event::{
     BlockStart, Citation, ContentBlock, CountTokens, Delta, Event, FOREIGN_SEARCH, Message,
     MessageDelta, MessageHead, Model, ModelList, NoInput, SafeguardResult, ServerToolUse,
     StopReason, Usage, WebSearchError, WebSearchResult,
 };
-pub use parse::parse;
+pub use parse::{parse, parse_within};
 pub use request::{
-    InputMessage, MessagesRequest, OutputFormat, Role, Tool, ToolChoice, ToolChoiceKind,
+    AsItCame, InputMessage, MessagesRequest, OutputFormat, Role, Tool, ToolChoice, ToolChoiceKind,
 };

@@ -1,9 +1,17 @@
 //! Reads a request, and refuses what no provider is to be asked.
 
-use super::content::{Block, Content, DocumentSource};
+use super::content::{Block, CACHE_CONTROL, Content, DocumentSource};
 use super::fault::fault;
-use super::request::MessagesRequest;
+use super::request::{InputMessage, MessagesRequest, Tool};
 use crate::error::Error;
+use crate::json::{Fault, Read, Reader};
+use crate::openai::Number;
+
+/// Anthropic's own limit of a request.
+const MAX_MESSAGES: usize = 100_000;
+/// More than any client offers, and few enough to cost little whatever they hold.
+const MAX_TOOLS: usize = 2000;
+const MAX_STOP_SEQUENCES: usize = 1000;
 
 /// About what a message, a block, a call and a block of an unknown kind cost on their way, in
 /// bytes, beside their own: what is nothing but frames costs many times its size.
@@ -20,8 +28,22 @@ const FREE_BYTES: usize = 900 << 10;
 /// # Errors
 /// [`Error::Request`] with the place of the fault, as in `messages.0.content.1.text: …`.
 pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
-    let mut request: MessagesRequest = serde_json::from_slice(body).map_err(|e| fault(body, &e))?;
-    request.cache_control = has_key(body, b"\"cache_control\"");
+    parse_within(body, &|_| Ok(()))
+}
+
+/// The same. How much memory is taken beside the body is asked before it is.
+///
+/// # Errors
+/// Those of [`parse`], and what `ask` says.
+pub fn parse_within<'a>(
+    body: &'a [u8],
+    ask: &'a dyn Fn(usize) -> Result<(), Error>,
+) -> Result<MessagesRequest<'a>, Error> {
+    let text = std::str::from_utf8(body)
+        .map_err(|e| fault(body, Fault::Syntax { at: e.valid_up_to() }))?;
+    let mut reader = Reader::new(text, CACHE_CONTROL, ask);
+    let mut request = request(&mut reader).map_err(|e| fault(body, e))?;
+    request.cache_control = reader.is_marked();
     if request.messages.is_empty() {
         return Err(Error::request("messages", "at least one message is required"));
     }
@@ -33,6 +55,153 @@ pub fn parse(body: &[u8]) -> Result<MessagesRequest<'_>, Error> {
         }
     }
     Ok(request)
+}
+
+const REQUEST_FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "max_tokens",
+    "system",
+    "stream",
+    "tools",
+    "tool_choice",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "thinking",
+    "output_config",
+    "output_format",
+    "safeguards",
+    "metadata",
+    "context_management",
+    "thread",
+];
+
+fn request<'a>(reader: &mut Reader<'a>) -> Read<MessagesRequest<'a>> {
+    let at = reader.place();
+    let mut request = MessagesRequest::default();
+    let (mut model, mut messages) = (None, None);
+    reader.fields("an object", REQUEST_FIELDS, &mut |reader, field| {
+        let at = reader.place();
+        match field {
+            "model" => model = Some(reader.words()?),
+            "messages" => messages = Some(list(reader, MAX_MESSAGES, &mut message)?),
+            "max_tokens" => request.max_tokens = reader.small()?,
+            "system" => request.system = some(reader, &mut Content::read)?,
+            "stream" => request.stream = reader.small()?,
+            "tools" => request.tools = some_list(reader, MAX_TOOLS, &mut tool)?,
+            "tool_choice" => request.tool_choice = reader.small()?,
+            "temperature" => request.temperature = reader.small()?,
+            "top_p" => request.top_p = reader.small()?,
+            "top_k" => request.top_k = reader.small()?,
+            "stop_sequences" => {
+                request.stop_sequences = some_list(reader, MAX_STOP_SEQUENCES, &mut Reader::words)?;
+            }
+            "thinking" => request.thinking = reader.small()?,
+            "output_config" => request.output_config = reader.small()?,
+            "output_format" => request.output_format = reader.small()?,
+            "safeguards" => request.safeguards = reader.some_raw()?,
+            "metadata" => request.metadata = reader.some_raw()?,
+            "context_management" => request.context_management = reader.some_raw()?,
+            _ => request.thread = reader.some_raw()?,
+        }
+        let came = &mut request.as_it_came;
+        match field {
+            "model" => came.model = reader.since(at),
+            "max_tokens" => came.max_tokens = reader.since(at),
+            "system" => came.system = reader.since(at),
+            "thinking" => came.thinking = reader.since(at),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    reader.end()?;
+    request.model = model.ok_or(Fault::Missing { at, field: "model" })?;
+    request.messages = messages.ok_or(Fault::Missing { at, field: "messages" })?;
+    Ok(request)
+}
+
+fn message<'a>(reader: &mut Reader<'a>) -> Read<InputMessage<'a>> {
+    let at = reader.place();
+    let (mut role, mut content) = (None, None);
+    let found = reader.foreign();
+    reader.fields("a message", &["role", "content"], &mut |reader, field| {
+        match field {
+            "role" => role = Some(reader.small()?),
+            _ => content = Some(Content::read(reader)?),
+        }
+        Ok(())
+    })?;
+    let role = role.ok_or(Fault::Missing { at, field: "role" })?;
+    let content = content.ok_or(Fault::Missing { at, field: "content" })?;
+    let has_foreign_search = reader.foreign() > found;
+    Ok(InputMessage { role, content, has_foreign_search, as_it_came: reader.since(at) })
+}
+
+const TOOL_FIELDS: &[&str] = &[
+    "type",
+    "name",
+    "description",
+    "input_schema",
+    "defer_loading",
+    "allowed_domains",
+    "blocked_domains",
+    "max_uses",
+    "user_location",
+    "display_width_px",
+    "display_height_px",
+];
+
+fn tool<'a>(reader: &mut Reader<'a>) -> Read<Tool<'a>> {
+    let mut tool = Tool::default();
+    reader.fields("a tool", TOOL_FIELDS, &mut |reader, field| {
+        match field {
+            "type" => tool.kind = reader.some_words()?,
+            "name" => tool.name = reader.some_words()?,
+            "description" => tool.description = reader.some_text()?,
+            "input_schema" => tool.input_schema = reader.some_schema()?,
+            "defer_loading" => tool.defer_loading = reader.small()?,
+            "allowed_domains" => tool.allowed_domains = reader.some_raw()?,
+            "blocked_domains" => tool.blocked_domains = reader.some_raw()?,
+            "max_uses" => tool.max_uses = reader.small::<Number>()?.0,
+            "user_location" => tool.user_location = reader.some_raw()?,
+            "display_width_px" => tool.display_width_px = reader.small::<Number>()?.0,
+            _ => tool.display_height_px = reader.small::<Number>()?.0,
+        }
+        Ok(())
+    })?;
+    Ok(tool)
+}
+
+/// Reads a list of at most `most`.
+fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    most: usize,
+    item: &mut dyn FnMut(&mut Reader<'a>) -> Read<T>,
+) -> Read<Vec<T>> {
+    let mut list = Vec::new();
+    reader.list("a sequence", most, &mut |reader| {
+        list.push(item(reader)?);
+        Ok(())
+    })?;
+    Ok(list)
+}
+
+fn some_list<'a, T>(
+    reader: &mut Reader<'a>,
+    most: usize,
+    item: &mut dyn FnMut(&mut Reader<'a>) -> Read<T>,
+) -> Read<Option<Vec<T>>> {
+    some(reader, &mut |reader| list(reader, most, item))
+}
+
+/// Reads what is there, unless it is null.
+fn some<'a, T>(
+    reader: &mut Reader<'a>,
+    read: &mut dyn FnMut(&mut Reader<'a>) -> Read<T>,
+) -> Read<Option<T>> {
+    if reader.is_null() { reader.raw().map(|_| None) } else { read(reader).map(Some) }
 }
 
 /// Refuses a request that is made of very many parts with next to nothing in them.
@@ -63,24 +232,4 @@ fn cost(block: &Block<'_>) -> usize {
         },
         _ => BLOCK_BYTES,
     }
-}
-
-/// Whether an object of `json`, which is valid, has `key`, which is given with its quotes. No text
-/// can hold it, since its quotes are escaped there. The search goes by the last byte, as far as it
-/// can each time (<https://en.wikipedia.org/wiki/Boyer%E2%80%93Moore%E2%80%93Horspool_algorithm>).
-fn has_key(json: &[u8], key: &[u8]) -> bool {
-    let mut steps = [key.len(); 256];
-    for (at, byte) in key[..key.len() - 1].iter().enumerate() {
-        steps[usize::from(*byte)] = key.len() - 1 - at;
-    }
-    let mut end = key.len();
-    while let Some(last) = json.get(end - 1) {
-        let is_key = json[end - key.len()..end] == *key
-            && json[end..].trim_ascii_start().first() == Some(&b':');
-        if is_key {
-            return true;
-        }
-        end += steps[usize::from(*last)];
-    }
-    false
 }

@@ -1,67 +1,58 @@
 //! The request: what clients send to `/v1/messages` and `/v1/messages/count_tokens`.
 //!
-//! Text is borrowed from the body, schemas and tool inputs pass through unparsed. Unknown fields
-//! are ignored, since new clients send new ones; a known field of the wrong type is an error that
-//! names its place.
+//! Text stays as it stands in the body, schemas and tool inputs pass through unparsed. Unknown
+//! fields are ignored, since new clients send new ones; a known field of the wrong type is an error
+//! that names its place.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use super::content::{Block, Content};
 use super::event::SafeguardResult;
-use super::field::{Text, some_up_to, text, up_to};
-use crate::json;
-use crate::openai::Number;
-
-/// Anthropic's own limit of a request.
-const MAX_MESSAGES: usize = 100_000;
-/// More than any client offers, and few enough to cost little whatever they hold.
-const MAX_TOOLS: usize = 2000;
-const MAX_STOP_SEQUENCES: usize = 1000;
+use super::field::text;
+use crate::json::{self, Escaped};
 
 /// The body of a request, as far as ccproxy uses it.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "an object")]
+#[derive(Debug, Default)]
 pub struct MessagesRequest<'a> {
-    #[serde(borrow)]
     pub model: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "up_to::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<InputMessage<'a>>,
     /// Absent in `count_tokens`.
     pub max_tokens: Option<u64>,
     pub system: Option<Content<'a>>,
-    #[serde(default)]
     pub stream: Option<bool>,
-    #[serde(borrow, default, deserialize_with = "some_up_to::<_, _, MAX_TOOLS>")]
     pub tools: Option<Vec<Tool<'a>>>,
     pub tool_choice: Option<ToolChoice<'a>>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub top_k: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "stop_sequences")]
     pub stop_sequences: Option<Vec<Cow<'a, str>>>,
     pub thinking: Option<Thinking<'a>>,
     pub output_config: Option<OutputConfig<'a>>,
     /// The name `output_config.format` had in the beta.
     pub output_format: Option<OutputFormat<'a>>,
     /// What the client wants the server to judge, with what the judge is to know.
-    #[serde(borrow)]
     pub safeguards: Option<&'a RawValue>,
     /// Ids of the user, and the like.
-    #[serde(borrow)]
     pub metadata: Option<&'a RawValue>,
     /// What of the conversation the server is to clear.
-    #[serde(borrow)]
     pub context_management: Option<&'a RawValue>,
     /// Whether a part of it is to be kept in a prompt cache.
-    #[serde(skip)]
     pub cache_control: bool,
     /// Present when the client wants the server to hold the conversation.
-    #[serde(borrow)]
     pub thread: Option<&'a RawValue>,
+    pub as_it_came: AsItCame<'a>,
+}
+
+/// The JSON of some fields, by which they are found in the body again. Empty where there is none.
+#[derive(Debug, Default)]
+pub struct AsItCame<'a> {
+    pub model: &'a str,
+    pub max_tokens: &'a str,
+    pub system: &'a str,
+    pub thinking: &'a str,
 }
 
 /// How Claude Code asks for a search.
@@ -90,16 +81,16 @@ impl<'a> MessagesRequest<'a> {
     /// What is looked for: what the user has said last.
     pub fn query(&self) -> String {
         let last = self.last_said();
-        let query = last.strip_prefix(SEARCH_PROMPT).unwrap_or(last);
+        let query = last.strip_prefix(SEARCH_PROMPT).unwrap_or(&last);
         query.chars().take(MAX_QUERY).collect()
     }
 
     /// What the user has said last.
-    fn last_said(&self) -> &str {
+    fn last_said(&self) -> Cow<'_, str> {
         let users = self.messages.iter().rev().filter(|message| message.role == Role::User);
         let texts = users.flat_map(|message| message.content.0.iter().rev());
         let mut said = texts.filter_map(|block| match block {
-            Block::Text(text) if !text.trim().is_empty() => Some(text.trim()),
+            Block::Text(text) => Some(trimmed(text.text())).filter(|text| !text.is_empty()),
             _ => None,
         });
         said.next().unwrap_or_default()
@@ -133,15 +124,24 @@ impl<'a> MessagesRequest<'a> {
     }
 }
 
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
 /// Of a request's safeguards so many are answered; Claude Code sends one.
 const MAX_SAFEGUARDS: usize = 16;
 
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "a message")]
+#[derive(Debug)]
 pub struct InputMessage<'a> {
     pub role: Role,
-    #[serde(borrow)]
     pub content: Content<'a>,
+    /// Whether it tells of what a search of another service than Anthropic's has found.
+    pub has_foreign_search: bool,
+    /// The JSON of it.
+    pub as_it_came: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -154,34 +154,22 @@ pub enum Role {
 }
 
 /// A tool definition. Server tools have no `input_schema`.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "a tool")]
+#[derive(Debug, Default)]
 pub struct Tool<'a> {
     /// Of a server tool, such as `web_search_20250305`; tools of the client may leave it out.
-    #[serde(rename = "type", borrow, default, deserialize_with = "text")]
     pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
     pub name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub description: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "json::schema")]
+    pub description: Option<Escaped<'a>>,
     pub input_schema: Option<&'a RawValue>,
-    #[serde(default)]
     pub defer_loading: Option<bool>,
     /// Of a search: the only domains that are looked at, and those that are not.
-    #[serde(borrow, default)]
     pub allowed_domains: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     pub blocked_domains: Option<&'a RawValue>,
     /// How often it may be done, and from where.
-    #[serde(default, deserialize_with = "number")]
     pub max_uses: Option<u64>,
-    #[serde(borrow, default)]
     pub user_location: Option<&'a RawValue>,
     /// Of a tool for a computer's screen.
-    #[serde(default, deserialize_with = "number")]
     pub display_width_px: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
     pub display_height_px: Option<u64>,
 }
 
@@ -197,11 +185,6 @@ impl Tool<'_> {
         const CUSTOM: &str = "custom";
         self.kind.as_deref().is_none_or(|kind| kind == CUSTOM)
     }
-}
-
-/// A number, or nothing where something else stands.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Number::deserialize(deserializer).map(|number| number.0)
 }
 
 #[derive(Debug, Deserialize)]
@@ -254,11 +237,4 @@ pub struct OutputConfig<'a> {
 pub struct OutputFormat<'a> {
     #[serde(borrow, default, deserialize_with = "json::schema")]
     pub schema: Option<&'a RawValue>,
-}
-
-fn stop_sequences<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<Cow<'de, str>>>, D::Error> {
-    let sequences = some_up_to::<_, Text, MAX_STOP_SEQUENCES>(deserializer)?;
-    Ok(sequences.map(|all| all.into_iter().map(|text| text.0).collect()))
 }

@@ -4,7 +4,6 @@
 //! What comes before and after an answer is in frames of its own, which are not on the stack while
 //! the answer is relayed: there may be a thousand of them.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use super::Provider;
@@ -15,6 +14,7 @@ use crate::client::Failure;
 use crate::config;
 use crate::error::{Cause, Error};
 use crate::health::Outcome;
+use crate::json::Spliced;
 use crate::openai::Dialect;
 use crate::provider::{Key, Search, SessionField};
 use crate::record::cut;
@@ -73,7 +73,7 @@ pub(super) struct Described<'a> {
 /// What is sent to the provider, and how its answer is read.
 struct Outgoing<'a> {
     endpoint: Endpoint,
-    body: Cow<'a, [u8]>,
+    body: Spliced<'a>,
     /// `None` where the answer is the provider's own.
     reading: Option<Reading>,
 }
@@ -143,7 +143,8 @@ impl Attempt<'_> {
         let limit = config.max_tokens.filter(|limit| *limit > 0);
         let body = &self.asking.exchange.body;
         let session = self.asking.session_id.as_deref();
-        let (body, report) = native_request(body, config.row, self.model, limit, session)?;
+        let request = self.asking.request;
+        let (body, report) = native_request(body, request, config.row, self.model, limit, session)?;
         self.note(&report, tried);
         Ok(Outgoing { endpoint: Endpoint::Messages, body, reading: None })
     }
@@ -155,7 +156,7 @@ impl Attempt<'_> {
         described: Option<&'r Described<'r>>,
         target: &Target<'r>,
         tried: Option<&Lesson>,
-    ) -> Result<Outgoing<'static>, Error>
+    ) -> Result<Outgoing<'_>, Error>
     where
         Self: 'r,
     {
@@ -176,8 +177,7 @@ impl Attempt<'_> {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
         };
-        let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
-        let body = Cow::Owned(body);
+        let body = wanted.encode(&self.asking.exchange.body);
         let is_data = self.asking.request.format().is_some();
         let dialect = target.api;
         let reading = Reading { dialect, names, stops, text_tools, search, is_data };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Provider;
+use crate::anthropic::MessagesRequest;
 use crate::client::{Client, Failure};
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -28,6 +29,7 @@ const COUNT_LIMIT_BYTES: usize = 64 << 10;
 pub(super) fn count_tokens(
     provider: &Provider,
     exchange: &Exchange,
+    request: &MessagesRequest<'_>,
     model: &str,
     client: Rc<RefCell<dyn Client>>,
 ) -> Result<Option<u64>, ()> {
@@ -39,7 +41,7 @@ pub(super) fn count_tokens(
         return Ok(None);
     }
     let row = provider.config.row;
-    let Ok((body, _)) = native_request(&exchange.body, row, model, None, None) else {
+    let Ok((body, _)) = native_request(&exchange.body, request, row, model, None, None) else {
         return Ok(None);
     };
     let Ok(permit) = provider.health.state.permit(None) else { return Ok(None) };

@@ -25,7 +25,8 @@ pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply:
     #[cfg(debug_assertions)]
     assert!(!exchange.panics, "provoked by a test");
 
-    let request = match anthropic::parse(&exchange.body) {
+    let room = |bytes| exchange.take_beside_body(bytes);
+    let request = match anthropic::parse_within(&exchange.body, &room) {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
     };
@@ -48,7 +49,8 @@ pub(super) fn count_tokens(
     ledger: &Ledger<'_>,
     mut reply: Reply,
 ) -> Ending {
-    let request = match anthropic::parse(&exchange.body) {
+    let room = |bytes| exchange.take_beside_body(bytes);
+    let request = match anthropic::parse_within(&exchange.body, &room) {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
     };
@@ -60,7 +62,8 @@ pub(super) fn count_tokens(
     let model = hop.model(&provider.config.model, &request.model);
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     ledger.turn_of(provider, model);
-    let counted = ledger.waiting(|| count::count_tokens(provider, exchange, model, client));
+    let counted =
+        ledger.waiting(|| count::count_tokens(provider, exchange, &request, model, client));
     let (input_tokens, source) = match counted {
         Ok(Some(input_tokens)) => (input_tokens, "provider"),
         Ok(None) => (estimate, "estimate"),

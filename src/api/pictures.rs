@@ -19,6 +19,7 @@ use crate::anthropic::{self, Block, Content, ContentBlock, ImageSource, Usage};
 use crate::client::Failure;
 use crate::error::Error;
 use crate::health::Outcome;
+use crate::json::Escaped;
 use crate::openai::Dialect;
 use crate::record::cut;
 use crate::relay::{self, BodyForm};
@@ -81,10 +82,10 @@ impl Pictures {
         let places: Vec<_> =
             places.iter().map(|hop| (hop.provider, hop.model.as_deref())).collect();
         let whole = match source {
-            ImageSource::Base64 { media_type, data } => (&**media_type, &**data),
-            ImageSource::Url(url) => ("", &**url),
+            ImageSource::Base64 { media_type, data } => (media_type.text(), data.text()),
+            ImageSource::Url(url) => (Cow::Borrowed(""), url.text()),
         };
-        [0, 1].map(|i| self.keys[i].hash_one((&places, whole)))
+        [0, 1].map(|i| self.keys[i].hash_one((&places, &whole)))
     }
 
     fn get(&self, picture: [u64; 2], now: Instant) -> Option<Result<Arc<str>, Arc<str>>> {
@@ -160,7 +161,7 @@ impl Attempt<'_> {
             match block {
                 Block::Image(source) => {
                     let text = self.words_for(source, places, done)?;
-                    *block = Block::Text(Cow::Owned(text));
+                    *block = Block::Text(Escaped::new(&text));
                 }
                 Block::ToolResult(result) => {
                     self.describe_all(&mut result.content, places, done)?;
@@ -308,7 +309,7 @@ impl Attempt<'_> {
             learned: &learned,
         };
         let Translated { wanted, names, stops, .. } = translate(&request, &target)?;
-        let body = serde_json::to_vec(&wanted.write()).expect("the wire types serialize");
+        let body = wanted.encode(body);
         let endpoint = match api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
@@ -352,7 +353,9 @@ impl Attempt<'_> {
             input_tokens: u64,
             output_tokens: u64,
         }
-        let (body, _) = native_request(body, provider.config.row, model, None, None)?;
+        let request = anthropic::parse(body)?;
+        let row = provider.config.row;
+        let (body, _) = native_request(body, &request, row, model, None, None)?;
         let headers = self.asking.exchange.native_headers();
         let ask = Ask {
             endpoint: Endpoint::Messages,

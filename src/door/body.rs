@@ -100,14 +100,13 @@ impl Body {
         self.began + PATIENCE + Duration::from_secs((self.received / MIN_BYTES_PER_SECOND) as u64)
     }
 
-    /// The bytes, and the memory that they take, for which their number was not enough: it is
-    /// counted what it costs to answer them.
+    /// The bytes, and the memory for them and for what every message takes.
     ///
     /// # Errors
     /// There is not so much left.
     pub(super) fn into_parts(self) -> Result<(Vec<u8>, Share), Error> {
         if !self.bytes.is_empty() {
-            let cost = memory::cost(&self.bytes) + memory::IN_FLIGHT;
+            let cost = self.bytes.capacity() + memory::IN_FLIGHT;
             self.share.grow_to(cost, cost)?;
         }
         Ok((self.bytes, self.share))
@@ -158,23 +157,21 @@ mod tests {
 
     #[test]
     fn what_is_whole_takes_what_it_costs_to_answer() {
-        let budget = Arc::new(Budget::new(memory::IN_FLIGHT + 60_000));
+        let budget = Arc::new(Budget::new(memory::IN_FLIGHT + 20_000));
         let now = Instant::now();
-        let whole = |byte: u8, length: usize| {
+        let whole = |length: usize| {
             let length = BodyLength::Bytes(length as u64);
             let mut body = Body::new(length, 30_000, &budget, now).unwrap();
-            body.take(&[byte; 30_000]).unwrap();
+            body.take(&[b'x'; 30_000]).unwrap();
             body.into_parts()
         };
-        let (bytes, share) = whole(b'x', 13_000).unwrap();
-        assert_eq!((bytes.len(), budget.left()), (13_000, 8000));
-        // There is room for it when the first is answered, and never for what costs more. As many
-        // bytes of nothing but values do.
-        assert_eq!(whole(b'x', 100).unwrap_err().status(), 529);
+        let (bytes, share) = whole(13_000).unwrap();
+        assert_eq!((bytes.len(), budget.left()), (13_000, 7000));
+        // There is room for it when the first is answered, and never for what is longer.
+        assert_eq!(whole(100).unwrap_err().status(), 529);
         drop(share);
-        assert_eq!(whole(b'x', 16_000).unwrap_err().status(), 413);
-        assert_eq!(whole(b',', 13_000).unwrap_err().status(), 413);
-        assert_eq!(budget.left(), memory::IN_FLIGHT + 60_000);
+        assert_eq!(whole(25_000).unwrap_err().status(), 413);
+        assert_eq!(budget.left(), memory::IN_FLIGHT + 20_000);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! borrowed and is joined while it is written.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Serialize as DeriveSerialize;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::json::{self, Escaped};
 
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
@@ -215,7 +216,7 @@ impl<'a> Part<'a> {
         Part::ImageUrl { image_url: ImageUrl { url } }
     }
 
-    pub fn file(filename: Cow<'a, str>, file_data: DataUrl<'a>) -> Part<'a> {
+    pub fn file(filename: Escaped<'a>, file_data: DataUrl<'a>) -> Part<'a> {
         Part::File { file: File { filename, file_data } }
     }
 }
@@ -227,7 +228,7 @@ pub struct ImageUrl<'a> {
 
 #[derive(Debug, DeriveSerialize)]
 pub struct File<'a> {
-    pub filename: Cow<'a, str>,
+    pub filename: Escaped<'a>,
     pub file_data: DataUrl<'a>,
 }
 
@@ -249,59 +250,47 @@ impl Serialize for Ephemeral {
 /// A URL, or data that becomes one while it is written: an image is megabytes and not copied.
 #[derive(Debug)]
 pub enum DataUrl<'a> {
-    Url(&'a str),
-    Base64 { media_type: &'a str, data: &'a str },
-}
-
-impl fmt::Display for DataUrl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DataUrl::Url(url) => f.write_str(url),
-            DataUrl::Base64 { media_type, data } => write!(f, "data:{media_type};base64,{data}"),
-        }
-    }
+    Url(&'a Escaped<'a>),
+    Base64 { media_type: &'a Escaped<'a>, data: &'a Escaped<'a> },
 }
 
 impl Serialize for DataUrl<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            DataUrl::Url(url) => url.serialize(serializer),
+            DataUrl::Base64 { media_type, data } => json::write(
+                serializer,
+                ["\"data:", media_type.inner(), ";base64,", data.inner(), "\""],
+            ),
+        }
     }
 }
 
 /// Texts that stand as paragraphs of one: joined by an empty line while they are written.
 #[derive(Debug, Default)]
-pub struct Joined<'a>(pub Vec<Cow<'a, str>>);
+pub struct Joined<'a>(pub Vec<Escaped<'a>>);
 
 impl Joined<'_> {
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|text| text.is_empty())
+        self.0.iter().all(Escaped::is_empty)
+    }
+
+    /// What stands between the quotes of the text.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        let between = |n| if n > 0 { "\\n\\n" } else { "" };
+        self.0.iter().enumerate().flat_map(move |(n, text)| [between(n), text.inner()])
     }
 }
 
-impl<'a, T: Into<Cow<'a, str>>> From<T> for Joined<'a> {
-    fn from(text: T) -> Joined<'a> {
-        Joined(vec![text.into()])
-    }
-}
-
-impl fmt::Display for Joined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, text) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n\n")?;
-            }
-            f.write_str(text)?;
-        }
-        Ok(())
+impl<'a> From<Escaped<'a>> for Joined<'a> {
+    fn from(text: Escaped<'a>) -> Joined<'a> {
+        Joined(vec![text])
     }
 }
 
 impl Serialize for Joined<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0[..] {
-            [text] => serializer.serialize_str(text),
-            _ => serializer.collect_str(self),
-        }
+        json::write(serializer, ["\""].into_iter().chain(self.pieces()).chain(["\""]))
     }
 }
 
@@ -372,7 +361,7 @@ impl<'a> Tool<'a> {
 pub struct Function<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<Cow<'a, str>>,
+    pub description: Option<Escaped<'a>>,
     pub parameters: Cow<'a, RawValue>,
 }
 

@@ -7,6 +7,7 @@ mod text;
 mod weights;
 
 use crate::anthropic::{Block, Content, DocumentSource, ImageSource, MessagesRequest};
+use crate::json::{self, Escaped};
 pub use text::TextCount;
 
 /// What a page of a PDF costs, about, and how many bytes of base64 a page has, about.
@@ -20,6 +21,12 @@ const TOOL_FRAME_TOKENS: u64 = 14;
 /// Of a text that is longer than this, a rough estimate reads a window of each stride.
 const STRIDE_BYTES: usize = 512;
 const WINDOW_BYTES: usize = 48;
+
+/// The part of a picture with escapes that is decoded: more than stands before its size.
+const HEAD_BYTES: usize = 1 << 20;
+
+/// A text with escapes is decoded in pieces of about this length.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// An estimate of the request's input tokens: system, messages, tools, pictures; at least 1.
 pub fn estimate(request: &MessagesRequest<'_>) -> u64 {
@@ -53,7 +60,7 @@ impl Count {
         for tool in request.tools.iter().flatten() {
             self.tokens += TOOL_FRAME_TOKENS;
             self.text(tool.name.as_deref());
-            self.text(tool.description.as_deref());
+            self.some(tool.description.as_ref());
             self.text(tool.input_schema.map(|schema| schema.get()));
         }
         (self.text.tokens() + self.tokens).max(1)
@@ -61,16 +68,37 @@ impl Count {
 
     fn text(&mut self, text: Option<&str>) {
         let text = text.unwrap_or_default();
-        if !self.samples || text.len() <= STRIDE_BYTES {
+        if self.reads_all_of(text.len()) {
             self.text.add(text);
-            return;
+        } else {
+            self.sample(text, &mut |window, sample| sample.add(window));
         }
+    }
+
+    fn some(&mut self, text: Option<&Escaped<'_>>) {
+        text.into_iter().for_each(|text| self.escaped(text));
+    }
+
+    fn escaped(&mut self, text: &Escaped<'_>) {
+        if self.reads_all_of(text.len()) {
+            text.pieces(PIECE_BYTES).for_each(|piece| self.text.add(&piece));
+        } else {
+            self.sample(text.inner(), &mut |window, sample| sample.add(&json::decoded(window)));
+        }
+    }
+
+    fn reads_all_of(&self, length: usize) -> bool {
+        !self.samples || length <= STRIDE_BYTES
+    }
+
+    /// Counts windows of a long text.
+    fn sample(&mut self, text: &str, add: &mut dyn FnMut(&str, &mut TextCount)) {
         let mut sample = TextCount::default();
         let mut read = 0;
         for begin in (0..text.len()).step_by(STRIDE_BYTES) {
             let begin = boundary(text, begin);
             let end = boundary(text, (begin + WINDOW_BYTES).min(text.len()));
-            sample.add(&text[begin..end]);
+            add(&text[begin..end], &mut sample);
             read += end - begin;
         }
         self.tokens += sample.tokens() * text.len() as u64 / (read as u64).max(1);
@@ -84,17 +112,17 @@ impl Count {
 
     fn block(&mut self, block: &Block<'_>) {
         match block {
-            Block::Text(text) => self.text(Some(text)),
-            Block::Thinking(thought) => self.text(Some(&thought.thinking)),
+            Block::Text(text) => self.escaped(text),
+            Block::Thinking(thought) => self.escaped(&thought.thinking),
             Block::Image(source) => {
                 self.tokens += match &**source {
-                    ImageSource::Base64 { data, .. } => image::tokens(data),
+                    ImageSource::Base64 { data, .. } => image::tokens(&data.beginning(HEAD_BYTES)),
                     ImageSource::Url(_) => image::MAX_TOKENS,
                 }
             }
             Block::Document(document) => {
-                self.text(document.title.as_deref());
-                self.text(document.context.as_deref());
+                self.some(document.title.as_ref());
+                self.some(document.context.as_ref());
                 self.document(&document.source);
             }
             Block::ToolUse(call) => {
@@ -115,9 +143,9 @@ impl Count {
     fn document(&mut self, source: &DocumentSource<'_>) {
         match source {
             DocumentSource::Base64 { data, .. } => {
-                self.tokens += PAGE_TOKENS * (data.len() as u64).div_ceil(PAGE_BYTES).max(1);
+                self.tokens += PAGE_TOKENS * (data.text_len() as u64).div_ceil(PAGE_BYTES).max(1);
             }
-            DocumentSource::Text(text) => self.text(Some(text)),
+            DocumentSource::Text(text) => self.escaped(text),
             DocumentSource::Content(content) => self.content(content),
             DocumentSource::Url(_) => self.tokens += PAGE_TOKENS,
         }

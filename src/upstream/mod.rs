@@ -28,16 +28,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT,
 };
 use ureq::http::{self, HeaderName, Request, Response};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, SendBody};
 
 use crate::client::{Client, Failure};
 use crate::config::http_proxy::HttpProxy;
 use crate::config::{Config, ProviderConfig, Secret, Timeouts};
 use crate::error::{Error, Retry};
+use crate::json::Spliced;
 use crate::provider::{Auth, Key};
 use crate::redact::{self, Redactor};
 use coding::{Coding, Decoded, Undecodable};
@@ -110,7 +111,7 @@ pub struct Ask<'a> {
     pub endpoint: Endpoint,
     /// Which of its keys is sent, if it has any.
     pub key: usize,
-    pub body: &'a [u8],
+    pub body: &'a Spliced<'a>,
     /// Further headers, which must be valid.
     pub headers: &'a [(&'a str, &'a str)],
     /// The longest wait for the answer, where that is less than usual.
@@ -399,8 +400,11 @@ impl Upstream {
         });
         let token = self.token().map_err(Attempt::Failed)?;
         let request = self.asking(&ask, token.as_ref().map(|(token, _)| &**token));
-        let sent = request.map_err(ureq::Error::from).and_then(|request| {
-            let request = request.map(|()| ask.body);
+        let mut body = ask.body.reader();
+        let sent = request.map_err(ureq::Error::from).and_then(|mut request| {
+            // Without it the body would go in chunks.
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(ask.body.len()));
+            let request = request.map(|()| SendBody::from_reader(&mut body));
             let is_usual = self.native_proxy.as_ref() == self.agent.config().proxy();
             if !ask.endpoint.is_native() || is_usual {
                 return self.agent.run(request);

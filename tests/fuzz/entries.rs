@@ -31,12 +31,16 @@ pub(super) fn request(data: &[u8]) {
             learned: &learned,
         };
         if let Ok(translated) = translate(&request, &target) {
-            serde_json::to_vec(&translated.wanted.write()).expect("it serializes");
+            is_json(&translated.wanted.encode(data).to_vec());
         }
     }
-    if let Ok((body, _)) = native_request(data, provider, "m", Some(9), None) {
-        assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok(), "no JSON is sent");
+    if let Ok((body, _)) = native_request(data, &request, provider, "m", Some(9), None) {
+        is_json(&body.to_vec());
     }
+}
+
+fn is_json(sent: &[u8]) {
+    assert!(serde_json::from_slice::<serde_json::Value>(sent).is_ok(), "no JSON is sent");
 }
 
 /// A provider's stream, cut after the first byte's number of bytes: one message that ends once.

@@ -166,9 +166,10 @@ fn without_marks(json: &str) -> String {
 fn sent(row: &Provider, api: Option<Dialect>, request: &Value) -> String {
     let body = request.to_string();
     let Some(api) = api else {
-        let (made, _) =
-            native_request(body.as_bytes(), row, "m", None, Some(SESSION)).expect("a request");
-        return without_marks(std::str::from_utf8(&made).expect("UTF-8"));
+        let read = anthropic::parse(body.as_bytes()).expect("a request");
+        let made = native_request(body.as_bytes(), &read, row, "m", None, Some(SESSION));
+        let (made, _) = made.expect("a request");
+        return without_marks(std::str::from_utf8(&made.to_vec()).expect("UTF-8"));
     };
     let model = if row.model.is_empty() { "m" } else { row.model };
     let learned = Learned::default();
@@ -312,7 +313,8 @@ fn marks_of_a_cache_become_the_providers_own() {
         };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
-        let wire = serde_json::to_value(translated.wanted.write()).expect("JSON");
+        let wire = translated.wanted.encode(body.as_bytes()).to_vec();
+        let wire: Value = serde_json::from_slice(&wire).expect("JSON");
         let messages = wire["messages"].as_array().expect("messages").clone();
         let mut marks = Vec::new();
         for (at, message) in messages.iter().enumerate() {
@@ -360,7 +362,8 @@ fn marks_of_a_cache_become_breakpoints_of_the_responses_api() {
         };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
-        (dropped, serde_json::to_value(translated.wanted.write()).expect("JSON"))
+        let wire = translated.wanted.encode(body.as_bytes()).to_vec();
+        (dropped, serde_json::from_slice::<Value>(&wire).expect("JSON"))
     };
     let cached = json!({ "type": "ephemeral" });
     let request = json!({

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use ccproxy::anthropic;
+use ccproxy::anthropic::{self, MessagesRequest};
 use ccproxy::memory;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
@@ -77,6 +77,10 @@ fn cost(work: impl FnOnce()) -> (usize, usize) {
 fn request(body: &[u8], provider: &Provider, api: Dialect) {
     let Ok(request) = anthropic::parse(body) else { return };
     estimate(&request);
+    send(&request, body, provider, api);
+}
+
+fn send(request: &MessagesRequest<'_>, body: &[u8], provider: &Provider, api: Dialect) {
     let learned = Learned::default();
     let target = Target {
         provider,
@@ -87,9 +91,8 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
         session: None,
         learned: &learned,
     };
-    let Ok(translated) = translate::translate(&request, &target) else { return };
-    let mut out = Vec::with_capacity(body.len());
-    serde_json::to_writer(&mut out, &translated.wanted.write()).expect("it serializes");
+    let Ok(translated) = translate::translate(request, &target) else { return };
+    translated.wanted.encode(body);
 }
 
 /// Hands out `body` in reads of the size that they have.
@@ -318,10 +321,10 @@ fn filled(form: &str, item: &str, bytes: usize) -> Vec<u8> {
 }
 
 /// Measures `work` of inputs of two sizes, one twice the other.
-/// It is counted for each byte of it that it is there `copies` times beside what a request's is.
+/// The memory for it is given out by what is `counted`.
 fn check(
     what: &str,
-    copies: usize,
+    counted: impl Fn(&[u8]) -> usize,
     input: impl Fn(usize) -> Vec<u8>,
     work: impl Fn(&[u8]),
 ) -> Vec<String> {
@@ -332,8 +335,7 @@ fn check(
         let (peak, all) = cost(|| work(&input));
         asked.push(all);
         let bound = input.len() * TIMES + FREE_BYTES;
-        // The memory that all messages may take is given out by this.
-        let counted = memory::cost(&input) + copies * input.len() + memory::IN_FLIGHT;
+        let counted = counted(&input) + memory::IN_FLIGHT;
         if peak + input.len() > bound.min(counted) {
             let length = input.len();
             faults.push(format!("{what}: {length} bytes hold {peak}, {counted} are counted"));
@@ -343,6 +345,92 @@ fn check(
         faults.push(format!("{what}: twice the input asks for {asked:?}"));
     }
     faults
+}
+
+/// What is counted for a request.
+fn counted(body: &[u8]) -> usize {
+    let asked = Cell::new(0);
+    let ask = |bytes| {
+        asked.set(bytes);
+        Ok(())
+    };
+    drop(anthropic::parse_within(body, &ask));
+    body.len() + asked.get()
+}
+
+/// What is counted for an answer that is there so many times beside what is made of it.
+fn sent(times: usize) -> impl Fn(&[u8]) -> usize {
+    move |body| memory::cost(body) + times * body.len()
+}
+
+/// Requests of large things: what takes most of their bytes, and how it stands in them.
+const LARGE: &[(&str, &str, &str)] = &[
+    ("plain text", "[{\"role\":\"user\",\"content\":\"@\"}]", "some words of a text, "),
+    ("escaped text", "[{\"role\":\"user\",\"content\":\"@\"}]", r#"a \"line\"\n\té\u00e9 "#),
+    (
+        "texts in one message",
+        "[{\"role\":\"user\",\"content\":$}]",
+        r#"{"type":"text","text":"LONG"}"#,
+    ),
+    (
+        "tool results",
+        "$",
+        r#"{"role":"assistant","content":[{"type":"tool_use","id":"t#","name":"read","input":{"path":"a/file.rs"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t#","content":"LONG"}]}"#,
+    ),
+    (
+        "images",
+        "$",
+        r#"{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"LONG"}}]}"#,
+    ),
+];
+
+/// As nearly all of a request stands in it as it is sent, it is not there twice.
+#[test]
+fn a_large_request_takes_half_its_size_beside_it() {
+    let mut faults = Vec::new();
+    let line = r#"    let value = read(\"file\")?; // a line of code\n"#;
+    for api in [Dialect::ChatCompletions, Dialect::Responses] {
+        let check = |what: &str, body: &[u8]| {
+            let provider = Provider::find("custom").expect("a row");
+            let asked = Cell::new(0);
+            let ask = |bytes| {
+                asked.set(bytes);
+                Ok(())
+            };
+            let (peak, _) = cost(|| {
+                let request = anthropic::parse_within(body, &ask).expect(what);
+                send(&request, body, provider, api);
+            });
+            let counted = body.len() + asked.get();
+            let bound = body.len() / 2 + (1 << 20);
+            (peak > bound || counted + memory::IN_FLIGHT < body.len() + peak).then(|| {
+                format!("{what}: {} bytes hold {peak} more, {counted} counted", body.len())
+            })
+        };
+        for (what, form, item) in LARGE {
+            let form = format!(r#"{{"model":"m","max_tokens":9,"messages":{form}}}"#);
+            let item = item.replace("LONG", &line.repeat(200));
+            faults.extend(check(what, &filled(&form, &item, 4_000_000)));
+        }
+        let property = r#""p#":{"type":"string","description":"what it is for, in some words"}"#;
+        let properties: String =
+            (0..200).map(|n| property.replace('#', &n.to_string()) + ",").collect();
+        let tool = format!(
+            r#"{{"name":"tool_#","description":"LONG","input_schema":{{"type":"object","properties":{{{}}}}}}}"#,
+            properties.trim_end_matches(',')
+        );
+        let tools: Vec<String> = (0..200)
+            .map(|n| {
+                tool.replace("tool_#", &format!("tool_{n}")).replace("LONG", &line.repeat(100))
+            })
+            .collect();
+        let body = format!(
+            r#"{{"model":"m","max_tokens":9,"tools":[{}],"messages":[{{"role":"user","content":"hi"}}]}}"#,
+            tools.join(",")
+        );
+        faults.extend(check("200 tools", body.as_bytes()));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
@@ -355,7 +443,8 @@ fn a_request_of_small_things_costs_little() {
                 let form = format!(r#"{{"model":"m","max_tokens":9,{form}}}"#);
                 let what = format!("{what} of {item:.40} for {name}");
                 let input = |bytes| filled(&form, item, bytes);
-                faults.extend(check(&what, 0, input, |body| request(body, provider, api)));
+                let work = |body: &[u8]| request(body, provider, api);
+                faults.extend(check(&what, counted, input, work));
             }
         }
     }
@@ -369,14 +458,14 @@ fn an_answer_of_small_things_costs_little() {
         let what = format!("{what} of {item:.40}");
         let body = |bytes| filled(form, item, bytes);
         let form_of = |form| move |body: &[u8]| whole(body, *dialect, form);
-        faults.extend(check(&format!("{what}, whole"), SENT, body, form_of(BodyForm::Whole)));
+        faults.extend(check(&format!("{what}, whole"), sent(SENT), body, form_of(BodyForm::Whole)));
         let stream = |bytes| {
             let body = String::from_utf8(body(bytes)).expect("UTF-8");
             format!("data: {body}\n\n").into_bytes()
         };
         faults.extend(check(
             &format!("{what}, streamed"),
-            SENT + 1,
+            sent(SENT + 1),
             stream,
             form_of(BodyForm::Events),
         ));
@@ -384,9 +473,9 @@ fn an_answer_of_small_things_costs_little() {
     for frame in ["\n", "\r\n", ":\n\n", "data: {}\n\n", "event: ping\n\n"] {
         let input = |bytes: usize| frame.repeat(bytes / frame.len()).into_bytes();
         let what = format!("frames {frame:?}");
-        faults.extend(check(&format!("{what}, native"), SENT, input, native));
+        faults.extend(check(&format!("{what}, native"), sent(SENT), input, native));
         let events = |body: &[u8]| whole(body, Dialect::ChatCompletions, BodyForm::Events);
-        faults.extend(check(&what, SENT + 1, input, events));
+        faults.extend(check(&what, sent(SENT + 1), input, events));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -143,7 +143,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                 estimate(&request);
                 for name in ["deepseek", "anthropic"] {
                     let row = ccproxy::provider::Provider::find(name).expect("a row");
-                    let made = native_request(body.as_bytes(), row, "m", None, None);
+                    let made = native_request(body.as_bytes(), &request, row, "m", None, None);
                     assert!(made.is_ok() || what.contains("thread"), "{what} for {name}");
                 }
                 for provider in PROVIDERS {
@@ -159,7 +159,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                             learned: &learned,
                         };
                         if let Ok(made) = translate::translate(&request, &target) {
-                            serde_json::to_vec(&made.wanted.write()).expect("it serializes");
+                            made.wanted.encode(body.as_bytes());
                         }
                     }
                 }

@@ -135,7 +135,7 @@ fn little_memory() {
         let setup = Setup::asking(&upstream).variable("MALLOC_ARENA_MAX", "1");
         let proxy = setup.start_confined(confines);
         upstream.answer_all();
-        let large = message(&r"twelve\nMB ".repeat(1 << 20), false);
+        let large = message(&r"twenty-four\nMB ".repeat(3 << 19), false);
         let list = format!(r#"{{"model":"m","max_tokens":9,"tools":[{}]}}"#, "{},".repeat(4 << 20));
         let mut refused = 0;
         for body in [&large, list.as_bytes()] {

@@ -144,7 +144,7 @@ fn unsafe_code_is_where_it_belongs() {
         }
         // What has to be done before the program begins, nobody but it can do.
         let path = source.path();
-        if path != ["os"] && path != ["heap"] && source.path != Path::new("main.rs") {
+        if path != ["os"] && source.module() != "heap" && source.path != Path::new("main.rs") {
             source.must_not_name("unsafe");
         }
     }
@@ -155,7 +155,9 @@ fn pure_modules_import_only_pure_modules() {
     let modules = modules();
     assert!(PURE.iter().all(|pure| modules.iter().any(|module| module == pure)));
     for source in sources().iter().filter(|source| PURE.contains(&source.module())) {
-        for word in IMPURE {
+        // Its traits are also those by which bytes in memory are written and read.
+        let is_in_memory = source.path == Path::new("json/spliced.rs");
+        for word in IMPURE.iter().filter(|word| !(is_in_memory && **word == "std::io")) {
             source.must_not_name(word);
         }
         for module in modules.iter().filter(|module| !PURE.contains(&module.as_str())) {

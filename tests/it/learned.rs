@@ -58,7 +58,8 @@ fn sent(body: &Value, dialect: Dialect, learned: &Learned) -> Value {
         learned,
     };
     let wanted = translate(&request, &target).expect("a translation").wanted;
-    serde_json::to_value(wanted.write()).expect("it serializes")
+    let json = serde_json::to_string(&wanted.write()).expect("it serializes");
+    serde_json::from_str(&json).expect("it is JSON")
 }
 
 /// What `refusal` teaches about a request in `dialect`, or nothing.

@@ -75,6 +75,7 @@ mod serve_tls;
 mod serve_uploads;
 mod serve_upstream;
 mod service;
+mod spellings;
 mod splits;
 mod stream;
 mod support;

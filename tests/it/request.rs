@@ -469,7 +469,7 @@ fn a_refusal_says_what_there_is_too_much_of() {
         ),
         (
             format!(r#""messages":[{user}],"tools":[{{"name":"a","input_schema":{deep}}}]"#),
-            "tools.0: it holds JSON that is nested more than 1000 deep",
+            "tools.0.input_schema: it holds JSON that is nested more than 1000 deep",
         ),
         (
             r#""messages":[{"role":"user","content":[5]}]"#.to_owned(),

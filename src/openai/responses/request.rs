@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::ReasoningItem;
+use crate::json::Escaped;
 use crate::openai::{DataUrl, FormatKind, FunctionKind, Joined, Role};
 
 #[derive(Debug, Serialize)]
@@ -89,7 +90,7 @@ pub enum InputPart<'a> {
         image_url: DataUrl<'a>,
     },
     InputFile {
-        filename: Cow<'a, str>,
+        filename: Escaped<'a>,
         file_data: DataUrl<'a>,
     },
     /// What the assistant said.
@@ -139,7 +140,7 @@ pub struct FunctionTool<'a> {
     pub kind: FunctionKind,
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<Cow<'a, str>>,
+    pub description: Option<Escaped<'a>>,
     pub parameters: Cow<'a, RawValue>,
     /// Always told: where it is not, the service makes every property a required one.
     pub strict: bool,

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::anthropic::Tool;
+use crate::json::Escaped;
 
 /// One of them, by how its `type` begins: a date follows, and what is new in it is taken to be like
 /// what is known.
@@ -65,7 +66,7 @@ pub(super) fn is_one(tool: &Tool<'_>) -> bool {
 /// defines it.
 pub(super) fn function<'a>(
     tool: &'a Tool<'_>,
-) -> Option<(&'a str, Cow<'static, str>, &'static RawValue)> {
+) -> Option<(&'a str, Escaped<'static>, &'static RawValue)> {
     let kind = tool.kind.as_deref()?;
     let known = TOOLS.iter().find(|known| kind.starts_with(known.kind))?;
     let name = tool.name.as_deref().unwrap_or(known.name);
@@ -74,5 +75,5 @@ pub(super) fn function<'a>(
         description.to_mut().push_str(&format!(" The screen has {width} by {height} pixels."));
     }
     let schema = serde_json::from_str(known.schema).expect("the schemas here are JSON");
-    Some((name, description, schema))
+    Some((name, Escaped::new(&description), schema))
 }

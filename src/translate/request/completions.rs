@@ -6,13 +6,13 @@
 //! cache on every turn.
 
 use std::borrow::Cow;
-use std::ptr;
 
 use super::content::{Parts, texts};
 use super::turns::Turn;
 use super::wanted::Wanted;
 use super::{arguments, ids, tools};
-use crate::anthropic::{Block, ToolResult};
+use crate::anthropic::Block;
+use crate::json::Escaped;
 use crate::openai::{
     ChatRequest, Content, EnableThinking, ExtraContent, Joined, Message, Reasoning, Role,
     StreamOptions, Switch, ToolCall,
@@ -88,8 +88,7 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
             let name = tools::upstream_name(&call.call.name, &wanted.row);
             let mut result = Parts::new(wanted.shows);
             result.joined(user.results_apart(&call.results));
-            let is_marked = |result: &&ToolResult| turn.marked.iter().any(|m| ptr::eq(*m, *result));
-            if call.results.iter().any(is_marked) {
+            if call.is_marked {
                 result.mark();
             }
             messages.push(Message {
@@ -101,7 +100,7 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
         turn.say(&mut user);
         let Some(content) = user.finish() else { continue };
         if !turn.calls.is_empty() && !wanted.row.user_after_tool {
-            messages.push(Message::text(Role::Assistant, Joined::from(UNDERSTOOD)));
+            messages.push(Message::text(Role::Assistant, Joined::from(Escaped::new(UNDERSTOOD))));
         }
         messages.push(Message { content: Some(content), ..Message::empty(Role::User) });
     }
@@ -131,9 +130,9 @@ fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>) -> Option<Message<'a>> {
     let mut made = turn.calls.iter();
     for block in &turn.answer {
         match block {
-            Block::Text(piece) if !piece.is_empty() => text.push(Cow::Borrowed(&**piece)),
+            Block::Text(piece) if !piece.is_empty() => text.push(piece.by_ref()),
             Block::Thinking(thought) => {
-                thoughts.push(Cow::Borrowed(&*thought.thinking));
+                thoughts.push(thought.thinking.by_ref());
                 carried(&thought.signature);
             }
             Block::RedactedThinking { data } => carried(data),

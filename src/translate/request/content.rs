@@ -1,8 +1,7 @@
 //! Blocks → what a model is shown of them: texts, pictures and files.
 
-use std::borrow::Cow;
-
 use crate::anthropic::{Block, Content as InputContent, DocumentSource, ImageSource, ToolResult};
+use crate::json::Escaped;
 use crate::openai::{Content, DataUrl, Ephemeral, Joined, Part};
 use crate::provider::Provider;
 
@@ -63,7 +62,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Adds a paragraph.
-    pub fn text(&mut self, text: Cow<'a, str>) {
+    pub fn text(&mut self, text: Escaped<'a>) {
         if text.is_empty() {
             return;
         }
@@ -96,11 +95,11 @@ impl<'a> Parts<'a> {
                     unreachable!("document() wants it so");
                 };
                 if let Some(context) = &document.context {
-                    self.text(Cow::Borrowed(context));
+                    self.text(context.by_ref());
                 }
-                let name = document.title.as_deref().unwrap_or("document.pdf");
-                let data = DataUrl::Base64 { media_type, data };
-                self.parts.push(Part::file(Cow::Borrowed(name), data));
+                let name = document.title.as_ref().map(Escaped::by_ref);
+                let name = name.unwrap_or_else(|| Escaped::new("document.pdf"));
+                self.parts.push(Part::file(name, DataUrl::Base64 { media_type, data }));
             }
             Block::CacheControl => self.mark(),
             block => {
@@ -117,12 +116,12 @@ impl<'a> Parts<'a> {
     pub fn results(&mut self, results: &[&'a ToolResult<'a>]) {
         for result in results {
             if result.is_error {
-                self.text(Cow::Borrowed("Error:"));
+                self.text(Escaped::new("Error:"));
             }
             result.content.0.iter().for_each(|block| self.block(block));
         }
         if self.parts.is_empty() {
-            self.text(nothing(results).into());
+            self.text(Escaped::new(nothing(results)));
         }
     }
 
@@ -134,22 +133,22 @@ impl<'a> Parts<'a> {
             self.result_apart(result, &mut text);
         }
         let text = Joined(text);
-        if text.is_empty() { Joined::from(nothing(results)) } else { text }
+        if text.is_empty() { Joined::from(Escaped::new(nothing(results))) } else { text }
     }
 
     /// The text of a result, its pictures into this message.
-    pub fn result_apart(&mut self, result: &'a ToolResult<'a>, out: &mut Vec<Cow<'a, str>>) {
+    pub fn result_apart(&mut self, result: &'a ToolResult<'a>, out: &mut Vec<Escaped<'a>>) {
         if result.is_error {
-            out.push(Cow::Borrowed("Error:"));
+            out.push(Escaped::new("Error:"));
         }
         for block in &result.content.0 {
             match block {
                 Block::Image(source) if self.shows.image(source) => {
-                    out.push(Cow::Borrowed("(the image is in the next message)"));
+                    out.push(Escaped::new("(the image is in the next message)"));
                     self.block(block);
                 }
                 Block::Document(document) if self.shows.document(&document.source) => {
-                    out.push(Cow::Borrowed("(the document is in the next message)"));
+                    out.push(Escaped::new("(the document is in the next message)"));
                     self.block(block);
                 }
                 block => block_text(block, out),
@@ -175,8 +174,9 @@ fn nothing(results: &[&ToolResult<'_>]) -> &'static str {
 }
 
 /// What a system message between the others becomes.
-pub(super) fn reminder(text: &impl std::fmt::Display) -> String {
-    format!("<system-reminder>\n{text}\n</system-reminder>")
+pub(super) fn reminder(texts: &Joined<'_>) -> Escaped<'static> {
+    let (begin, end) = (r"<system-reminder>\n", r"\n</system-reminder>");
+    Escaped::concat([begin].into_iter().chain(texts.pieces()).chain([end]))
 }
 
 fn image_part<'a>(source: &'a ImageSource<'a>) -> Part<'a> {
@@ -187,42 +187,45 @@ fn image_part<'a>(source: &'a ImageSource<'a>) -> Part<'a> {
 }
 
 /// The texts of `content`, without empty ones.
-pub(super) fn texts<'a>(content: &'a InputContent<'a>, out: &mut Vec<Cow<'a, str>>) {
+pub(super) fn texts<'a>(content: &'a InputContent<'a>, out: &mut Vec<Escaped<'a>>) {
     for block in &content.0 {
         block_text(block, out);
     }
 }
 
 /// What a block says in words; what it can't say is named, so that nothing is lost in silence.
-pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) {
+pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Escaped<'a>>) {
     match block {
         Block::Text(text) if text.is_empty() => {}
-        Block::Text(text) => out.push(Cow::Borrowed(&**text)),
+        Block::Text(text) => out.push(text.by_ref()),
         Block::Image(source) => out.push(match &**source {
-            ImageSource::Url(url) => Cow::Owned(format!("[image at {url}: not shown]")),
+            ImageSource::Url(url) => Escaped::new(&format!("[image at {}: not shown]", url.text())),
             ImageSource::Base64 { .. } => {
-                Cow::Borrowed("[image: not shown, this model reads text only]")
+                Escaped::new("[image: not shown, this model reads text only]")
             }
         }),
         Block::Document(document) => {
             if let Some(title) = &document.title {
-                out.push(Cow::Owned(format!("[document: {title}]")));
+                out.push(Escaped::new(&format!("[document: {}]", title.text())));
             }
-            out.extend(document.context.as_deref().map(Cow::Borrowed));
+            out.extend(document.context.as_ref().map(Escaped::by_ref));
             match &document.source {
-                DocumentSource::Text(text) => out.push(Cow::Borrowed(&**text)),
+                DocumentSource::Text(text) => out.push(text.by_ref()),
                 DocumentSource::Content(content) => texts(content, out),
                 DocumentSource::Url(url) => {
-                    out.push(Cow::Owned(format!("[document at {url}: not fetched]")));
+                    let note = format!("[document at {}: not fetched]", url.text());
+                    out.push(Escaped::new(&note));
                 }
-                DocumentSource::Base64 { media_type, data } => out.push(Cow::Owned(format!(
-                    "[document: {media_type}, {} bytes, not shown: this provider takes no files]",
-                    data.len() / 4 * 3
+                DocumentSource::Base64 { media_type, data } => out.push(Escaped::new(&format!(
+                    "[document: {}, {} bytes, not shown: this provider takes no files]",
+                    media_type.text(),
+                    data.text_len() / 4 * 3
                 ))),
             }
         }
         Block::ToolReference { tool_name } => {
-            out.push(Cow::Owned(format!("Tool {tool_name} is loaded and can be called now.")));
+            let note = format!("Tool {tool_name} is loaded and can be called now.");
+            out.push(Escaped::new(&note));
         }
         Block::Unknown { kind } => unknown(kind, out),
         Block::Other(other) => {
@@ -234,7 +237,7 @@ pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) 
         }
         Block::ToolUse(call) => {
             let input = call.input.map_or("{}", |input| input.get());
-            out.push(Cow::Owned(format!("[call of {}: {input}]", call.name)));
+            out.push(Escaped::new(&format!("[call of {}: {input}]", call.name)));
         }
         Block::ToolResult(result) => texts(&result.content, out),
         Block::Thinking(_) | Block::RedactedThinking { .. } | Block::CacheControl => {}
@@ -242,9 +245,10 @@ pub(super) fn block_text<'a>(block: &'a Block<'a>, out: &mut Vec<Cow<'a, str>>) 
 }
 
 /// Names a block that cannot be told in words, and many of a kind once.
-fn unknown<'a>(kind: &str, out: &mut Vec<Cow<'a, str>>) {
+fn unknown<'a>(kind: &str, out: &mut Vec<Escaped<'a>>) {
     let note = format!("[{kind}: not shown, this provider has no such block]");
-    if out.last().is_none_or(|last| *last != note) {
-        out.push(Cow::Owned(note));
+    let note = Escaped::new(&note);
+    if out.last() != Some(&note) {
+        out.push(note);
     }
 }

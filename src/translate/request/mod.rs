@@ -42,6 +42,7 @@ use super::refusal::{EFFORTS, Learned};
 use super::stops::Stops;
 use crate::anthropic::{MessagesRequest, OutputFormat, Role, ToolUse};
 use crate::error::Error;
+use crate::json::{Escaped, Spliced};
 use crate::openai::{Dialect, FormatKind, JsonSchema, Request, ResponseFormat};
 use crate::provider::{
     FormatSupport, Provider, Search, SessionField, ThinkingField, ToolChoiceLimit, ToolId,
@@ -136,7 +137,7 @@ pub fn translate<'a>(
     });
     let search = search.map(|tool| WebSearch::new(request, tool, provider.search));
     let note = search.as_ref().and_then(|search| search.note());
-    conversation.system.extend(note.map(|note| Cow::Owned(note.to_owned())));
+    conversation.system.extend(note.map(Escaped::new));
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);
     let takes_stop = target.api == Dialect::ChatCompletions
@@ -188,6 +189,14 @@ impl<'a> Wanted<'a> {
             Dialect::ChatCompletions => Request::ChatCompletions(completions::write(self)),
             Dialect::Responses => Request::Responses(responses::write(self)),
         }
+    }
+
+    /// The bytes of it. What stands in `body`, which the request was read from, as it is sent stays
+    /// there.
+    pub fn encode(self, body: &[u8]) -> Spliced<'_> {
+        let mut out = Spliced::new(body);
+        serde_json::to_writer(&mut out, &self.write()).expect("the wire types serialize");
+        out
     }
 }
 
@@ -274,7 +283,7 @@ fn response_format<'a>(
     provider: &Provider,
     keywords: &[&'static str],
     budget: &mut Budget,
-) -> (Option<ResponseFormat<'a>>, Option<Cow<'a, str>>) {
+) -> (Option<ResponseFormat<'a>>, Option<Escaped<'a>>) {
     let Some(raw) = format.schema else { return (None, None) };
     match provider.response_format {
         FormatSupport::JsonSchema => {
@@ -288,7 +297,7 @@ fn response_format<'a>(
                 raw.get()
             );
             let format = ResponseFormat { kind: FormatKind::JsonObject, json_schema: None };
-            (Some(format), Some(Cow::Owned(note)))
+            (Some(format), Some(Escaped::new(&note)))
         }
     }
 }

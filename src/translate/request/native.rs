@@ -7,6 +7,7 @@
 //! (<https://github.com/anthropics/claude-code/issues/68900>).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -14,73 +15,46 @@ use serde_json::value::RawValue;
 
 use super::content::reminder;
 use super::report::Report;
-use super::turns::without_billing_line;
+use super::turns::{BILLING_HEADER, without_billing_line};
+use crate::anthropic::{Block, InputMessage, MessagesRequest, Role, is_foreign_search};
 use crate::error::Error;
+use crate::json::{Escaped, Spliced};
 use crate::provider::Provider;
 
 /// What stands in the body and is to stand there.
 type Edit = (Range<usize>, String);
 
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow)]
-    model: &'a RawValue,
-    #[serde(borrow, default)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    system: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    thread: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    messages: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    role: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-/// The client's `body` with `model` as its model, `max_tokens` at most, without the thinking that
-/// another provider has left in the conversation, whose signatures are ccproxy's, and as the `row`
-/// takes it, with what it is told of the `session` in the place of the user; and what of it was
-/// left out or moved.
+/// The client's `body`, of which `request` was read, with `model` as its model, `max_tokens` at
+/// most, without the thinking that another provider has left in the conversation, whose signatures
+/// are ccproxy's, and as the `row` takes it, with what it is told of the `session` in the place of
+/// the user; and what of it was left out or moved.
 ///
 /// # Errors
-/// [`Error::ThreadUnsupported`], and [`Error::Request`] if there is no model to replace, which
-/// parsing has ruled out.
+/// [`Error::ThreadUnsupported`].
 pub fn native_request<'a>(
     body: &'a [u8],
+    request: &MessagesRequest<'_>,
     row: &Provider,
     model: &str,
     max_tokens: Option<u64>,
     session: Option<&str>,
-) -> Result<(Cow<'a, [u8]>, Report), Error> {
-    let request: Request =
-        serde_json::from_slice(body).map_err(|_| Error::request("model", "field required"))?;
+) -> Result<(Spliced<'a>, Report), Error> {
     if request.thread.is_some() && !row.native_is_anthropics {
         return Err(Error::ThreadUnsupported);
     }
     let mut report = Report::default();
+    let came = &request.as_it_came;
     let name = serde_json::to_string(model).expect("a string always serializes");
-    let mut edits = vec![(range(body, request.model), name)];
-    let asked = request.max_tokens.map(|raw| (raw, raw.get().parse::<u64>()));
-    if let (Some((raw, Ok(asked))), Some(limit)) = (asked, max_tokens)
+    let mut edits = vec![(range(body, came.model), name)];
+    if let (Some(asked), Some(limit)) = (request.max_tokens, max_tokens)
         && asked > limit
     {
-        edits.push((range(body, raw), limit.to_string()));
+        edits.push((range(body, came.max_tokens), limit.to_string()));
         report.adjusted.push(format!("max_tokens={limit}"));
     }
-    if let Some(thinking) = request.thinking
+    if request.thinking.as_ref().is_some_and(|thinking| thinking.kind == "disabled")
         && Provider::is_among(model, row.native_always_thinks)
-        && is_disabled(thinking)
-        && let Some(range) = member(body, thinking, "thinking")
+        && let Some(range) = member(body, came.thinking, "thinking")
     {
         edits.push((range, String::new()));
         report.dropped.push("thinking");
@@ -88,40 +62,33 @@ pub fn native_request<'a>(
     if let Some(session) = session.filter(|_| !row.native_is_anthropics)
         && let Some(user_id) = request.metadata.and_then(user_id)
     {
-        edits.push((range(body, user_id), format!("\"{session}\"")));
+        edits.push((range(body, user_id.get()), format!("\"{session}\"")));
     }
-    let is_mixed = std::str::from_utf8(body).is_ok_and(|body| body.contains(MARK));
     // Most conversations are passed on without another look at their turns.
-    let looked_at = if is_mixed || !row.native_is_anthropics { &request.messages[..] } else { &[] };
-    let messages: Vec<Message> = looked_at
-        .iter()
-        .map(|raw| {
-            serde_json::from_str(raw.get()).unwrap_or(Message { role: "".into(), content: None })
-        })
-        .collect();
-    let answers = messages.iter().filter(|message| message.role == "assistant");
-    for content in answers.filter_map(|message| message.content).filter(|_| is_mixed) {
-        edits.extend(foreign_thinking(body, content));
-        edits.extend(foreign_searches(body, content));
+    let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
+    for answer in answers {
+        if answer.content.0.iter().any(is_foreign) {
+            edits.extend(foreign_thinking(body, answer));
+        }
+        if answer.has_foreign_search {
+            edits.extend(foreign_searches(body, answer));
+        }
     }
-    if !row.native_is_anthropics && fit_system(body, &request, &messages, &mut edits) {
+    if !row.native_is_anthropics && fit_system(body, request, &mut edits) {
         report.adjusted.push("system_messages=moved".to_owned());
     }
-    if let [(range, name)] = &edits[..]
-        && body[range.clone()] == *name.as_bytes()
-    {
-        return Ok((Cow::Borrowed(body), report));
-    }
     edits.sort_by_key(|(range, _)| (range.start, range.end));
-    let mut out = Vec::with_capacity(body.len());
+    let mut out = Spliced::new(body);
     let mut copied = 0;
-    for (range, text) in edits {
-        out.extend_from_slice(&body[copied..range.start]);
-        out.extend_from_slice(text.as_bytes());
+    for (range, text) in
+        edits.iter().filter(|(range, text)| body[range.clone()] != *text.as_bytes())
+    {
+        out.push(&body[copied..range.start]);
+        out.push(text.as_bytes());
         copied = range.end;
     }
-    out.extend_from_slice(&body[copied..]);
-    Ok((Cow::Owned(out), report))
+    out.push(&body[copied..]);
+    Ok((out, report))
 }
 
 /// The user in `metadata`, by which the client tells its device and its account too.
@@ -134,18 +101,9 @@ fn user_id(metadata: &RawValue) -> Option<&RawValue> {
     serde_json::from_str::<Metadata>(metadata.get()).ok()?.user_id
 }
 
-fn is_disabled(thinking: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Thinking<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Cow<'a, str>,
-    }
-    serde_json::from_str::<Thinking>(thinking.get()).is_ok_and(|t| t.kind == "disabled")
-}
-
 /// Where a member of the body's object stands that is not the only one, with one comma. `None` if
 /// its key is not written plainly.
-fn member(body: &[u8], value: &RawValue, key: &str) -> Option<Range<usize>> {
+fn member(body: &[u8], value: &str, key: &str) -> Option<Range<usize>> {
     let Range { start, end } = range(body, value);
     let before = body[..start].trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
     let before = before.strip_suffix(format!("\"{key}\"").as_bytes())?;
@@ -160,36 +118,42 @@ fn member(body: &[u8], value: &RawValue, key: &str) -> Option<Range<usize>> {
 /// Takes the billing line out of the system prompt, and the system messages from between the
 /// others: those before the first answer join the prompt, later ones the user's turn, as marked
 /// text. Returns whether any was moved.
-fn fit_system(
-    body: &[u8],
-    request: &Request<'_>,
-    messages: &[Message<'_>],
-    edits: &mut Vec<Edit>,
-) -> bool {
-    let is_system = |message: &Message| message.role == "system";
+fn fit_system(body: &[u8], request: &MessagesRequest<'_>, edits: &mut Vec<Edit>) -> bool {
+    let messages = &request.messages[..];
+    let is_system = |message: &InputMessage| message.role == Role::System;
     let moves = messages.iter().any(is_system) && !messages.iter().all(is_system);
-    let mut prompt = request.system.map(blocks).unwrap_or_default();
-    let mut is_changed = false;
+    let is_bill =
+        |block: &Block| matches!(block, Block::Text(text) if text.starts_with(BILLING_HEADER));
+    let mut is_changed = request.system.iter().flat_map(|system| &system.0).any(is_bill);
+    if !moves && !is_changed {
+        return false;
+    }
+    let system = request.as_it_came.system;
+    let mut prompt = blocks(system);
     for block in &mut prompt {
         if let Some(text) = block_text(block)
             && let kept = without_billing_line(&text)
             && kept.len() < text.len()
         {
-            is_changed = true;
-            *block = Cow::Owned(if kept.is_empty() { String::new() } else { text_block(kept) });
+            *block = Cow::Owned(if kept.is_empty() {
+                String::new()
+            } else {
+                text_block(&Escaped::new(kept))
+            });
         }
     }
     prompt.retain(|block| !block.is_empty());
     let mut moved = vec![false; messages.len()];
-    // What a user's message gets at its end, by its place.
+    // What users' messages get at their ends, by their places, in their order.
     let mut ends: Vec<(usize, Vec<String>)> = Vec::new();
     let mut waiting: Vec<String> = Vec::new();
     let mut user = None;
     let mut is_opening = true;
+    let next_roles = if moves { next_roles(messages) } else { Vec::new() };
     for (at, message) in messages.iter().enumerate().filter(|_| moves) {
-        match &*message.role {
-            "system" => {
-                let said = message.content.map(blocks).unwrap_or_default();
+        match message.role {
+            Role::System => {
+                let said = content(message).map(|raw| blocks(raw.get())).unwrap_or_default();
                 moved[at] = true;
                 if is_opening {
                     is_changed |= !said.is_empty();
@@ -197,68 +161,90 @@ fn fit_system(
                     continue;
                 }
                 let said = said.iter().filter_map(|block| block_text(block));
-                let said = said.filter(|text| !text.is_empty()).map(|text| reminder(&text));
+                let said = said
+                    .filter(|text| !text.is_empty())
+                    .map(|text| reminder(&Escaped::new(&text).into()));
                 waiting.extend(said.map(|text| text_block(&text)));
                 if let Some(user) = user {
                     ends.push((user, std::mem::take(&mut waiting)));
-                } else if next_role(messages, at) != Some("user") && !waiting.is_empty() {
+                } else if next_roles[at] != Some(Role::User) && !waiting.is_empty() {
                     // A turn that has nothing else: the message is the user's.
                     moved[at] = false;
                     let content = format!("[{}]", std::mem::take(&mut waiting).join(","));
-                    let message = format!("{{\"role\":\"user\",\"content\":{content}}}");
-                    edits.push((range(body, request.messages[at]), message));
+                    let message_of_it = format!("{{\"role\":\"user\",\"content\":{content}}}");
+                    edits.push((range(body, message.as_it_came), message_of_it));
                 }
             }
-            "assistant" => (is_opening, user) = (false, None),
-            _ => {
+            Role::Assistant => (is_opening, user) = (false, None),
+            Role::User => {
                 user = Some(at);
                 ends.push((at, std::mem::take(&mut waiting)));
             }
         }
     }
-    for (at, message) in messages.iter().enumerate() {
-        let more = ends.iter().filter(|(user, _)| *user == at).flat_map(|(_, texts)| texts);
-        let more: Vec<&str> = more.map(|text| &**text).collect();
-        if let Some(content) = message.content
-            && !more.is_empty()
-        {
-            let content_blocks = blocks(content);
+    for ends in ends.chunk_by(|one, next| one.0 == next.0) {
+        let more: Vec<&str> =
+            ends.iter().flat_map(|(_, texts)| texts).map(|text| &**text).collect();
+        if let Some(content) = content(&messages[ends[0].0]).filter(|_| !more.is_empty()) {
+            let content_blocks = blocks(content.get());
             let all: Vec<&str> = content_blocks.iter().map(|block| &**block).chain(more).collect();
-            edits.push((range(body, content), format!("[{}]", all.join(","))));
+            edits.push((range(body, content.get()), format!("[{}]", all.join(","))));
         }
     }
-    edits.extend(without(body, &request.messages, &moved, ""));
+    if moves {
+        let all: Vec<&str> = messages.iter().map(|message| message.as_it_came).collect();
+        edits.extend(without(body, &all, &moved, ""));
+    }
     let prompt = format!("[{}]", prompt.join(","));
-    match request.system {
-        Some(system) if is_changed => edits.push((range(body, system), prompt)),
-        None if is_changed => {
+    match system {
+        _ if !is_changed => {}
+        "" => {
             let at = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
             edits.push((at..at, format!("\"system\":{prompt},")));
         }
-        _ => {}
+        system => edits.push((range(body, system), prompt)),
     }
     moves
 }
 
-/// The role of the next message that is no system message.
-fn next_role<'a>(messages: &'a [Message<'_>], at: usize) -> Option<&'a str> {
-    messages[at..].iter().map(|message| &*message.role).find(|role| *role != "system")
+/// For each message the role of the next one that is no system message.
+fn next_roles(messages: &[InputMessage<'_>]) -> Vec<Option<Role>> {
+    let mut next = None;
+    let mut roles: Vec<Option<Role>> = messages
+        .iter()
+        .rev()
+        .map(|message| {
+            next = Some(message.role).filter(|role| *role != Role::System).or(next);
+            next
+        })
+        .collect();
+    roles.reverse();
+    roles
+}
+
+/// The content of a message, as it stands in the body.
+fn content<'a>(message: &InputMessage<'a>) -> Option<&'a RawValue> {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+    }
+    serde_json::from_str::<Message>(message.as_it_came).ok().map(|message| message.content)
 }
 
 /// The blocks of a content, as JSON. A string is one of text.
-fn blocks<'a>(content: &'a RawValue) -> Vec<Cow<'a, str>> {
-    if let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(content.get()) {
+fn blocks(content: &str) -> Vec<Cow<'_, str>> {
+    if let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(content) {
         return blocks.into_iter().map(|block| Cow::Borrowed(block.get())).collect();
     }
-    match serde_json::from_str::<Cow<str>>(content.get()) {
-        Ok(text) if !text.is_empty() => vec![Cow::Owned(text_block(&text))],
+    match serde_json::from_str::<Cow<str>>(content) {
+        Ok(text) if !text.is_empty() => vec![Cow::Owned(text_block(&Escaped::new(&text)))],
         _ => Vec::new(),
     }
 }
 
-fn text_block(text: &str) -> String {
-    let text = serde_json::to_string(text).expect("a string always serializes");
-    format!("{{\"type\":\"text\",\"text\":{text}}}")
+fn text_block(text: &Escaped<'_>) -> String {
+    format!("{{\"type\":\"text\",\"text\":{}}}", text.json())
 }
 
 /// The text of a block of text.
@@ -270,48 +256,41 @@ fn block_text(block: &str) -> Option<String> {
     serde_json::from_str::<Block>(block).ok().map(|block| block.text)
 }
 
-/// How a signature of ccproxy begins in JSON.
-const MARK: &str = "\"ccproxy";
-
 /// What stands for an answer that was thinking alone: content must not be empty.
 const NOTHING_SAID: &str = r#"{"type":"text","text":"(no answer)"}"#;
 
 /// Where `value`, which was read from `body`, stands in it.
-fn range(body: &[u8], value: &RawValue) -> Range<usize> {
-    let begin = value.get().as_ptr() as usize - body.as_ptr() as usize;
-    begin..begin + value.get().len()
+fn range(body: &[u8], value: &str) -> Range<usize> {
+    let begin = value.as_ptr().addr() - body.as_ptr().addr();
+    begin..begin + value.len()
 }
 
-/// The parts of a message's `content` that are thinking signed by ccproxy, and what takes their
-/// place.
-fn foreign_thinking(body: &[u8], content: &RawValue) -> Vec<Edit> {
-    #[derive(Deserialize)]
-    struct Block<'a> {
-        #[serde(rename = "type", borrow, default)]
-        kind: Cow<'a, str>,
-        #[serde(borrow, default)]
-        signature: Cow<'a, str>,
-        #[serde(borrow, default)]
-        data: Cow<'a, str>,
+/// Whether a block is thinking signed by ccproxy.
+fn is_foreign(block: &Block<'_>) -> bool {
+    /// How a signature of ccproxy begins.
+    const MARK: &str = "ccproxy";
+    match block {
+        Block::Thinking(thought) => thought.signature.starts_with(MARK),
+        Block::RedactedThinking { data } => data.starts_with(MARK),
+        _ => false,
     }
-    let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(content.get()) else {
-        return Vec::new();
-    };
-    let is_foreign = |raw: &RawValue| {
-        let Ok(block) = serde_json::from_str::<Block>(raw.get()) else { return false };
-        match &*block.kind {
-            "thinking" => block.signature.starts_with("ccproxy"),
-            "redacted_thinking" => block.data.starts_with("ccproxy"),
-            _ => false,
-        }
-    };
-    let foreign: Vec<bool> = blocks.iter().map(|raw| is_foreign(raw)).collect();
-    without(body, &blocks, &foreign, NOTHING_SAID)
 }
 
-/// The blocks of a message's `content` that tell of a search which ccproxy's other providers have
+/// The parts of an answer's content that are thinking signed by ccproxy, and what takes their
+/// place.
+fn foreign_thinking(body: &[u8], answer: &InputMessage<'_>) -> Vec<Edit> {
+    let Some(raw) = content(answer) else { return Vec::new() };
+    let Ok(raw) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return Vec::new() };
+    let raw: Vec<&str> = raw.into_iter().map(RawValue::get).collect();
+    // Where something is to be cached up to is a block of its own only as it was read.
+    let blocks = answer.content.0.iter().filter(|block| !matches!(block, Block::CacheControl));
+    let foreign: Vec<bool> = blocks.map(is_foreign).collect();
+    without(body, &raw, &foreign, NOTHING_SAID)
+}
+
+/// The blocks of an answer's content that tell of a search which ccproxy's other providers have
 /// done, as texts: what is encrypted in them Anthropic cannot read.
-fn foreign_searches(body: &[u8], content: &RawValue) -> Vec<Edit> {
+fn foreign_searches(body: &[u8], answer: &InputMessage<'_>) -> Vec<Edit> {
     #[derive(Deserialize)]
     struct Block<'a> {
         #[serde(rename = "type", borrow, default)]
@@ -329,18 +308,18 @@ fn foreign_searches(body: &[u8], content: &RawValue) -> Vec<Edit> {
         #[serde(borrow, default)]
         citations: Option<&'a RawValue>,
     }
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(content.get()) else { return Vec::new() };
+    let Some(raw) = content(answer) else { return Vec::new() };
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return Vec::new() };
     let parsed = all.iter().map(|raw| serde_json::from_str::<Block>(raw.get()).ok());
     let parsed: Vec<Option<Block>> = parsed.collect();
-    let is_foreign =
-        |raw: &Option<&RawValue>| raw.is_some_and(|raw| raw.get().contains(FOREIGN_MARK));
+    let is_foreign = |raw: &Option<&RawValue>| raw.is_some_and(|raw| is_foreign_search(raw.get()));
     let results = parsed.iter().flatten().filter(|block| is_foreign(&block.content));
-    let ids: Vec<&str> = results.map(|block| &*block.tool_use_id).collect();
+    let ids: HashSet<&str> = results.map(|block| &*block.tool_use_id).collect();
     let mut edits = Vec::new();
     for (raw, block) in all.iter().zip(&parsed) {
         let Some(block) = block else { continue };
         let text = match &*block.kind {
-            "server_tool_use" if ids.contains(&&*block.id) => {
+            "server_tool_use" if ids.contains(&*block.id) => {
                 let input = block.input.map_or("{}", |input| input.get());
                 format!("[call of web_search: {input}]")
             }
@@ -348,7 +327,7 @@ fn foreign_searches(body: &[u8], content: &RawValue) -> Vec<Edit> {
             "text" if is_foreign(&block.citations) => block.text.clone().into_owned(),
             _ => continue,
         };
-        edits.push((range(body, raw), text_block(&text)));
+        edits.push((range(body, raw.get()), text_block(&Escaped::new(&text))));
     }
     edits
 }
@@ -366,11 +345,8 @@ fn found(content: Option<&RawValue>) -> String {
     format!("[web_search_tool_result]{}", lines.collect::<String>())
 }
 
-/// How what stands in the place of an encrypted text is written in a block.
-const FOREIGN_MARK: &str = "\"ccproxy\"";
-
 /// The edits that take the values out of a list that are `gone`. `instead` stands for all of them.
-fn without(body: &[u8], values: &[&RawValue], gone: &[bool], instead: &str) -> Vec<Edit> {
+fn without(body: &[u8], values: &[&str], gone: &[bool], instead: &str) -> Vec<Edit> {
     let mut edits = Vec::new();
     let mut kept_before = false;
     for (i, raw) in values.iter().enumerate() {
@@ -392,14 +368,17 @@ fn without(body: &[u8], values: &[&RawValue], gone: &[bool], instead: &str) -> V
 
 #[cfg(test)]
 mod tests {
+    use crate::anthropic;
     use crate::error::Error;
     use crate::provider::Provider;
     use crate::translate::Report;
 
     fn made(name: &str, body: &str, model: &str) -> Result<(String, Report), Error> {
         let row = Provider::find(name).expect("a row");
-        let (made, report) = super::native_request(body.as_bytes(), row, model, None, None)?;
-        Ok((String::from_utf8(made.into_owned()).expect("UTF-8"), report))
+        let request = anthropic::parse(body.as_bytes())?;
+        let made = super::native_request(body.as_bytes(), &request, row, model, None, None);
+        let (made, report) = made?;
+        Ok((String::from_utf8(made.to_vec()).expect("UTF-8"), report))
     }
 
     /// What `name` gets of `body`, and of Anthropic's own API all of it.
@@ -412,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_for_anthropic_alone() {
-        let body = r#"{"model":"m","messages":[],"thread":{"type":"create"}}"#;
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"a"}],"thread":{"type":"create"}}"#;
         for name in ["deepseek", "zai", "moonshot", "openrouter"] {
             assert_eq!(made(name, body, "m").unwrap_err(), Error::ThreadUnsupported, "{name}");
         }
@@ -430,7 +409,11 @@ mod tests {
             (r#""x-anthropic-billing-header: a""#.to_owned(), "[]".to_owned()),
             (r#""be good""#.to_owned(), r#""be good""#.to_owned()),
         ] {
-            let body = |system: &str| format!(r#"{{"model":"m","system":{system},"messages":[]}}"#);
+            let body = |system: &str| {
+                format!(
+                    r#"{{"model":"m","system":{system},"messages":[{{"role":"user","content":"a"}}]}}"#
+                )
+            };
             check("deepseek", "m", &body(&system), &body(&wanted));
         }
     }
@@ -512,13 +495,23 @@ mod tests {
 
     #[test]
     fn who_always_thinks_is_not_told_otherwise() {
-        let body = r#"{"model":"kimi-k3", "thinking": {"type":"disabled"} ,"messages":[]}"#;
-        check("moonshot", "kimi-k3", body, r#"{"model":"kimi-k3","messages":[]}"#);
+        let body = r#"{"model":"kimi-k3", "thinking": {"type":"disabled"} ,"messages":[{"role":"user","content":"a"}]}"#;
+        check(
+            "moonshot",
+            "kimi-k3",
+            body,
+            r#"{"model":"kimi-k3","messages":[{"role":"user","content":"a"}]}"#,
+        );
         assert_eq!(made("moonshot", body, "kimi-k3").unwrap().1.dropped, ["thinking"]);
         check("zai", "kimi-k3", body, body);
-        let last = r#"{"model":"kimi-k3","messages":[],"thinking":{"type":"disabled"}}"#;
-        check("moonshot", "kimi-k3", last, r#"{"model":"kimi-k3","messages":[]}"#);
-        let on = r#"{"model":"kimi-k3","thinking":{"type":"adaptive"},"messages":[]}"#;
+        let last = r#"{"model":"kimi-k3","messages":[{"role":"user","content":"a"}],"thinking":{"type":"disabled"}}"#;
+        check(
+            "moonshot",
+            "kimi-k3",
+            last,
+            r#"{"model":"kimi-k3","messages":[{"role":"user","content":"a"}]}"#,
+        );
+        let on = r#"{"model":"kimi-k3","thinking":{"type":"adaptive"},"messages":[{"role":"user","content":"a"}]}"#;
         check("moonshot", "kimi-k3", on, on);
         let first = r#"{"thinking":{"type":"disabled"},"model":"kimi-k3","messages":[{"role":"system","content":"s"},{"role":"user","content":"a"}]}"#;
         let wanted = r#"{"model":"kimi-k3","system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":"a"}]}"#;
@@ -526,25 +519,19 @@ mod tests {
     }
 
     /// What any provider gets.
-    fn native_request<'a>(
-        body: &'a [u8],
-        model: &str,
-        max_tokens: Option<u64>,
-    ) -> Result<std::borrow::Cow<'a, [u8]>, Error> {
+    fn native_request(body: &[u8], model: &str, max_tokens: Option<u64>) -> Result<Vec<u8>, Error> {
         let row = Provider::find("zai").expect("a row");
-        super::native_request(body, row, model, max_tokens, None).map(|(body, _)| body)
+        let request = anthropic::parse(body)?;
+        let made = super::native_request(body, &request, row, model, max_tokens, None);
+        made.map(|(body, _)| body.to_vec())
     }
 
     #[test]
     fn only_the_model_changes() {
-        let body =
-            br#" {"messages":[{"model":"claude"}], "model" : "claude-x","max_tokens":1.0e1} "#;
+        let body = br#" {"messages":[{"model":"claude","role":"user","content":"\u0061"}], "model" : "claude-x","max_tokens":10} "#;
         let made = native_request(body, "kimi-k3", None).unwrap();
-        let wanted =
-            r#" {"messages":[{"model":"claude"}], "model" : "kimi-k3","max_tokens":1.0e1} "#;
+        let wanted = r#" {"messages":[{"model":"claude","role":"user","content":"\u0061"}], "model" : "kimi-k3","max_tokens":10} "#;
         assert_eq!(String::from_utf8_lossy(&made), wanted);
-        let same = native_request(br#"{"model":"m"}"#, "m", None).unwrap();
-        assert!(matches!(same, std::borrow::Cow::Borrowed(_)));
     }
 
     #[test]
@@ -553,6 +540,8 @@ mod tests {
         let redacted = r#"{ "type":"redacted_thinking","data":"ccproxy1:reasoning_item:{}"}"#;
         let theirs = r#"{"type":"thinking","thinking":"t","signature":"EqQB"}"#;
         let text = r#"{"type":"text","text":"\"ccproxy is \"quoted\"" }"#;
+        let escaped = r#"{"type":"thinking","thinking":"t","signature":"\u0063cproxy1"}"#;
+        let cached = r#"{"type":"text","text":"t","cache_control":{"type":"ephemeral"}}"#;
         let all = |content: &[&str]| {
             let content = content.join(" , ");
             format!(
@@ -568,8 +557,10 @@ mod tests {
             (vec![text, thinking, theirs, redacted, text], vec![text, theirs, text]),
             (vec![thinking, redacted], vec![nothing]),
             (vec![theirs, text], vec![theirs, text]),
+            (vec![escaped, text], vec![text]),
+            (vec![cached, thinking], vec![cached]),
         ] {
-            let made = native_request(all(&blocks).as_bytes(), "m", None).unwrap().into_owned();
+            let made = native_request(all(&blocks).as_bytes(), "m", None).unwrap();
             let made: serde_json::Value = serde_json::from_slice(&made).expect("valid JSON");
             let wanted: serde_json::Value = serde_json::from_str(&all(&wanted)).expect("JSON");
             assert_eq!(made, wanted, "{blocks:?}");
@@ -578,10 +569,14 @@ mod tests {
 
     #[test]
     fn max_tokens_is_what_the_user_allows() {
-        let body = br#"{"model":"m","max_tokens": 5000,"messages":[]}"#;
-        let made = |limit| native_request(body, "m", limit).unwrap().into_owned();
+        let body =
+            br#"{"model":"m","max_tokens": 5000,"messages":[{"role":"user","content":"a"}]}"#;
+        let made = |limit| native_request(body, "m", limit).unwrap();
         let text = String::from_utf8(made(Some(100))).unwrap();
-        assert_eq!(text, r#"{"model":"m","max_tokens": 100,"messages":[]}"#);
+        assert_eq!(
+            text,
+            r#"{"model":"m","max_tokens": 100,"messages":[{"role":"user","content":"a"}]}"#
+        );
         assert_eq!((made(Some(6000)), made(None)), (body.to_vec(), body.to_vec()));
     }
 }

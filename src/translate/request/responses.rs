@@ -2,13 +2,12 @@
 //!
 //! <https://platform.openai.com/docs/guides/migrate-to-responses>
 
-use std::borrow::Cow;
-
 use super::content::{Parts, texts};
 use super::turns::Turn;
 use super::wanted::Wanted;
 use super::{arguments, ids, tools};
 use crate::anthropic::Block;
+use crate::json::Escaped;
 use crate::openai::{
     Breakpoint, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
     Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
@@ -126,7 +125,7 @@ fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut V
     let mut calls = turn.calls.iter();
     for block in &turn.answer {
         match block {
-            Block::Text(text) if !text.is_empty() => items.say(vec![Cow::Borrowed(&**text)]),
+            Block::Text(text) if !text.is_empty() => items.say(vec![text.by_ref()]),
             Block::Thinking(thought) => carried(&mut items, &thought.signature),
             Block::RedactedThinking { data } => carried(&mut items, data),
             Block::ToolUse(_) => {
@@ -156,13 +155,13 @@ struct Items<'a, 'i> {
     input: &'i mut Vec<InputItem<'a>>,
     phase: Option<&'static str>,
     /// Texts that follow each other, which are one message.
-    said: Vec<Cow<'a, str>>,
+    said: Vec<Escaped<'a>>,
     /// Reasoning that has led to nothing yet.
     led: Vec<ReasoningItem<'a>>,
 }
 
 impl<'a> Items<'a, '_> {
-    fn say(&mut self, texts: Vec<Cow<'a, str>>) {
+    fn say(&mut self, texts: Vec<Escaped<'a>>) {
         if !texts.is_empty() {
             self.reason();
             self.said.extend(texts);

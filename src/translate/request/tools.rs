@@ -8,6 +8,7 @@ use super::schema::{self, Budget};
 use crate::anthropic::{Block, MessagesRequest, ToolChoiceKind};
 use crate::error::Error;
 use crate::hash::hash;
+use crate::json::Escaped;
 use crate::openai::{Function, Tool, ToolChoice};
 use crate::provider::{Provider, ToolChoiceLimit, ToolName};
 use crate::translate::reading::ToolNames;
@@ -59,7 +60,7 @@ pub(super) fn offer<'a>(
                 let Some(name) = tool.name.as_deref() else {
                     return Err(Error::request(format!("tools.{i}.name"), "field required"));
                 };
-                (name, tool.description.as_deref().map(Cow::Borrowed), schema)
+                (name, tool.description.as_ref().map(Escaped::by_ref), schema)
             }
             None if tool.is_custom() => {
                 return Err(Error::request(format!("tools.{i}.input_schema"), "field required"));
@@ -81,7 +82,7 @@ pub(super) fn offer<'a>(
             name: upstream,
             description: description
                 .filter(|text| !text.is_empty())
-                .or(provider.tool_description.then_some(Cow::Borrowed(name))),
+                .or_else(|| provider.tool_description.then(|| Escaped::new(name))),
             parameters: schema::object(input_schema, &provider.schema, keywords, budget),
         }));
     }

@@ -4,11 +4,11 @@
 //! A turn is an answer of the assistant and everything that the user's side says to it. System
 //! messages before the first answer join the system prompt; later ones stay where they are.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::content::{Parts, Shows, block_text, reminder, texts};
 use crate::anthropic::{Block, Content, MessagesRequest, Role, ToolResult, ToolUse};
+use crate::json::Escaped;
 use crate::openai::Joined;
 
 /// Protocol data of Claude Code, no prose: it differs in each request and would defeat every prompt
@@ -19,7 +19,7 @@ pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 #[derive(Debug)]
 pub struct Conversation<'a> {
     /// The paragraphs of the system prompt.
-    pub system: Vec<Cow<'a, str>>,
+    pub system: Vec<Escaped<'a>>,
     /// How many of them stand before each place up to which the prompt is to be cached.
     pub system_marks: Vec<usize>,
     pub turns: Vec<Turn<'a>>,
@@ -34,8 +34,6 @@ pub struct Turn<'a> {
     /// Results of calls that are not there: the client has cut the conversation.
     pub strays: Vec<&'a ToolResult<'a>>,
     pub said: Vec<Said<'a>>,
-    /// Results up to which the prompt is to be cached.
-    pub marked: Vec<&'a ToolResult<'a>>,
 }
 
 /// A call in an answer.
@@ -47,7 +45,12 @@ pub struct Call<'a> {
     /// How many calls there have been in the conversation before.
     pub index: usize,
     pub results: Vec<&'a ToolResult<'a>>,
+    /// Whether the prompt is to be cached up to one of them.
+    pub is_marked: bool,
 }
+
+/// A result, and whether the prompt is to be cached up to it.
+type Given<'a> = (&'a ToolResult<'a>, bool);
 
 /// What the user's side says beside results.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ pub enum Said<'a> {
 
 impl<'a> Conversation<'a> {
     /// The turns of `request`, with `note` at the end of the system prompt.
-    pub fn new(request: &'a MessagesRequest<'a>, note: Option<Cow<'a, str>>) -> Conversation<'a> {
+    pub fn new(request: &'a MessagesRequest<'a>, note: Option<Escaped<'a>>) -> Conversation<'a> {
         let first_answer = request.messages.iter().position(|m| m.role == Role::Assistant);
         let (opening, rest) =
             request.messages.split_at(first_answer.unwrap_or(request.messages.len()));
@@ -70,9 +73,10 @@ impl<'a> Conversation<'a> {
         for block in contents.flat_map(|content| &content.0) {
             match block {
                 Block::CacheControl if !system.is_empty() => system_marks.push(system.len()),
-                Block::Text(text) => {
-                    let text = without_billing_line(text);
-                    system.extend((!text.is_empty()).then_some(Cow::Borrowed(text)));
+                Block::Text(text) if text.starts_with(BILLING_HEADER) => {
+                    let text = text.text();
+                    let text = without_billing_line(&text);
+                    system.extend((!text.is_empty()).then(|| Escaped::new(text)));
                 }
                 block => block_text(block, &mut system),
             }
@@ -110,9 +114,15 @@ impl<'a> Conversation<'a> {
     /// The system prompt in parts, with the marks of what is to be cached.
     pub fn system_parts(&self, shows: Shows) -> Parts<'a> {
         let mut parts = Parts::new(shows);
+        let mut marks = self.system_marks.iter().peekable();
         for (i, paragraph) in self.system.iter().enumerate() {
             parts.text(paragraph.clone());
-            if self.system_marks.contains(&(i + 1)) {
+            // Several may stand in one place.
+            let mut is_marked = false;
+            while marks.next_if(|mark| **mark == i + 1).is_some() {
+                is_marked = true;
+            }
+            if is_marked {
                 parts.mark();
             }
         }
@@ -147,7 +157,7 @@ impl<'a> Turn<'a> {
     /// still read.
     pub fn say(&self, parts: &mut Parts<'a>) {
         for result in &self.strays {
-            let mut text = vec![Cow::Borrowed("Result of an earlier tool call:")];
+            let mut text = vec![Escaped::new("Result of an earlier tool call:")];
             parts.result_apart(result, &mut text);
             for text in text {
                 parts.text(text);
@@ -161,7 +171,7 @@ impl<'a> Turn<'a> {
                     texts(content, &mut text);
                     let text = Joined(text);
                     if !text.is_empty() {
-                        parts.text(reminder(&text).into());
+                        parts.text(reminder(&text));
                     }
                     if content.0.last().is_some_and(|last| matches!(last, Block::CacheControl)) {
                         parts.mark();
@@ -171,14 +181,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn user(&mut self, content: &'a Content<'a>, results: &mut Vec<&'a ToolResult<'a>>) {
+    fn user(&mut self, content: &'a Content<'a>, results: &mut Vec<Given<'a>>) {
         let mut last = None;
         for block in &content.0 {
             let before = last.replace(block);
             match block {
-                Block::ToolResult(result) => results.push(result),
-                Block::CacheControl => match before {
-                    Some(Block::ToolResult(result)) => self.marked.push(result),
+                Block::ToolResult(result) => results.push((result, false)),
+                Block::CacheControl => match (before, results.last_mut()) {
+                    (Some(Block::ToolResult(_)), Some((_, is_marked))) => *is_marked = true,
                     _ if self.said.is_empty() => {}
                     _ => self.said.push(Said::Block(block)),
                 },
@@ -217,7 +227,7 @@ struct Calls<'a> {
 
 impl<'a> Calls<'a> {
     /// Gives each call of the turn its results.
-    fn close(&mut self, mut turn: Turn<'a>, results: &mut Vec<&'a ToolResult<'a>>) -> Turn<'a> {
+    fn close(&mut self, mut turn: Turn<'a>, results: &mut Vec<Given<'a>>) -> Turn<'a> {
         let mut place = HashMap::new();
         for block in &turn.answer {
             let Block::ToolUse(call) = block else { continue };
@@ -225,12 +235,17 @@ impl<'a> Calls<'a> {
             // The same id twice in one answer: its results belong to the first.
             place.entry(&*call.id).or_insert(turn.calls.len());
             let (use_number, index) = (*uses, self.count);
-            turn.calls.push(Call { call, use_number, index, results: Vec::new() });
+            let results = Vec::new();
+            turn.calls.push(Call { call, use_number, index, results, is_marked: false });
             (*uses, self.count) = (use_number + 1, index + 1);
         }
-        for result in results.drain(..) {
+        for (result, is_marked) in results.drain(..) {
             match place.get(&*result.tool_use_id) {
-                Some(at) => turn.calls[*at].results.push(result),
+                Some(at) => {
+                    let call = &mut turn.calls[*at];
+                    call.results.push(result);
+                    call.is_marked |= is_marked;
+                }
                 None => turn.strays.push(result),
             }
         }

@@ -110,7 +110,9 @@ pub(super) fn format<'a>(
 
 /// Whether `rules` take this schema as it is.
 fn is_any(schema: &RawValue, rules: &SchemaRules) -> bool {
-    let has_pattern = rules.anchored_patterns && schema.get().contains("pattern");
+    // A word may be escaped too.
+    let has = |word: &str| schema.get().contains(word) || schema.get().contains("\\u");
+    let has_pattern = rules.anchored_patterns && has("pattern");
     SchemaRules { anchored_patterns: has_pattern, ..*rules } == SchemaRules::ANY
 }
 

@@ -400,14 +400,14 @@ impl<'a> Rewrite<'a> {
 
 /// One word for `type`; several become `anyOf`, each with the keywords that are about it.
 fn split_types(entries: &mut Entries<'_>, budget: &mut Budget) {
-    if entries.get("type").is_some_and(|kind| kind == "\"null\"") {
+    if is_type(entries, "null") {
         entries.take("type");
         entries.set("nullable", "true");
         return;
     }
     let Some(kinds) = entries.get("type").and_then(|json| list(json)) else { return };
     let mut kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
-    let nullable = kinds.iter().any(|kind| kind == "\"null\"");
+    let nullable = kinds.iter().any(|kind| string(kind).is_some_and(|name| name == "null"));
     // Each of them once.
     let mut known = HashSet::new();
     kinds.retain(|kind| {
@@ -517,8 +517,10 @@ fn is_object(entries: &Entries<'_>, keyword: &str) -> bool {
 
 /// Whether a schema takes nothing but `null`.
 fn is_null(entries: &Entries<'_>) -> bool {
-    let is = |key: &str, json: &str| entries.get(key).is_some_and(|value| value == json);
-    is("type", "\"null\"") || is("const", "null") || is("enum", "[null]")
+    let values = entries.get("enum").and_then(|json| list(json));
+    is_type(entries, "null")
+        || entries.get("const").is_some_and(|value| value == "null")
+        || values.is_some_and(|values| values == ["null"])
 }
 
 fn is_null_json(json: &str) -> bool {
