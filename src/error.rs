@@ -65,6 +65,8 @@ pub struct Retry {
     pub after: Option<String>,
     pub after_ms: Option<String>,
     pub should_retry: Option<bool>,
+    /// What the words of an answer tell, until somebody with a clock has read it.
+    pub hint: Option<Box<Hint>>,
 }
 
 impl Retry {
@@ -73,6 +75,16 @@ impl Retry {
         let number = |text: &Option<String>| text.as_ref()?.trim().parse::<f64>().ok();
         let seconds = number(&self.after_ms).map(|ms| ms / 1e3).or_else(|| number(&self.after))?;
         Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The same with what was told in words, from `now` on, a time since 1970: a header says it
+    /// better.
+    pub fn at(&self, now: Duration) -> Retry {
+        let told = Retry { hint: None, ..self.clone() };
+        match &self.hint {
+            Some(hint) if told.duration().is_none() => told.within(hint.from(now)),
+            _ => told,
+        }
     }
 
     /// The same after so long: in whole seconds, and as it is.
@@ -218,6 +230,16 @@ impl Error {
     /// The status that Anthropic's error type `kind` stands for.
     pub fn status_of_kind(kind: &str) -> Option<u16> {
         TYPES.iter().find(|(_, known)| *known == kind).map(|(status, _)| *status)
+    }
+
+    /// The same with the time to try again that its words tell, `now` being a time since 1970.
+    pub fn at(self, now: Duration) -> Error {
+        match self {
+            Error::Upstream { status, cause, message, retry } => {
+                Error::Upstream { status, cause, message, retry: retry.at(now) }
+            }
+            error => error,
+        }
     }
 
     /// What the client is told about trying again.

@@ -4,6 +4,7 @@
 //! What comes before and after an answer is in frames of its own, which are not on the stack while
 //! the answer is relayed: there may be a thousand of them.
 
+use std::mem;
 use std::time::Instant;
 
 use super::Provider;
@@ -12,7 +13,7 @@ use super::reply::Reply;
 use crate::anthropic::MessagesRequest;
 use crate::client::Failure;
 use crate::config;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Retry};
 use crate::health::Outcome;
 use crate::json::Spliced;
 use crate::openai::Dialect;
@@ -25,7 +26,7 @@ use crate::translate::{
     Translated, is_output_limit, native_request, searched, translate,
 };
 use crate::typo;
-use crate::upstream::{Ask, Endpoint};
+use crate::upstream::{Ask, Endpoint, limits};
 
 /// One request to one provider.
 pub(super) struct Attempt<'a> {
@@ -293,7 +294,10 @@ impl Attempt<'_> {
             patience: None,
         };
         let asked = Instant::now();
-        let answered = self.ask(ask);
+        let mut answered = self.ask(ask);
+        // What its head says counts for an error inside of it.
+        let retry =
+            answered.as_mut().map_or_else(|_| Retry::default(), |a| mem::take(&mut a.retry));
         // It can be megabytes, and an answer can take minutes.
         drop(outgoing.body);
         let has_begun = answered.is_ok();
@@ -308,8 +312,9 @@ impl Attempt<'_> {
             },
         };
         let key = permit.key;
-        let delivered =
-            delivered.map_err(|failed| self.told(failed, has_begun && !is_native, is_native, key));
+        let delivered = delivered.map_err(|failed| {
+            self.told(late(failed, retry), has_begun && !is_native, is_native, key)
+        });
         // One that fails may not be the last word on the message.
         match &delivered {
             Ok(_) => permit.succeeded(),
@@ -423,6 +428,24 @@ impl Attempt<'_> {
             ..base
         }
     }
+}
+
+/// An error that came within an answer, with the time at which to try again: from its own words, or
+/// from the answer's head.
+#[inline(never)]
+fn late(unanswered: Unanswered, head: Retry) -> Unanswered {
+    let Unanswered { failure: Failure::Error(error), heard } = unanswered else {
+        return unanswered;
+    };
+    let error = match error.at(limits::now()) {
+        Error::Upstream { status: status @ (429 | 503 | 529), cause, message, retry }
+            if retry.duration().is_none() && head.duration().is_some() =>
+        {
+            Error::Upstream { status, cause, message, retry: head }
+        }
+        error => error,
+    };
+    Unanswered { failure: error.into(), heard }
 }
 
 /// What stands for the answer where a refusal says that its limit has cut it.

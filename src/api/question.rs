@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::attempt::{Attempt, Heard, Unanswered};
-use crate::error::{Cause, Error, Hint, Retry};
+use crate::error::{Cause, Error};
 use crate::relay;
 use crate::translate::{Context, Lesson, Said, first_words, upstream_error, window_of};
 use crate::upstream::{Answer, Ask, limits};
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         }
         // What is learned from it is told too, so it is cleaned before it is read.
         let body = self.provider.upstream.redactor().bytes(answer.body.read_error()?);
-        let mut retry: Retry = std::mem::take(&mut answer.retry);
+        let retry = std::mem::take(&mut answer.retry);
         if is_well {
             let reason = format!(
                 "{} answered 200 with {}, {:?}, which is no answer of its API; check {}",
@@ -73,14 +73,8 @@ impl Attempt<'_> {
         if answer.status == 400 && wants_https(said.words()) {
             return Err(self.provider.upstream.https_port(ask.endpoint).into());
         }
-        if matches!(answer.status, 429 | 503 | 529)
-            && retry.duration().is_none()
-            && let Some(hint) = Hint::of_body(&String::from_utf8_lossy(&body))
-        {
-            retry = retry.within(hint.from(limits::now()));
-        }
         let context = Context { model: self.model, input_estimate: self.asking.input_estimate };
-        let error = upstream_error(answer.status, &said, retry, context);
+        let error = upstream_error(answer.status, &said, retry, context).at(limits::now());
         if error.cause() == Cause::ContextOverflow
             && let Some(window) = window_of(&said)
         {

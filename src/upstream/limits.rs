@@ -42,7 +42,7 @@ pub(super) fn retry(status: u16, header: &dyn Fn(&str) -> Option<String>) -> Ret
     });
     let is_limit = matches!(status, 429 | 503 | 529);
     let is_told = told.is_some() || after_ms.is_some();
-    let retry = Retry { after: told, after_ms, should_retry };
+    let retry = Retry { after: told, after_ms, should_retry, hint: None };
     match (is_limit && !is_told).then(|| free_in(header)).flatten() {
         Some(free) => retry.within(free),
         None => retry,

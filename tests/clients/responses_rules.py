@@ -462,6 +462,6 @@ def unwise(body):
     if body.get("store") is not False:
         yield "without store: false the conversation is kept by the service"
     for tool in body.get("tools") or []:
-        if "strict" not in tool:
+        if tool.get("type") == "function" and "strict" not in tool:
             # <https://developers.openai.com/api/docs/guides/function-calling>
             yield f"tool {tool.get('name')!r}: without strict, optional properties become required"

@@ -60,7 +60,7 @@ fn translate(answer: &str) -> Error {
 fn errors_are_translated() {
     ERRORS.check(|case| {
         let error = translate(std::str::from_utf8(&case.input).expect("UTF-8"));
-        let Retry { after, after_ms, should_retry } = error.retry();
+        let Retry { after, after_ms, should_retry, .. } = error.retry();
         let body = String::from_utf8(error.body("req_test")).expect("UTF-8");
         let told = Told {
             status: error.status(),

@@ -1,12 +1,12 @@
 //! Limits of providers that pass: how long the client is told that they last, and messages that
 //! wait for it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
-use crate::support::client::Client;
+use crate::support::client::{Client, JSON, message};
 use crate::support::proxy::Setup;
 use crate::support::upstream::{Connection, Upstream};
 
@@ -74,6 +74,82 @@ fn a_message_that_may_wait_is_asked_again_when_the_limit_has_passed() {
     connection.request();
     connection.complete("again");
     assert_eq!(client.answer().message(), "again");
+}
+
+/// How a limit is told within an answer that began well, before anything was said.
+type Inside = fn(&mut Connection, &str);
+
+const INSIDE: [Inside; 3] = [
+    // A body in the place of the answer.
+    |connection, wait| connection.answer("200 OK", &[], &limit(wait).to_string()),
+    // The same in a stream, and with nothing but a head to tell it.
+    |connection, wait| {
+        connection.begin_events();
+        connection.event(&limit(wait).to_string());
+        connection.wire.send(b"0\r\n\r\n");
+    },
+    |connection, wait| {
+        let said = json!({ "error": { "message": "Slow down", "code": 429 } }).to_string();
+        let seconds = if wait == "1.2s" { "2" } else { "120" };
+        connection.answer("200 OK", &[("retry-after", seconds)], &said);
+    },
+];
+
+/// Google's words for a limit.
+fn limit(wait: &str) -> Value {
+    let info = "type.googleapis.com/google.rpc.RetryInfo";
+    json!({ "error": {
+        "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down",
+        "details": [{ "@type": info, "retryDelay": wait }],
+    } })
+}
+
+#[test]
+fn a_limit_inside_of_an_answer_waits_as_a_429_does() {
+    for inside in INSIDE {
+        for stream in [true, false] {
+            let upstream = Upstream::start();
+            let proxy = Setup::asking(&upstream).variable("CCPROXY_RATE_LIMIT_WAIT", "20").start();
+            let mut client = Client::connect(&proxy);
+            client.send("POST", "/v1/messages", JSON, &message("hello", stream));
+            let began = Instant::now();
+            let mut connection = upstream.accept();
+            connection.request();
+            inside(&mut connection, "1.2s");
+            drop(connection);
+            let mut connection = upstream.accept();
+            connection.request();
+            assert!(began.elapsed() >= Duration::from_millis(1200), "it was not waited for");
+            connection.complete("at last");
+            if stream {
+                client.begin();
+                assert_eq!(client.finish(), "at last");
+            } else {
+                assert_eq!(client.answer().message(), "at last");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_limit_inside_of_an_answer_is_told_as_a_429_is() {
+    for inside in INSIDE {
+        for stream in [true, false] {
+            let upstream = Upstream::start();
+            let proxy = Setup::asking(&upstream).start();
+            let mut client = Client::connect(&proxy);
+            client.send("POST", "/v1/messages", JSON, &message("hello", stream));
+            let mut connection = upstream.accept();
+            connection.request();
+            inside(&mut connection, "2m0s");
+            let answer = client.answer();
+            answer.error(429, "rate_limit_error");
+            assert_eq!(answer.header("retry-after"), Some("120"), "{}", answer.text());
+            // Its key rests.
+            let resting = proxy.metric("ccproxy_provider_resting_keys{provider=\"custom\"}");
+            assert_eq!(resting, Some(1.0));
+        }
+    }
 }
 
 #[test]

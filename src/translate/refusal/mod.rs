@@ -122,6 +122,9 @@ fn refusal(status: u16, said: &Said, retry: Retry, context: Context<'_>) -> Erro
     } else {
         shorten(&without_keys(&said.words))
     };
+    // Of a limit that passes.
+    let is_passing = matches!(status, 429 | 503 | 529);
+    let retry = Retry { hint: said.hint.filter(|_| is_passing).map(Box::new), ..retry };
     Error::Upstream { status, cause, message, retry }
 }
 

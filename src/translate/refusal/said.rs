@@ -12,6 +12,7 @@
 use serde_json::{Map, Value};
 
 use super::cut_json::parse_beginning;
+use crate::error::Hint;
 use crate::json;
 
 /// How often JSON in a string is opened. Each escapes the one inside, so its size doubles.
@@ -77,6 +78,8 @@ pub struct Said {
     pub(super) window: Option<u64>,
     /// It came in an error of somebody else's.
     pub(super) is_wrapped: bool,
+    /// When to try again.
+    pub(super) hint: Option<Hint>,
 }
 
 impl Said {
@@ -89,6 +92,7 @@ impl Said {
         let text = value.and_then(|value| said.dig(&value, 0));
         said.is_worded = text.is_some();
         said.words = text.unwrap_or_else(|| plain_text(&body));
+        said.hint = Hint::of_body(&body);
         said
     }
 
