@@ -363,6 +363,9 @@ pub(super) const MOONSHOT: Provider = Provider {
     prefill: Prefill::Partial,
     // https://github.com/continuedev/continue/issues/11600
     echo: Echo::ReasoningContent,
+    // No search in chat completions: `$web_search` is being replaced, refuses to think, which
+    // kimi-k3 always does, and its successor runs by calls of the client's to another address:
+    // https://forum.moonshot.ai/t/552, https://platform.kimi.ai/docs/guide/use-official-tools
     native: Some("https://api.moonshot.ai/anthropic"),
     native_models: &[""],
     // https://github.com/MoonshotAI/Kimi-K2/issues/141
