@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Event, JSON};
+use crate::support::exchange::start;
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::upstream::Upstream;
 
@@ -499,4 +500,37 @@ fn natively_a_search_of_others_is_text() {
         "usage": { "input_tokens": 1, "output_tokens": 1, "server_tool_use": { "web_search_requests": 1 } },
     }).to_string());
     assert_eq!(client.answer().json()["content"], json!(own));
+}
+
+/// What was looked for and found in earlier turns stays, and that a search failed.
+#[test]
+fn a_search_of_an_earlier_turn_is_told_in_words() {
+    let (upstream, proxy) = start();
+    let call = |id: &str| json!({ "type": "server_tool_use", "id": id, "name": "web_search", "input": { "query": "rust 2026" } });
+    let found = json!([{ "type": "web_search_result", "url": "https://a.example/", "title": "A",
+                         "encrypted_content": "ccproxy", "page_age": "2026-11-28" }]);
+    let failed =
+        json!({ "type": "web_search_tool_result_error", "error_code": "max_uses_exceeded" });
+    let result = |id: &str, content: &Value| json!({ "type": "web_search_tool_result", "tool_use_id": id, "content": content });
+    let body = json!({
+        "model": "claude-opus-5-5", "max_tokens": 100,
+        "messages": [
+            { "role": "user", "content": "hello" },
+            { "role": "assistant", "content": [
+                call("srvtoolu_1"), result("srvtoolu_1", &found),
+                call("srvtoolu_2"), result("srvtoolu_2", &failed),
+                { "type": "text", "text": "So." },
+            ] },
+            { "role": "user", "content": "and?" },
+        ],
+    });
+    let mut client = Client::connect(&proxy);
+    client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+    let mut connection = upstream.accept();
+    let sent = connection.request().body["messages"].to_string();
+    for part in ["rust 2026", "https://a.example/", "2026-11-28", "max_uses_exceeded", "So."] {
+        assert!(sent.contains(part), "{part}: {sent}");
+    }
+    connection.complete("Well.");
+    assert_eq!(client.answer().message(), "Well.");
 }
