@@ -60,6 +60,7 @@ impl<'a> Dispatch<'a> {
 
     /// How long it is until the first of the providers can be asked again, if all of them rest; and
     /// whether there is another one, or another key, than the last that was asked.
+    #[inline(never)]
     fn free_in(&self) -> (Option<Duration>, bool) {
         let Asking { api, request, .. } = self.asking;
         let asked = Asked::of(request, self.asking.input_estimate);
@@ -201,6 +202,7 @@ impl<'a> Dispatch<'a> {
 
 /// The error with the time at which the first of the providers is free again, where the last one
 /// has told a later one of its own.
+#[inline(never)]
 fn with_the_time(error: Error, free_in: Option<Duration>) -> Error {
     match (error, free_in) {
         (Error::Upstream { status, cause, message, retry }, Some(wait))

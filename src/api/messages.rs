@@ -43,6 +43,7 @@ pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply:
 
 /// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate,
 /// which a header says it is.
+#[inline(never)]
 pub(super) fn count_tokens(
     api: &Api,
     exchange: &Exchange,

@@ -105,6 +105,7 @@ impl Listed {
 }
 
 /// Answers with all of them: there is one page, whatever `limit` and `after_id` say.
+#[inline(never)]
 pub(super) fn answer_list(api: &Api, ledger: &Ledger<'_>, reply: Reply) -> Ending {
     let now = |listed: &Listed| listed.now(api, ledger, reply.peer());
     let models: Vec<Model> = api.models.iter().map(now).collect();
@@ -126,6 +127,7 @@ fn answer(reply: Reply, body: &impl Serialize) -> Ending {
 }
 
 /// Answers with one of them.
+#[inline(never)]
 pub(super) fn answer_one(api: &Api, ledger: &Ledger<'_>, id: &str, reply: Reply) -> Ending {
     if let Some(listed) = api.models.iter().find(|listed| listed.model.id == id) {
         let model = listed.now(api, ledger, reply.peer());
