@@ -42,8 +42,10 @@ static SHARED: [AtomicPtr<u8>; SHARED_CLASSES] =
 const ALIGNMENT: usize = 8;
 const ALIGNMENT_OF_LONGER: usize = 2 * size_of::<usize>();
 
-/// How far below a frame the stack may be in use, by the code that gives its rest back.
-const STACK_MARGIN: usize = 8 << 10;
+/// How far below its frame the stack is in use while [`rest`] gives the rest back: by the system
+/// call, and a build without optimization. A stream has no less of its stack for as long as it
+/// lasts.
+const STACK_MARGIN: usize = 1 << 10;
 const PAGE: usize = 4 << 10;
 
 /// The system's allocator, which threads that [`keep`] ask less often.
