@@ -162,10 +162,18 @@ fn tool<'a>(reader: &mut Reader<'a>) -> Read<Tool<'a>> {
             "description" => tool.description = reader.some_text()?,
             "input_schema" => tool.input_schema = reader.some_schema()?,
             "defer_loading" => tool.defer_loading = reader.small()?,
-            "allowed_domains" => tool.allowed_domains = reader.some_raw()?,
-            "blocked_domains" => tool.blocked_domains = reader.some_raw()?,
-            "max_uses" => tool.max_uses = reader.small::<Number>()?.0,
-            "user_location" => tool.user_location = reader.some_raw()?,
+            "allowed_domains" => {
+                tool.limits.get_or_insert_default().allowed_domains = reader.some_raw()?;
+            }
+            "blocked_domains" => {
+                tool.limits.get_or_insert_default().blocked_domains = reader.some_raw()?;
+            }
+            "max_uses" => {
+                tool.limits.get_or_insert_default().max_uses = reader.small::<Number>()?.0;
+            }
+            "user_location" => {
+                tool.limits.get_or_insert_default().user_location = reader.some_raw()?;
+            }
             "display_width_px" => tool.display_width_px = reader.small::<Number>()?.0,
             _ => tool.display_height_px = reader.small::<Number>()?.0,
         }

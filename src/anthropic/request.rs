@@ -162,15 +162,22 @@ pub struct Tool<'a> {
     pub description: Option<Escaped<'a>>,
     pub input_schema: Option<&'a RawValue>,
     pub defer_loading: Option<bool>,
-    /// Of a search: the only domains that are looked at, and those that are not.
+    /// Of a search; apart, since a message may have very many tools.
+    pub limits: Option<Box<SearchLimits<'a>>>,
+    /// Of a tool for a computer's screen.
+    pub display_width_px: Option<u64>,
+    pub display_height_px: Option<u64>,
+}
+
+/// What a search is limited to.
+#[derive(Debug, Default)]
+pub struct SearchLimits<'a> {
+    /// The only domains that are looked at, and those that are not.
     pub allowed_domains: Option<&'a RawValue>,
     pub blocked_domains: Option<&'a RawValue>,
     /// How often it may be done, and from where.
     pub max_uses: Option<u64>,
     pub user_location: Option<&'a RawValue>,
-    /// Of a tool for a computer's screen.
-    pub display_width_px: Option<u64>,
-    pub display_height_px: Option<u64>,
 }
 
 impl Tool<'_> {

@@ -61,8 +61,9 @@ impl<'a> WebSearch<'a> {
     ) -> WebSearch<'a> {
         let fields = how.fields();
         let (mut allowed, mut blocked) = domains(tool);
-        let mut location = tool.user_location.and_then(location);
-        let mut max_uses = tool.max_uses;
+        let limits = tool.limits.as_deref();
+        let mut location = limits.and_then(|limits| limits.user_location).and_then(location);
+        let mut max_uses = limits.and_then(|limits| limits.max_uses);
         let mut words = Vec::new();
         if allowed.len() > fields.allowed {
             words.push(format!("use only pages of {}", std::mem::take(&mut allowed).join(", ")));
@@ -199,5 +200,9 @@ fn domains<'a>(tool: &Tool<'a>) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>) {
     let list = |raw: Option<&'a RawValue>| {
         raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     };
-    (list(tool.allowed_domains), list(tool.blocked_domains))
+    let limits = tool.limits.as_deref();
+    (
+        list(limits.and_then(|limits| limits.allowed_domains)),
+        list(limits.and_then(|limits| limits.blocked_domains)),
+    )
 }
