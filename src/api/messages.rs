@@ -13,6 +13,7 @@ use crate::anthropic::{self, CountTokens};
 use crate::client::{Failure, Silent};
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::line::{Peer, Stop};
 use crate::record::{Ending, cut};
 use crate::relay::{EventWriter, Source, Stream};
 use crate::route::Asked;
@@ -25,8 +26,15 @@ pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply:
     #[cfg(debug_assertions)]
     assert!(!exchange.panics, "provoked by a test");
 
-    let room = |bytes| exchange.take_beside_body(bytes);
-    let request = match anthropic::parse_within(&exchange.body, &room) {
+    let peer = reply.peer();
+    let has_gone = || has_gone(peer.as_deref());
+    let room = |bytes| room(exchange, has_gone(), bytes);
+    let parsed = anthropic::parse_within(&exchange.body, &room);
+    if has_gone() {
+        reply.abandon();
+        return Ending::ClientGone;
+    }
+    let request = match parsed {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
     };
@@ -50,8 +58,15 @@ pub(super) fn count_tokens(
     ledger: &Ledger<'_>,
     mut reply: Reply,
 ) -> Ending {
-    let room = |bytes| exchange.take_beside_body(bytes);
-    let request = match anthropic::parse_within(&exchange.body, &room) {
+    let peer = reply.peer();
+    let has_gone = || has_gone(peer.as_deref());
+    let room = |bytes| room(exchange, has_gone(), bytes);
+    let parsed = anthropic::parse_within(&exchange.body, &room);
+    if has_gone() {
+        reply.abandon();
+        return Ending::ClientGone;
+    }
+    let request = match parsed {
         Ok(request) => request,
         Err(error) => return refuse(reply, error),
     };
@@ -79,6 +94,16 @@ pub(super) fn count_tokens(
         Ok(()) => Ending::Answered,
         Err(_) => Ending::ClientGone,
     }
+}
+
+/// Whether nobody waits for the answer any more.
+fn has_gone(peer: Option<&Peer>) -> bool {
+    peer.is_some_and(|peer| peer.stopped() == Some(Stop::ClientGone))
+}
+
+/// Takes the memory to read on, while somebody waits for what comes of it.
+fn room(exchange: &Exchange, has_gone: bool, bytes: usize) -> Result<(), Error> {
+    if has_gone { Err(Error::Internal) } else { exchange.take_beside_body(bytes) }
 }
 
 #[inline(never)]

@@ -12,7 +12,7 @@ use crate::config::{Config, Environment};
 use crate::exchange::{Call, Exchange};
 use crate::health::Health;
 use crate::heap::{self, Asked};
-use crate::line::{Home, Line, Manner, Peer, Return};
+use crate::line::{Home, Line, Manner, Peer, Return, Stop};
 use crate::memory::Budget;
 use crate::record::Caller;
 use crate::upstream::Upstream;
@@ -129,9 +129,8 @@ fn consume(mut client: TcpStream, seen: &SyncSender<()>) -> usize {
 const HI: &str =
     r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
 
-/// How often a worker asks for memory that reads the request and streams `count` events.
-fn asked(api: &str, request: &str, first: &str, event: &str, count: usize) -> Asked {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// An API whose provider listens there.
+fn api_of(listener: &TcpListener, api: &str) -> Api {
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     let mut variables = vec![
         ("PROVIDER", "custom"),
@@ -149,30 +148,42 @@ fn asked(api: &str, request: &str, first: &str, event: &str, count: usize) -> As
     let config = Arc::new(Config::new(&[], &env, "localhost", None).unwrap());
     let upstreams = vec![Upstream::new(&config, &config.providers[0], 1, None).unwrap()];
     let health = Arc::new(Health::new(&config));
-    let api = Api::new(config, upstreams, health);
-    let before = heap::asked();
-    let exchange = Exchange {
+    Api::new(config, upstreams, health)
+}
+
+fn exchange(call: Call, request: &str, budget: &Arc<Budget>) -> Exchange {
+    Exchange {
         request_id: "req_test".to_owned(),
-        call: Call::Messages,
+        call,
         method: "POST",
         body: request.as_bytes().to_vec(),
         caller: Caller::unknown(std::net::Ipv4Addr::LOCALHOST.into()),
-        share: Arc::new(Arc::new(Budget::new(1 << 30)).share()),
+        share: Arc::new(budget.share()),
         origin: None,
         anthropic_version: None,
         anthropic_beta: None,
         #[cfg(debug_assertions)]
         panics: false,
-    };
+    }
+}
+
+fn line(peer: &Arc<Peer>) -> Line {
+    let manner = Manner { head_only: false, close: true, old: false };
+    Line::new(Arc::clone(peer), manner, Arc::new(Nowhere), 0, Box::new(()), Box::new(()))
+}
+
+/// How often a worker asks for memory that reads the request and streams `count` events.
+fn asked(api: &str, request: &str, first: &str, event: &str, count: usize) -> Asked {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = api_of(&listener, api);
+    let before = heap::asked();
+    let exchange = exchange(Call::Messages, request, &Arc::new(Budget::new(1 << 30)));
     let (client, socket) = connected();
     let (seen, is_seen) = sync_channel(1);
     thread::scope(|scope| {
         let provider = scope.spawn(move || provide(&listener, first, event, count, &is_seen));
         let client = scope.spawn(move || consume(client, &seen));
-        let manner = Manner { head_only: false, close: true, old: false };
-        let peer = Arc::new(Peer::new(socket));
-        let line = Line::new(peer, manner, Arc::new(Nowhere), 0, Box::new(()), Box::new(()));
-        serve(&api, &exchange, line);
+        serve(&api, &exchange, line(&Arc::new(Peer::new(socket))));
         let after = heap::asked();
         let asked = Asked {
             all: after.all - before.all,
@@ -233,6 +244,32 @@ fn a_long_request_takes_what_the_one_before_has_left() {
             }
             let asked = asked(api, request, first, event, 3);
             assert_eq!(asked.large_of_system, 0, "{what}, {} bytes", request.len());
+        }
+    }
+}
+
+/// A long request takes a while to read, and the fault at its end is told to whoever is there.
+#[test]
+fn a_request_is_read_for_as_long_as_its_client_waits() {
+    let turns = r#"{"role":"user","content":"hi"},"#.repeat(20_000);
+    let request = HI.replace(r#""messages":["#, &format!(r#""messages":[{turns}"#));
+    let request = &request[..request.len() - 1];
+    for call in [Call::Messages, Call::CountTokens] {
+        for is_there in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let api = api_of(&listener, "openai");
+            let budget = Arc::new(Budget::new(1 << 30));
+            let exchange = exchange(call.clone(), request, &budget);
+            let (mut client, socket) = connected();
+            let peer = Arc::new(Peer::new(socket));
+            assert!(is_there || peer.stop(Stop::ClientGone));
+            serve(&api, &exchange, line(&peer));
+            drop(peer);
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert_eq!(answer.starts_with("HTTP/1.1 400"), is_there, "{call:?}: {answer}");
+            let taken = (1 << 30) - budget.left();
+            assert_eq!(taken > request.len(), is_there, "{call:?}: {taken} bytes");
         }
     }
 }
