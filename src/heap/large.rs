@@ -17,7 +17,7 @@ pub(super) const CLASSES: usize = 44;
 const PLACES: usize = 16;
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How often [`tend`] sees that a size has not been wanted until it is given back.
+/// How often [`Spare::tend`] sees that a size has not been wanted until it is given back.
 const QUIET: usize = 30;
 
 /// Places for blocks.
