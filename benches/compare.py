@@ -45,7 +45,7 @@ class Messages:
         self.cores, self.settings = cores, settings
 
     def run(self, bench, target):
-        seconds = 0.3 if bench.is_quick else 2
+        seconds = 0.3 if bench.is_quick else 1
         with bench.counted(target, self.cores) as counted:
             said = bench.traffic("messages", target.address, seconds=seconds, **self.settings)
         return said, counted
@@ -58,7 +58,7 @@ class SlowStreams:
         self.streams = streams
 
     def run(self, bench, target):
-        streams, pieces, every = (self.streams // 16, 20, 25) if bench.is_quick else (self.streams, 100, 50)
+        streams, pieces, every = (self.streams // 16, 20, 25) if bench.is_quick else (self.streams, 60, 50)
         lasts = pieces * every / 1000 + 1
         before = target.process.resident() if target.process else 0
         peak, threads = before, 0
@@ -309,6 +309,9 @@ def main():
             # What there is stays, whatever becomes of the next one.
             arguments.results.write_text(json.dumps(results, indent=1) + "\n")
             print(f"{name}: {time.monotonic() - began:.0f} s; {report.line(runs)}", flush=True)
+    if arguments.quick and report.stale():
+        raise Failed(f"{', '.join(report.stale())} show something else than benches/{report.DATA}; "
+                     "scripts/bench --publish writes them")
     if len(results["scenarios"]) == len(SCENARIOS):
         report.write(results, arguments.results.parent)
         if arguments.quick:

@@ -262,5 +262,12 @@ def publish(results):
     README.write_text(published(README.read_text(), results))
 
 
+def stale():
+    """Which of what is shown in the tree is not made of the data that stands beside it."""
+    results = json.loads((HERE / DATA).read_text())
+    wanted = {HERE / PICTURE: picture(results), README: published(README.read_text(), results)}
+    return [path.name for path, text in wanted.items() if path.read_text() != text]
+
+
 if __name__ == "__main__":
     publish(json.loads(Path(sys.argv[1]).read_text()))
