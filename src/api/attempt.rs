@@ -95,7 +95,7 @@ impl Attempt<'_> {
         let may_describe = row.speaks_chat && !(is_native && config.native == config::Native::On);
         let described = if may_describe { self.described(sees)? } else { None };
         let is_native = is_native && described.is_none();
-        if is_native && (!searches || row.native_search || row.search == Search::None) {
+        if is_native && (!searches || row.native_search || !row.search.is_there()) {
             let mut attempted = self.ask_and_deliver(self.native(tried)?);
             if let Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) =
                 &mut attempted
@@ -116,7 +116,7 @@ impl Attempt<'_> {
             }
             _ => {}
         }
-        if request.is_search() && !row.search.is_of(api) {
+        if request.is_search() && !row.search.is_of(api) && row.search != Search::Unknown {
             return Ok(self.without_search()?);
         }
         let target = Target {
@@ -173,7 +173,10 @@ impl Attempt<'_> {
         let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, function.parameters.get()));
         let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
-        let search = searched(self.asking.request).filter(|_| wanted.search.is_some());
+        let request = self.asking.request;
+        let search = searched(request).filter(|_| wanted.search.is_some() || request.is_search());
+        let search =
+            search.map(|search| Searched { is_available: wanted.search.is_some(), ..search });
         let endpoint = match target.api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,

@@ -31,7 +31,7 @@ use crate::health::{Health, Outcome, ProviderHealth};
 use crate::line::{Line, Peer};
 use crate::moved::Moved;
 use crate::openai::models::Served;
-use crate::provider::{Key, Search};
+use crate::provider::Key;
 use crate::unique::unique;
 use crate::upstream::Upstream;
 use catalog::Catalog;
@@ -104,7 +104,7 @@ impl Provider {
     fn searches(&self, model: Option<&str>) -> bool {
         let ProviderConfig { row, model: own, .. } = &self.config;
         let is_native = self.config.is_native(model.unwrap_or(own));
-        row.search != Search::None || is_native && row.native_search
+        row.search.is_there() || is_native && row.native_search
     }
 
     /// Asks whether it is there, between messages.

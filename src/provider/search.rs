@@ -8,6 +8,8 @@ use crate::openai::Dialect;
 pub enum Search {
     /// It cannot.
     None,
+    /// Nobody knows: it is asked without the tool, and what it says stands behind the error.
+    Unknown,
     /// `{"type": "web_search"}` among the tools of the Responses API.
     ResponsesTool(ResponsesSearch),
     /// `plugins: [{"id": "web"}]`
@@ -57,10 +59,15 @@ pub struct SearchFields {
 }
 
 impl Search {
+    /// Whether it is known to be there.
+    pub fn is_there(self) -> bool {
+        !matches!(self, Search::None | Search::Unknown)
+    }
+
     /// Whether it can be asked for through `api`.
     pub fn is_of(self, api: Dialect) -> bool {
         match self {
-            Search::None => false,
+            Search::None | Search::Unknown => false,
             Search::ResponsesTool(_) => api == Dialect::Responses,
             _ => api == Dialect::ChatCompletions,
         }
@@ -84,7 +91,7 @@ impl Search {
                 max_uses: form.limits,
                 sources: true,
             },
-            Search::None | Search::WebPlugin => all,
+            Search::None | Search::Unknown | Search::WebPlugin => all,
             // "country" is a name there: https://console.groq.com/docs/compound/search-settings
             Search::Model { .. } => SearchFields { location: false, max_uses: false, ..all },
             Search::EnableSearch => SearchFields { sources: false, ..none },

@@ -68,7 +68,7 @@ const COLUMNS: &[Column] = &[
     }),
     ("web search", |row| {
         let own = match row.search {
-            Search::None => None,
+            Search::None | Search::Unknown => None,
             Search::ResponsesTool(_) => Some("Responses API".to_owned()),
             Search::WebPlugin => Some("plugin `web`".to_owned()),
             Search::Model { name, .. } => Some(format!("`{name}`")),

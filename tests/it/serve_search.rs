@@ -216,7 +216,10 @@ fn the_responses_api_has_a_tool_for_it() {
 fn where_there_is_no_search_that_is_said() {
     for stream in [false, true] {
         let upstream = Upstream::start();
-        let proxy = Setup::asking(&upstream).start();
+        let proxy = Setup::file(json!({ "providers": [
+            { "name": "mistral", "base_url": upstream.base_url(), "model": "m", "api_key": "k" },
+        ] }))
+        .start();
         let mut client = Client::connect(&proxy);
         client.send("POST", "/v1/messages", JSON, &search(stream));
         let message = if stream {
@@ -230,9 +233,40 @@ fn where_there_is_no_search_that_is_said() {
         let error = json!({ "type": "web_search_tool_result_error", "error_code": "unavailable" });
         assert_eq!(content[1]["content"], error, "{message}");
         let words = content[2]["text"].as_str().expect("words");
-        assert!(words.contains("custom has no search of its own"), "{words}");
+        assert!(words.contains("mistral has no search of its own"), "{words}");
         assert_eq!(message["usage"]["input_tokens"], 0, "{message}");
         upstream.assert_nobody_waits();
+    }
+}
+
+/// A server that nobody knows may search by itself.
+#[test]
+fn where_nobody_knows_of_a_search_the_model_is_asked_without_it() {
+    for stream in [false, true] {
+        let upstream = Upstream::start();
+        let proxy = Setup::asking(&upstream).start();
+        let mut client = Client::connect(&proxy);
+        client.send("POST", "/v1/messages", JSON, &search(stream));
+        let mut connection = upstream.accept();
+        let asked = connection.request().body;
+        assert!(asked.get("tools").is_none(), "{asked}");
+        let note = asked["messages"][0]["content"].as_str().expect("a system prompt");
+        assert!(note.contains("searches the web is not available here"), "{asked}");
+        let message = if stream {
+            connection.begin_events();
+            connection.say("What I know.");
+            connection.finish();
+            client.begin();
+            folded(&client.events())
+        } else {
+            connection.complete("What I know.");
+            client.answer().json()
+        };
+        let content = message["content"].as_array().expect("content");
+        assert_eq!(content[0]["type"], "server_tool_use", "{message}");
+        let error = json!({ "type": "web_search_tool_result_error", "error_code": "unavailable" });
+        assert_eq!(content[1]["content"], error, "{message}");
+        assert_eq!(content[2]["text"], "What I know.", "{message}");
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) const CUSTOM: Provider = Provider {
     key: Key::Optional,
     schema: LOCAL_GRAMMAR,
     text_tools: true,
+    search: Search::Unknown,
     efforts: &[
         Efforts::of(&["gpt-oss", "openai/gpt-oss"], LOW_TO_HIGH),
         // They do not think.

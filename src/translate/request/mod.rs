@@ -32,8 +32,8 @@ use self::content::Shows;
 pub use self::native::native_request;
 pub use self::report::Report;
 use self::schema::Budget;
-use self::search::WebSearch;
 pub use self::search::searched;
+use self::search::{NO_SEARCH_NOTE, WebSearch};
 use self::turns::Conversation;
 pub use self::wanted::Wanted;
 use super::object::without_halves;
@@ -136,7 +136,11 @@ pub fn translate<'a>(
         search => search.is_of(target.api),
     });
     let search = search.map(|tool| WebSearch::new(request, tool, provider.search));
-    let note = search.as_ref().and_then(|search| search.note());
+    let note = match &search {
+        Some(search) => search.note(),
+        None if request.is_search() => Some(NO_SEARCH_NOTE),
+        None => None,
+    };
     conversation.system.extend(note.map(Escaped::new));
     let stream = request.stream == Some(true);
     let fixed_sampling = Provider::is_among(target.model, provider.fixed_sampling_models);

@@ -18,6 +18,10 @@ use crate::translate::reading::{Domains, Searched};
 /// The longest query that Z.ai takes, in characters; without one its model puts it.
 const MAX_QUERY: usize = 70;
 
+/// What a model is told of a search that nobody is known to do.
+pub(super) const NO_SEARCH_NOTE: &str = "The tool that searches the web is not available here. If \
+     you cannot search by yourself, say so, and answer from what you know.";
+
 /// A search of the web that the provider does itself, as far as it has fields for it.
 #[derive(Debug)]
 pub struct WebSearch<'a> {
@@ -130,7 +134,7 @@ impl<'a> WebSearch<'a> {
         let first = allowed.first().cloned();
         let domains = openai::Domains { include_domains: allowed, exclude_domains: blocked };
         Some(match how {
-            Search::None | Search::ResponsesTool(_) => return None,
+            Search::None | Search::Unknown | Search::ResponsesTool(_) => return None,
             Search::WebPlugin => {
                 let user_location = location.as_ref().map(Location::json);
                 let plugin = WebPlugin { id: "web", domains, max_uses, user_location };
