@@ -217,15 +217,17 @@ fn told_dropped(form: Form, dropped: u64) -> Vec<u8> {
     })
 }
 
-/// Tells of an error that ends the program, in the log's format if the log has been started.
+/// Tells of an error that ends the program, in the log's format if the log has been started, and
+/// at every level: who turns the log off wants to know all the same why nothing runs.
 pub fn fatal(problem: &str) {
-    if QUEUE.get().is_some_and(|(_, form)| *form == Form::Json) {
-        log::error!("ccproxy: {problem}");
-        flush();
-    } else {
-        flush();
-        let _ = writeln!(io::stderr(), "ccproxy: {problem}");
-    }
+    flush();
+    let problem = format!("ccproxy: {problem}");
+    let said = match QUEUE.get() {
+        Some((_, Form::Json)) => json_line(&problem),
+        _ => format!("{problem}\n"),
+    };
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    write_out(&mut redacted(said.into_bytes(), &secrets));
 }
 
 /// A line of JSON for an error that comes before the log is started.

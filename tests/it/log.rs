@@ -170,15 +170,19 @@ fn a_configuration_that_is_refused_is_json_where_that_is_wanted() {
 fn what_keeps_it_from_starting_is_a_line_like_the_others() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
     let port = taken.local_addr().expect("it is bound").port().to_string();
-    let run = Setup::echo().json_log().variable("SERVER_PORT", &port).run();
-    assert_eq!(run.code, Some(1), "{}", run.stderr);
-    for line in run.stderr.lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(line["msg"].is_string(), "{line}");
+    for level in ["info", "error", "off"] {
+        let setup = Setup::echo().json_log().variable("LOG_LEVEL", level);
+        let run = setup.variable("SERVER_PORT", &port).run();
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        for line in run.stderr.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            assert!(line["msg"].is_string(), "{line}");
+        }
+        let last = run.stderr.lines().last().unwrap_or_else(|| panic!("silent at {level}"));
+        let last: Value = serde_json::from_str(last).expect("it was read");
+        assert_eq!(last["level"], "error", "{last}");
+        assert!(last["msg"].as_str().is_some_and(|msg| msg.contains("cannot listen on")), "{last}");
     }
-    let last: Value = serde_json::from_str(run.stderr.lines().last().expect("a line")).unwrap();
-    assert_eq!(last["level"], "error", "{last}");
-    assert!(last["msg"].as_str().is_some_and(|msg| msg.contains("cannot listen on")), "{last}");
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn its_code_is_that_of_the_client_and_its_words_are_the_clients() {
     let finished = run(text_log().variable("PROVIDER", "echo"), &["no-such-client"]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stderr.contains("\"no-such-client\" is not there to be run"));
+    // Where nobody has chosen a format, which is JSON here, and the log is off.
+    let finished = run(Setup::empty().variable("PROVIDER", "echo"), &["no-such-client"]);
+    assert!(finished.stderr.contains("is not there to be run"), "{}", finished.stderr);
     // With Claude Code, which is not installed here.
     let finished =
         run(text_log().variable("PROVIDER", "echo").variable("PATH", "/nowhere"), &["-p", "hi"]);
