@@ -128,10 +128,10 @@ impl Attempt<'_> {
             session: self.asking.session_id.as_deref(),
             learned,
         };
-        let outgoing = self.translated(described.as_ref(), &target, tried)?;
+        let outgoing = self.translated(described.as_deref(), &target, tried)?;
         let mut attempted = self.ask_and_deliver(outgoing);
         if let Err(Unanswered { heard: Some(heard), .. }) = &mut attempted {
-            let described = described.as_ref().map(|described| &described.request);
+            let described = described.as_deref().map(|described| &described.request);
             heard.lesson = self.lesson(heard, described.unwrap_or(request), &target);
         }
         attempted

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::asking::{Asking, Delivered, Receiver};
 use super::attempt::{Attempt, Unanswered};
+use super::ledger::Ledger;
 use super::{Api, Provider};
 use crate::client::Failure;
 use crate::error::{Cause, Error};
 use crate::provider::Search;
 use crate::route::{Asked, Choice};
 use crate::session::Session;
-use crate::translate::Lesson;
+use crate::translate::{Learned, Lesson};
 use crate::upstream::pause;
 
 /// A message that is asked of its providers.
@@ -124,78 +125,120 @@ impl<'a> Dispatch<'a> {
     fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
         let Asking { api, request, ledger, .. } = self.asking;
         let provider = &api.providers[hop.provider];
-        let name = &provider.config.name;
         let model = match provider.config.row.search {
             // It has no tools but its own.
             Search::Model { name, .. } if request.has_search_alone() => name,
             _ => hop.model(&provider.config.model, &request.model),
         };
         ledger.turn_of(provider, model);
-        let lessons = &provider.health.lessons;
-        let remember = |lesson: &Lesson| {
-            if lesson.is_lasting() {
-                lessons.add(model, lesson.clone(), Instant::now());
-            }
+        let mut tries = Tries {
+            provider,
+            model,
+            ledger,
+            learned: provider.health.lessons.of(model, Instant::now()),
+            lesson: None,
+            left_native: None,
+            has_renewed: false,
+            keys_left: provider.config.keys.len(),
         };
-        let mut learned = lessons.of(model, Instant::now());
-        // What is tried, and the refusal that taught it.
-        let mut lesson: Option<(Lesson, Error)> = None;
-        let mut left_native: Option<Lesson> = None;
-        let mut has_renewed = false;
-        let mut keys_left = provider.config.keys.len();
         loop {
             let attempt = Attempt { asking: &self.asking, provider, model, receiver };
-            let tried = lesson.as_ref().map(|(lesson, _)| lesson);
-            let attempted = attempt.run(&learned, tried.or(left_native.as_ref()));
+            let attempted = attempt.run(&tries.learned, tries.tried());
             // What is taken was right, even if the answer breaks off later.
             if attempted.is_ok() || receiver.has_content() {
-                tried.into_iter().chain(&left_native).for_each(remember);
+                tries.remember_all();
             }
-            let (error, heard) = match attempted {
+            match attempted {
                 Ok(delivered) => return Ok(delivered),
-                Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) => {
-                    (error, heard)
-                }
-                Err(Unanswered { failure, .. }) => return Err(failure),
-            };
-            let is_key_refused = error.cause() == Cause::KeyRefused;
-            if is_key_refused && !has_renewed && provider.upstream.has_another_token(heard.token) {
-                has_renewed = true;
-                ledger.happened(format!("another token of {name} is used: {error}"), false);
-                continue;
+                Err(unanswered) => tries.goes_on(unanswered)?,
             }
-            if is_about_the_key(&error) {
-                keys_left = keys_left.saturating_sub(1);
-                if keys_left > 0 && provider.health.state.has_key_awake() {
-                    let what = format!("another key of {name} is used: {error}");
-                    ledger.happened(what, true);
-                    continue;
-                }
+        }
+    }
+}
+
+/// What asking one provider has come to so far.
+struct Tries<'a> {
+    provider: &'a Provider,
+    model: &'a str,
+    ledger: &'a Ledger<'a>,
+    learned: Learned,
+    /// What is tried, and the refusal that taught it.
+    lesson: Option<(Lesson, Error)>,
+    /// That the provider's own Messages API has refused.
+    left_native: Option<Lesson>,
+    has_renewed: bool,
+    keys_left: usize,
+}
+
+impl Tries<'_> {
+    /// The last of what is asked otherwise than before.
+    fn tried(&self) -> Option<&Lesson> {
+        self.lesson.as_ref().map(|(lesson, _)| lesson).or(self.left_native.as_ref())
+    }
+
+    fn remember_all(&self) {
+        let lesson = self.lesson.iter().map(|(lesson, _)| lesson);
+        lesson.chain(&self.left_native).for_each(|lesson| self.remember(lesson));
+    }
+
+    fn remember(&self, lesson: &Lesson) {
+        if lesson.is_lasting() {
+            self.provider.health.lessons.add(self.model, lesson.clone(), Instant::now());
+        }
+    }
+
+    /// Makes ready for another try with the same provider: another token, another key, or what a
+    /// refusal teaches.
+    ///
+    /// In a frame of its own, which an answer does without for as long as it lasts.
+    ///
+    /// # Errors
+    /// There is none: how this one failed.
+    #[inline(never)]
+    fn goes_on(&mut self, unanswered: Unanswered) -> Result<(), Failure> {
+        let (error, heard) = match unanswered {
+            Unanswered { failure: Failure::Error(error), heard: Some(heard) } => (error, heard),
+            Unanswered { failure, .. } => return Err(failure),
+        };
+        let Tries { provider, model, ledger, .. } = *self;
+        let name = &provider.config.name;
+        let is_key_refused = error.cause() == Cause::KeyRefused;
+        if is_key_refused && !self.has_renewed && provider.upstream.has_another_token(heard.token) {
+            self.has_renewed = true;
+            ledger.happened(format!("another token of {name} is used: {error}"), false);
+            return Ok(());
+        }
+        if is_about_the_key(&error) {
+            self.keys_left = self.keys_left.saturating_sub(1);
+            if self.keys_left > 0 && provider.health.state.has_key_awake() {
+                ledger.happened(format!("another key of {name} is used: {error}"), true);
+                return Ok(());
             }
-            match (lesson.take(), heard.lesson) {
-                (None, Some(next)) => {
-                    let what = format!(
-                        "{name} refused a request for {:?}, which is sent once more, {next}: {error}",
-                        shown(model)
-                    );
-                    ledger.happened(what, false);
-                    provider.health.metrics.adjusted.add(1);
-                    learned.add(next.clone());
-                    if next.is_about_native() {
-                        // Chat completions have not been asked yet, and may teach something too.
-                        left_native = Some(next);
-                    } else {
-                        lesson = Some((next, error));
-                    }
+        }
+        match (self.lesson.take(), heard.lesson) {
+            (None, Some(next)) => {
+                let what = format!(
+                    "{name} refused a request for {:?}, which is sent once more, {next}: {error}",
+                    shown(model)
+                );
+                ledger.happened(what, false);
+                provider.health.metrics.adjusted.add(1);
+                self.learned.add(next.clone());
+                if next.is_about_native() {
+                    // Chat completions have not been asked yet, and may teach something too.
+                    self.left_native = Some(next);
+                } else {
+                    self.lesson = Some((next, error));
                 }
-                // The first lesson was right if something else is refused now: the client's next
-                // try has it, and learns this one.
-                (Some((known, first)), Some(_)) if is_another(&first, &error) => {
-                    remember(&known);
-                    return Err(error.into());
-                }
-                _ => return Err(error.into()),
+                Ok(())
             }
+            // The first lesson was right if something else is refused now: the client's next try
+            // has it, and learns this one.
+            (Some((known, first)), Some(_)) if is_another(&first, &error) => {
+                self.remember(&known);
+                Err(error.into())
+            }
+            _ => Err(error.into()),
         }
     }
 }

@@ -131,7 +131,8 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// The client has gone. What fails otherwise leaves a note that says why.
-    pub(super) fn described(&self, sees: bool) -> Result<Option<Described<'_>>, Failure> {
+    #[inline(never)]
+    pub(super) fn described(&self, sees: bool) -> Result<Option<Box<Described<'_>>>, Failure> {
         let places = &self.asking.api.config.routes.describe;
         if sees || places.is_empty() || !Asked::of(self.asking.request, 0).images {
             return Ok(None);
@@ -148,7 +149,7 @@ impl Attempt<'_> {
             let what = format!("{by} described {n} picture{s}: {input} in {output} out");
             self.asking.ledger.happened(what, false);
         }
-        Ok(Some(Described { request, left_out: done.left_out }))
+        Ok(Some(Box::new(Described { request, left_out: done.left_out })))
     }
 
     fn describe_all(
