@@ -97,7 +97,7 @@
 //! **Sent: `upstream`**, the only ureq
 //! - `client`: the port below it: who waits for an answer, and why there is none
 //! - `upstream`: headers and keys, the URL, one retry on a connection that went stale, the idle
-//!   pool; `Retry-After` and kin as they are read
+//!   pool; `upstream/answer`: the head and the body that come, or why none does
 //! - `upstream/wait`: one wait for provider, client and shutdown; time limits of connect, first
 //!   byte and silence; `upstream/transport`: connects (IPv6 and IPv4 in turn), keepalive, phases
 //! - `upstream/tls`: authorities, client certificates; `upstream/resolver`: names of hosts,

@@ -8,8 +8,9 @@ use std::time::Duration;
 use ureq::RequestBuilder;
 use ureq::typestate::WithoutBody;
 
+use super::Upstream;
+use super::answer::failure;
 use super::wait::{begin, with_call};
-use super::{Upstream, failure};
 use crate::client::{Failure, Silent};
 use crate::config::{Secret, Timeouts};
 use crate::error::Error;

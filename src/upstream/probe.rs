@@ -13,9 +13,10 @@ use ureq::unversioned::transport::{
     time,
 };
 
+use super::Upstream;
+use super::answer::failure;
 use super::transport::SocketConnector;
 use super::wait::{begin, with_call};
-use super::{Upstream, failure};
 use crate::client::{Failure, Silent};
 use crate::config::{ProviderProbe, Timeouts};
 use crate::error::{Error, Retry};
