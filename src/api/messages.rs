@@ -9,11 +9,11 @@ use super::count;
 use super::dispatch::Dispatch;
 use super::ledger::Ledger;
 use super::reply::Reply;
-use crate::anthropic::{self, CountTokens};
+use crate::anthropic::{self, CountTokens, MessagesRequest};
 use crate::client::{Failure, Silent};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::line::{Peer, Stop};
+use crate::line::Stop;
 use crate::record::{Ending, cut};
 use crate::relay::{EventWriter, Source, Stream};
 use crate::route::Asked;
@@ -26,27 +26,17 @@ pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply:
     #[cfg(debug_assertions)]
     assert!(!exchange.panics, "provoked by a test");
 
-    let peer = reply.peer();
-    let has_gone = || has_gone(peer.as_deref());
-    let room = |bytes| room(exchange, has_gone(), bytes);
-    let parsed = anthropic::parse_within(&exchange.body, &room);
-    if has_gone() {
-        reply.abandon();
-        return Ending::ClientGone;
-    }
-    let request = match parsed {
-        Ok(request) => request,
-        Err(error) => return refuse(reply, error),
-    };
-    let is_stream = request.stream == Some(true);
-    {
-        let mut record = ledger.record.borrow_mut();
-        record.model_asked = Some(cut(&request.model));
-        record.stream = is_stream;
-    }
-    let asking = Asking::new(api, exchange, ledger, &request, rough_estimate(&request));
-    let dispatch = Dispatch::new(asking);
-    if is_stream { stream(&dispatch, reply) } else { whole(&dispatch, reply) }
+    read(exchange, reply, |request, reply| {
+        let is_stream = request.stream == Some(true);
+        {
+            let mut record = ledger.record.borrow_mut();
+            record.model_asked = Some(cut(&request.model));
+            record.stream = is_stream;
+        }
+        let asking = Asking::new(api, exchange, ledger, request, rough_estimate(request));
+        let dispatch = Dispatch::new(asking);
+        if is_stream { stream(&dispatch, reply) } else { whole(&dispatch, reply) }
+    })
 }
 
 /// Answers `count_tokens`: with the provider's own count where it has one, else with an estimate,
@@ -56,30 +46,28 @@ pub(super) fn count_tokens(
     api: &Api,
     exchange: &Exchange,
     ledger: &Ledger<'_>,
+    reply: Reply,
+) -> Ending {
+    read(exchange, reply, |request, reply| tell_count(api, exchange, ledger, request, reply))
+}
+
+fn tell_count(
+    api: &Api,
+    exchange: &Exchange,
+    ledger: &Ledger<'_>,
+    request: &MessagesRequest<'_>,
     mut reply: Reply,
 ) -> Ending {
-    let peer = reply.peer();
-    let has_gone = || has_gone(peer.as_deref());
-    let room = |bytes| room(exchange, has_gone(), bytes);
-    let parsed = anthropic::parse_within(&exchange.body, &room);
-    if has_gone() {
-        reply.abandon();
-        return Ending::ClientGone;
-    }
-    let request = match parsed {
-        Ok(request) => request,
-        Err(error) => return refuse(reply, error),
-    };
     ledger.record.borrow_mut().model_asked = Some(cut(&request.model));
-    let estimate = estimate(&request);
-    let route = api.config.routes.choose(&request.model, Asked::of(&request, estimate));
+    let estimate = estimate(request);
+    let route = api.config.routes.choose(&request.model, Asked::of(request, estimate));
     let hop = route.hops[0];
     let provider = &api.providers[hop.provider];
     let model = hop.model(&provider.config.model, &request.model);
     let client = Rc::new(RefCell::new(Silent { peer: reply.peer() }));
     ledger.turn_of(provider, model);
     let counted =
-        ledger.waiting(|| count::count_tokens(provider, exchange, &request, model, client));
+        ledger.waiting(|| count::count_tokens(provider, exchange, request, model, client));
     let (input_tokens, source) = match counted {
         Ok(Some(input_tokens)) => (input_tokens, "provider"),
         Ok(None) => (estimate, "estimate"),
@@ -96,14 +84,27 @@ pub(super) fn count_tokens(
     }
 }
 
-/// Whether nobody waits for the answer any more.
-fn has_gone(peer: Option<&Peer>) -> bool {
-    peer.is_some_and(|peer| peer.stopped() == Some(Stop::ClientGone))
-}
-
-/// Takes the memory to read on, while somebody waits for what comes of it.
-fn room(exchange: &Exchange, has_gone: bool, bytes: usize) -> Result<(), Error> {
-    if has_gone { Err(Error::Internal) } else { exchange.take_beside_body(bytes) }
+/// Has the request answered once it is read, unless nobody waits any more or it makes no sense.
+fn read(
+    exchange: &Exchange,
+    reply: Reply,
+    answer: impl FnOnce(&MessagesRequest<'_>, Reply) -> Ending,
+) -> Ending {
+    let peer = reply.peer();
+    let has_gone = || peer.as_ref().is_some_and(|peer| peer.stopped() == Some(Stop::ClientGone));
+    // Nobody who has gone is read on for.
+    let room = |bytes| match has_gone() {
+        true => Err(Error::Internal),
+        false => exchange.take_beside_body(bytes),
+    };
+    match anthropic::parse_within(&exchange.body, &room) {
+        _ if has_gone() => {
+            reply.abandon();
+            Ending::ClientGone
+        }
+        Ok(request) => answer(&request, reply),
+        Err(error) => refuse(reply, error),
+    }
 }
 
 #[inline(never)]
