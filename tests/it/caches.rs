@@ -7,6 +7,8 @@ use ccproxy::provider::{PROVIDERS, Provider};
 use ccproxy::translate::{Learned, Target, native_request, translate};
 use serde_json::{Value, json};
 
+use crate::support::target::target;
+
 const TURNS: usize = 20;
 
 /// What providers are told of the session.
@@ -174,13 +176,10 @@ fn sent(row: &Provider, api: Option<Dialect>, request: &Value) -> String {
     let model = if row.model.is_empty() { "m" } else { row.model };
     let learned = Learned::default();
     let target = Target {
-        provider: row,
         model,
         max_tokens: row.max_tokens_of(row.model),
-        images: true,
-        api,
         session: Some(SESSION),
-        learned: &learned,
+        ..target(row, api, &learned)
     };
     let request = anthropic::parse(body.as_bytes()).expect("a request");
     let wire = translate(&request, &target).expect("a translation").wanted.write();
@@ -302,15 +301,8 @@ fn marks_of_a_cache_become_the_providers_own() {
         let body = session[turn].to_string();
         let request = anthropic::parse(body.as_bytes()).expect("a request");
         let learned = Learned::default();
-        let target = Target {
-            provider: &row,
-            model: row.model,
-            max_tokens: 0,
-            images: true,
-            api: Dialect::ChatCompletions,
-            session: None,
-            learned: &learned,
-        };
+        let target =
+            Target { model: row.model, ..target(&row, Dialect::ChatCompletions, &learned) };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
         let wire = translated.wanted.encode(body.as_bytes()).to_vec();
@@ -351,15 +343,7 @@ fn marks_of_a_cache_become_breakpoints_of_the_responses_api() {
         let request = anthropic::parse(body.as_bytes()).expect("a request");
         let learned = Learned::default();
         let api = Dialect::Responses;
-        let target = Target {
-            provider: row,
-            model,
-            max_tokens: 0,
-            images: true,
-            api,
-            session: None,
-            learned: &learned,
-        };
+        let target = Target { model, ..target(row, api, &learned) };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
         let wire = translated.wanted.encode(body.as_bytes()).to_vec();

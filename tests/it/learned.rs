@@ -9,6 +9,8 @@ use ccproxy::translate::{
 };
 use serde_json::{Value, json};
 
+use crate::support::target::target;
+
 /// A request that has everything that may be refused.
 fn everything() -> Value {
     let tool = |name: String| {
@@ -48,15 +50,7 @@ fn sent(body: &Value, dialect: Dialect, learned: &Learned) -> Value {
     let bytes = body.to_string();
     let request = anthropic::parse(bytes.as_bytes()).expect("a request");
     let row = row();
-    let target = Target {
-        provider: &row,
-        model: "grok-4.5",
-        max_tokens: 0,
-        images: true,
-        api: dialect,
-        session: None,
-        learned,
-    };
+    let target = Target { model: "grok-4.5", ..target(&row, dialect, learned) };
     let wanted = translate(&request, &target).expect("a translation").wanted;
     let json = serde_json::to_string(&wanted.write()).expect("it serializes");
     serde_json::from_str(&json).expect("it is JSON")
@@ -69,15 +63,7 @@ fn lesson(dialect: Dialect, status: u16, refusal: &str) -> (String, Value) {
     let request = anthropic::parse(bytes.as_bytes()).expect("a request");
     let row = row();
     let nothing = Learned::default();
-    let target = Target {
-        provider: &row,
-        model: "grok-4.5",
-        max_tokens: 0,
-        images: true,
-        api: dialect,
-        session: None,
-        learned: &nothing,
-    };
+    let target = Target { model: "grok-4.5", ..target(&row, dialect, &nothing) };
     let wanted = translate(&request, &target).expect("a translation").wanted;
     let sent = wanted.sent();
     let Some(lesson) = lesson_of(&nothing, status, refusal, &sent) else {
@@ -330,15 +316,7 @@ fn stop_sequences_that_are_not_sent_are_looked_for() {
         let row = row();
         let mut learned = Learned::default();
         lessons.iter().cloned().for_each(|lesson| learned.add(lesson));
-        let target = Target {
-            provider: &row,
-            model: "m",
-            max_tokens: 0,
-            images: true,
-            api,
-            session: None,
-            learned: &learned,
-        };
+        let target = target(&row, api, &learned);
         let translated = translate(&request, &target).expect("a translation");
         let asked = ["a", "b", "c", "d", "e"].map(str::to_owned);
         assert_eq!(*translated.wanted.stop, asked[..sent], "{lessons:?}");
@@ -402,15 +380,7 @@ fn a_value_that_one_client_has_set_teaches_nothing_lasting() {
     let body = everything().to_string();
     let request = anthropic::parse(body.as_bytes()).expect("a request");
     let (row, nothing) = (row(), Learned::default());
-    let target = Target {
-        provider: &row,
-        model: "grok-4.5",
-        max_tokens: 0,
-        images: true,
-        api: Dialect::ChatCompletions,
-        session: None,
-        learned: &nothing,
-    };
+    let target = Target { model: "grok-4.5", ..target(&row, Dialect::ChatCompletions, &nothing) };
     let wanted = translate(&request, &target).expect("a translation").wanted;
     let sent = wanted.sent();
     for (said, is_lasting) in [

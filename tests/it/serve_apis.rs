@@ -158,12 +158,7 @@ fn count_tokens_says_whose_count_it_is() {
 #[test]
 fn the_responses_api_is_spoken_where_the_model_needs_it() {
     let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream)
-        .variable("PROVIDER", "openai")
-        .variable("OPENAI_API_KEY", "k")
-        .variable("OPENAI_MODEL", "gpt-5.6")
-        .variable("OPENAI_BASE_URL", &upstream.base_url())
-        .start();
+    let proxy = Setup::of("openai", "gpt-5.6", &upstream).start();
     let mut client = Client::connect(&proxy);
     client.send_stream("hello");
     let mut connection = upstream.accept();

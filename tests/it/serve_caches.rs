@@ -132,16 +132,8 @@ fn a_provider_is_told_of_the_session_and_not_of_the_user() {
         ("moonshot", "kimi-k3", "prompt_cache_key"),
     ] {
         let upstream = Upstream::start();
-        let upper = row.to_uppercase();
-        let proxy = Setup::empty()
-            .variable("SERVER_HOST", "127.0.0.1")
-            .variable("SERVER_PORT", "0")
-            .variable("PROVIDER", row)
-            .variable(&format!("{upper}_API_KEY"), "k")
-            .variable(&format!("{upper}_BASE_URL"), &upstream.base_url())
-            .variable(&format!("{upper}_MODEL"), model)
-            .variable(&format!("{upper}_NATIVE"), "off")
-            .start();
+        let native = format!("{}_NATIVE", row.to_uppercase());
+        let proxy = Setup::of(row, model, &upstream).variable(&native, "off").start();
         let id = "11111111-2222-4333-8444-555555555555";
         let (request, _client) = ask(&proxy, &upstream, id, |c| c.complete("hi"));
         let told = named(&request, name).unwrap_or_else(|| panic!("{row}: {request:?}"));
@@ -171,14 +163,7 @@ fn a_provider_is_told_of_the_session_and_not_of_the_user() {
 #[test]
 fn a_provider_that_refuses_the_field_is_asked_without_it() {
     let upstream = Upstream::start();
-    let proxy = Setup::empty()
-        .variable("SERVER_HOST", "127.0.0.1")
-        .variable("SERVER_PORT", "0")
-        .variable("PROVIDER", "azure")
-        .variable("AZURE_API_KEY", "k")
-        .variable("AZURE_BASE_URL", &upstream.base_url())
-        .variable("AZURE_MODEL", "DeepSeek-V4")
-        .start();
+    let proxy = Setup::of("azure", "DeepSeek-V4", &upstream).start();
     let mut client = Client::connect(&proxy);
     let headers = [JSON, &[(SESSION, "a")]].concat();
     client.send("POST", "/v1/messages", &headers, &message("hello", false));

@@ -43,13 +43,7 @@ fn every_service_with_models_of_its_own_has_a_default() {
 fn a_former_default_that_is_configured_is_sent_as_it_stands() {
     let upstream = Upstream::start();
     for (name, model) in FORMER {
-        let upper = name.to_ascii_uppercase();
-        let proxy = Setup::at(&upstream.base_url())
-            .variable("PROVIDER", name)
-            .variable(&format!("{upper}_BASE_URL"), &upstream.base_url())
-            .variable(&format!("{upper}_API_KEY"), "sk-test")
-            .variable(&format!("{upper}_MODEL"), model)
-            .start();
+        let proxy = Setup::of(name, model, &upstream).start();
         let mut client = Client::connect(&proxy);
         client.send_whole("hello");
         let mut connection = upstream.accept();

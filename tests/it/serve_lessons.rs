@@ -80,12 +80,7 @@ fn what_was_learned_is_known_when_the_message_ends() {
 #[test]
 fn a_stop_sequence_that_is_not_sent_ends_the_message_and_the_providers_call() {
     let upstream = Upstream::start();
-    let proxy = Setup::asking(&upstream)
-        .variable("PROVIDER", "xai")
-        .variable("XAI_API_KEY", "k")
-        .variable("XAI_MODEL", "grok-4.5")
-        .variable("XAI_BASE_URL", &upstream.base_url())
-        .start();
+    let proxy = Setup::of("xai", "grok-4.5", &upstream).start();
     for stream in [true, false] {
         let mut client = Client::connect(&proxy);
         let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9, "stream": stream,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Event, JSON};
 use crate::support::exchange::start;
-use crate::support::proxy::{Proxy, Setup};
+use crate::support::proxy::Setup;
 use crate::support::upstream::Upstream;
 
 /// The side request of Claude Code's WebSearch.
@@ -30,16 +30,18 @@ fn search_of(stream: bool, fields: &Value) -> Vec<u8> {
     .into_bytes()
 }
 
-fn proxy(row: &str, model: &str, upstream: &Upstream) -> Proxy {
-    let upper = row.to_uppercase();
-    Setup::empty()
-        .variable("SERVER_HOST", "127.0.0.1")
-        .variable("SERVER_PORT", "0")
-        .variable("PROVIDER", row)
-        .variable(&format!("{upper}_API_KEY"), "k")
-        .variable(&format!("{upper}_BASE_URL"), &upstream.base_url())
-        .variable(&format!("{upper}_MODEL"), model)
-        .start()
+/// A search beside a tool of the client.
+fn beside_read(stream: bool) -> Vec<u8> {
+    json!({
+        "model": "claude-opus-5-5", "max_tokens": 1000, "stream": stream,
+        "messages": [{ "role": "user", "content": "rust 2026" }],
+        "tools": [
+            { "type": "web_search_20250305", "name": "web_search" },
+            { "name": "Read", "input_schema": { "type": "object", "properties": {} } },
+        ],
+    })
+    .to_string()
+    .into_bytes()
 }
 
 /// The content of a message that found `https://a.example/`.
@@ -114,7 +116,7 @@ fn a_search_is_asked_for_in_the_providers_own_words() {
     for (row, model, asked, said, beside) in chat_forms() {
         for stream in [false, true] {
             let upstream = Upstream::start();
-            let proxy = proxy(row, model, &upstream);
+            let proxy = Setup::of(row, model, &upstream).start();
             let mut client = Client::connect(&proxy);
             client.send("POST", "/v1/messages", JSON, &search(stream));
             let mut connection = upstream.accept();
@@ -185,7 +187,7 @@ fn the_responses_api_has_a_tool_for_it() {
         ("xai", "grok-4.7", json!({ "allowed_domains": ["a.example"] })),
     ] {
         let upstream = Upstream::start();
-        let proxy = proxy(row, model, &upstream);
+        let proxy = Setup::of(row, model, &upstream).start();
         let mut client = Client::connect(&proxy);
         client.send("POST", "/v1/messages", JSON, &search(false));
         let mut connection = upstream.accept();
@@ -307,7 +309,7 @@ fn limits_without_a_field_are_told_in_words() {
         ("xai", "grok-4.7", &six, vec!["use no pages of 1.example, 2.example"]),
     ] {
         let upstream = Upstream::start();
-        let proxy = proxy(row, model, &upstream);
+        let proxy = Setup::of(row, model, &upstream).start();
         let mut client = Client::connect(&proxy);
         client.send("POST", "/v1/messages", JSON, &search_of(false, tool));
         let mut connection = upstream.accept();
@@ -351,7 +353,7 @@ fn searched(status: &str, query: &str, sources: &[&str]) -> Value {
 #[test]
 fn a_source_of_another_domain_is_none() {
     let upstream = Upstream::start();
-    let proxy = proxy("openai", "gpt-6.1-sol", &upstream);
+    let proxy = Setup::of("openai", "gpt-6.1-sol", &upstream).start();
     let found = ["https://evil.example/", "https://docs.a.example/x", "https://nota.example/"];
     for (tool, left) in [
         (json!({ "allowed_domains": ["a.example"] }), vec!["https://docs.a.example/x"]),
@@ -376,7 +378,7 @@ fn a_source_of_another_domain_is_none() {
 #[test]
 fn every_search_is_told_with_what_it_has_found() {
     let upstream = Upstream::start();
-    let proxy = proxy("openai", "gpt-6.1-sol", &upstream);
+    let proxy = Setup::of("openai", "gpt-6.1-sol", &upstream).start();
     let mut client = Client::connect(&proxy);
     client.send("POST", "/v1/messages", JSON, &search_of(false, &json!({})));
     let mut connection = upstream.accept();
@@ -407,17 +409,9 @@ fn every_search_is_told_with_what_it_has_found() {
 #[test]
 fn beside_other_tools_the_text_streams() {
     let upstream = Upstream::start();
-    let proxy = proxy("dashscope", "qwen4-max", &upstream);
+    let proxy = Setup::of("dashscope", "qwen4-max", &upstream).start();
     let mut client = Client::connect(&proxy);
-    let body = json!({
-        "model": "claude-opus-5-5", "max_tokens": 1000, "stream": true,
-        "messages": [{ "role": "user", "content": "rust 2026" }],
-        "tools": [
-            { "type": "web_search_20250305", "name": "web_search" },
-            { "name": "Read", "input_schema": { "type": "object", "properties": {} } },
-        ],
-    });
-    client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+    client.send("POST", "/v1/messages", JSON, &beside_read(true));
     let mut connection = upstream.accept();
     let request = connection.request();
     let options = json!({ "forced_search": false });
@@ -459,17 +453,9 @@ fn beside_other_tools_some_do_not_search() {
 
 fn check_without_search(row: &str, model: &str) {
     let upstream = Upstream::start();
-    let proxy = proxy(row, model, &upstream);
+    let proxy = Setup::of(row, model, &upstream).start();
     let mut client = Client::connect(&proxy);
-    let body = json!({
-        "model": "claude-opus-5-5", "max_tokens": 1000,
-        "messages": [{ "role": "user", "content": "rust 2026" }],
-        "tools": [
-            { "type": "web_search_20250305", "name": "web_search" },
-            { "name": "Read", "input_schema": { "type": "object", "properties": {} } },
-        ],
-    });
-    client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+    client.send("POST", "/v1/messages", JSON, &beside_read(false));
     let mut connection = upstream.accept();
     let request = connection.request();
     assert_eq!(request.body["model"], model);
@@ -487,9 +473,7 @@ fn check_without_search(row: &str, model: &str) {
 #[test]
 fn natively_a_search_of_others_is_text() {
     let upstream = Upstream::start();
-    let proxy = Setup::empty()
-        .variable("SERVER_HOST", "127.0.0.1")
-        .variable("SERVER_PORT", "0")
+    let proxy = Setup::asking(&upstream)
         .variable("PROVIDER", "anthropic")
         .variable("ANTHROPIC_UPSTREAM_API_KEY", "k")
         .variable("ANTHROPIC_UPSTREAM_BASE_URL", &upstream.base_url())

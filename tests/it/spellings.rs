@@ -8,13 +8,14 @@ use std::fmt;
 use ccproxy::anthropic;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
-use ccproxy::translate::{self, Learned, Target, native_request};
+use ccproxy::translate::{self, Learned, native_request};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::request::REQUESTS;
 use crate::splits::{Random, damage_bytes};
+use crate::support::target::target;
 
 /// How often each golden request is spelled, and how often each of those is damaged.
 const SPELLINGS: u64 = 12;
@@ -108,15 +109,7 @@ fn sent(body: &[u8]) -> [Result<Value, String>; 3] {
     };
     let translated = |api| {
         let request = anthropic::parse(body).map_err(|e| e.to_string())?;
-        let target = Target {
-            provider,
-            model: "m",
-            max_tokens: 0,
-            images: true,
-            api,
-            session: None,
-            learned: &learned,
-        };
+        let target = target(provider, api, &learned);
         let translated = translate::translate(&request, &target).map_err(|e| e.to_string())?;
         Ok(json(translated.wanted.encode(body).to_vec()))
     };

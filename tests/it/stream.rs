@@ -7,10 +7,11 @@ use ccproxy::error::Error;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
 use ccproxy::sse::Decoder;
-use ccproxy::translate::{self, Learned, Stops, Target, TextTools, ToolNames, Translator};
+use ccproxy::translate::{self, Learned, Stops, TextTools, ToolNames, Translator};
 
 use crate::golden::{Case, Kind};
 use crate::grammar;
+use crate::support::target::target;
 
 /// The golden streams of each API.
 pub(crate) const STREAMS: [(Dialect, Kind); 2] = [
@@ -42,15 +43,8 @@ static NAMES: LazyLock<ToolNames> = LazyLock::new(|| {
     }"#;
     let request = anthropic::parse(request).expect("a request");
     let provider = Provider::find("custom").expect("a provider");
-    let target = Target {
-        provider,
-        model: "m",
-        max_tokens: 0,
-        images: true,
-        api: Dialect::ChatCompletions,
-        session: None,
-        learned: &Learned::default(),
-    };
+    let learned = Learned::default();
+    let target = target(provider, Dialect::ChatCompletions, &learned);
     translate::translate(&request, &target).expect("a translation").names
 });
 

@@ -8,6 +8,7 @@ pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod prober;
 pub(crate) mod proxy;
+pub(crate) mod target;
 pub(crate) mod upstream;
 
 use std::time::Duration;

@@ -68,6 +68,16 @@ impl Setup {
             .variable("CUSTOM_API_KEY", KEY)
     }
 
+    /// The provider of the row `name` answers with `model`, and it is `upstream`.
+    pub(crate) fn of(name: &str, model: &str, upstream: &Upstream) -> Setup {
+        let upper = name.to_ascii_uppercase();
+        Setup::listening()
+            .variable("PROVIDER", name)
+            .variable(&format!("{upper}_API_KEY"), "k")
+            .variable(&format!("{upper}_BASE_URL"), &upstream.base_url())
+            .variable(&format!("{upper}_MODEL"), model)
+    }
+
     /// `upstream` answers.
     pub(crate) fn asking(upstream: &Upstream) -> Setup {
         Setup::at(&upstream.base_url())
