@@ -12,9 +12,10 @@ use ccproxy::provider::Provider;
 use ccproxy::relay::{self, BodyForm};
 use ccproxy::tokens::estimate;
 use ccproxy::translate::native::Native;
-use ccproxy::translate::{self, Learned, Target};
+use ccproxy::translate::{self, Learned};
 
 use crate::stream::translator;
+use crate::support::target::target;
 
 const TIMES: usize = 8;
 const FREE_BYTES: usize = 1 << 20;
@@ -82,15 +83,7 @@ fn request(body: &[u8], provider: &Provider, api: Dialect) {
 
 fn send(request: &MessagesRequest<'_>, body: &[u8], provider: &Provider, api: Dialect) {
     let learned = Learned::default();
-    let target = Target {
-        provider,
-        model: "m",
-        max_tokens: 0,
-        images: true,
-        api,
-        session: None,
-        learned: &learned,
-    };
+    let target = target(provider, api, &learned);
     let Ok(translated) = translate::translate(request, &target) else { return };
     translated.wanted.encode(body);
 }
@@ -320,22 +313,27 @@ fn filled(form: &str, item: &str, bytes: usize) -> Vec<u8> {
     form.replace('$', &list(item, bytes)).replace('@', &text).into_bytes()
 }
 
-/// Measures `work` of inputs of two sizes, one twice the other.
-/// The memory for it is given out by what is `counted`.
-fn check(
-    what: &str,
-    counted: impl Fn(&[u8]) -> usize,
+/// Inputs of two sizes, one twice the other, each with what is counted for it.
+fn sizes(
     input: impl Fn(usize) -> Vec<u8>,
-    work: impl Fn(&[u8]),
-) -> Vec<String> {
+    counted: impl Fn(&[u8]) -> usize,
+) -> [(Vec<u8>, usize); 2] {
+    [250_000, 500_000].map(|bytes| {
+        let input = input(bytes);
+        let counted = counted(&input);
+        (input, counted)
+    })
+}
+
+/// Measures `work` of inputs. The memory for it is given out by what is counted for them.
+fn check(what: &str, sizes: &[(Vec<u8>, usize); 2], work: impl Fn(&[u8])) -> Vec<String> {
     let mut faults = Vec::new();
     let mut asked = Vec::new();
-    for bytes in [250_000, 500_000] {
-        let input = input(bytes);
-        let (peak, all) = cost(|| work(&input));
+    for (input, counted) in sizes {
+        let (peak, all) = cost(|| work(input));
         asked.push(all);
         let bound = input.len() * TIMES + FREE_BYTES;
-        let counted = counted(&input) + memory::IN_FLIGHT;
+        let counted = counted + memory::IN_FLIGHT;
         if peak + input.len() > bound.min(counted) {
             let length = input.len();
             faults.push(format!("{what}: {length} bytes hold {peak}, {counted} are counted"));
@@ -436,15 +434,14 @@ fn a_large_request_takes_half_its_size_beside_it() {
 #[test]
 fn a_request_of_small_things_costs_little() {
     let mut faults = Vec::new();
-    for name in ["custom", "gemini"] {
-        let provider = Provider::find(name).expect("a row");
-        for api in [Dialect::ChatCompletions, Dialect::Responses] {
-            for (what, form, item) in REQUESTS {
-                let form = format!(r#"{{"model":"m","max_tokens":9,{form}}}"#);
-                let what = format!("{what} of {item:.40} for {name}");
-                let input = |bytes| filled(&form, item, bytes);
-                let work = |body: &[u8]| request(body, provider, api);
-                faults.extend(check(&what, counted, input, work));
+    for (what, form, item) in REQUESTS {
+        let form = format!(r#"{{"model":"m","max_tokens":9,{form}}}"#);
+        let sizes = sizes(|bytes| filled(&form, item, bytes), counted);
+        for name in ["custom", "gemini"] {
+            let provider = Provider::find(name).expect("a row");
+            let what = format!("{what} of {item:.40} for {name}");
+            for api in [Dialect::ChatCompletions, Dialect::Responses] {
+                faults.extend(check(&what, &sizes, |body| request(body, provider, api)));
             }
         }
     }
@@ -458,24 +455,21 @@ fn an_answer_of_small_things_costs_little() {
         let what = format!("{what} of {item:.40}");
         let body = |bytes| filled(form, item, bytes);
         let form_of = |form| move |body: &[u8]| whole(body, *dialect, form);
-        faults.extend(check(&format!("{what}, whole"), sent(SENT), body, form_of(BodyForm::Whole)));
+        let bodies = sizes(body, sent(SENT));
+        faults.extend(check(&format!("{what}, whole"), &bodies, form_of(BodyForm::Whole)));
         let stream = |bytes| {
             let body = String::from_utf8(body(bytes)).expect("UTF-8");
             format!("data: {body}\n\n").into_bytes()
         };
-        faults.extend(check(
-            &format!("{what}, streamed"),
-            sent(SENT + 1),
-            stream,
-            form_of(BodyForm::Events),
-        ));
+        let streams = sizes(stream, sent(SENT + 1));
+        faults.extend(check(&format!("{what}, streamed"), &streams, form_of(BodyForm::Events)));
     }
     for frame in ["\n", "\r\n", ":\n\n", "data: {}\n\n", "event: ping\n\n"] {
         let input = |bytes: usize| frame.repeat(bytes / frame.len()).into_bytes();
         let what = format!("frames {frame:?}");
-        faults.extend(check(&format!("{what}, native"), sent(SENT), input, native));
+        faults.extend(check(&format!("{what}, native"), &sizes(input, sent(SENT)), native));
         let events = |body: &[u8]| whole(body, Dialect::ChatCompletions, BodyForm::Events);
-        faults.extend(check(&what, sent(SENT + 1), input, events));
+        faults.extend(check(&what, &sizes(input, sent(SENT + 1)), events));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
