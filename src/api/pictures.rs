@@ -1,5 +1,6 @@
 //! Pictures for a model that reads text only: another model, which the configuration names, says in
-//! words what is on them. Each is described once, as long as it is remembered.
+//! words what is on them. Each is described once, as long as it is remembered: who has the same one
+//! meanwhile waits for it.
 //!
 //! What that costs is told in the log and counted as the describing provider's; the usage that the
 //! client gets is that of its own message, since it reads the length of its conversation from it.
@@ -28,7 +29,7 @@ use crate::translate::{
     Context, Said, Target, Translated, Translator, native_request, translate, upstream_error,
 };
 use crate::unique::unique;
-use crate::upstream::{Ask, Endpoint};
+use crate::upstream::{Ask, Endpoint, pause};
 
 /// What the model that sees is asked.
 const PROMPT: &str = "Describe this picture for somebody who cannot see it and has to work from your \
@@ -59,6 +60,8 @@ const ANSWER_LIMIT_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Pictures {
     known: Mutex<VecDeque<Known>>,
+    /// Those that somebody asks about just now.
+    asked: Mutex<Vec<[u64; 2]>>,
     /// Two hashes that nobody else can foresee tell pictures apart.
     keys: [RandomState; 2],
 }
@@ -111,6 +114,36 @@ impl Pictures {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to ask about a picture, unless somebody has it.
+    fn claim(&self, picture: [u64; 2]) -> Option<Claim<'_>> {
+        let mut asked = self.asked();
+        if asked.contains(&picture) {
+            return None;
+        }
+        asked.push(picture);
+        Some(Claim { pictures: self, picture })
+    }
+
+    fn is_asked(&self, picture: [u64; 2]) -> bool {
+        self.asked().contains(&picture)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Vec<[u64; 2]>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to ask about a picture, for as long as it is held.
+struct Claim<'p> {
+    pictures: &'p Pictures,
+    picture: [u64; 2],
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.pictures.asked().retain(|picture| *picture != self.picture);
     }
 }
 
@@ -180,27 +213,49 @@ impl Attempt<'_> {
         places: &[Hop],
         done: &mut Done,
     ) -> Result<String, Failure> {
-        let pictures = &self.asking.api.pictures;
-        let id = pictures.id(source, places);
-        let said = match pictures.get(id, Instant::now()) {
-            Some(said) => said,
-            None if done.asked >= MAX_PICTURES => {
-                Err(format!("{MAX_PICTURES} others of this message were described first").into())
-            }
-            None => {
-                done.asked += 1;
-                let said = self.ask_places(source, places, done)?;
-                pictures.add(id, said.clone(), Instant::now());
-                said
-            }
-        };
-        Ok(match said {
+        Ok(match self.description(source, places, done)? {
             Ok(text) => format!("[image, described in words: {text}]"),
             Err(reason) => {
                 done.left_out = true;
                 format!("[image: not shown, this model reads text only; {reason}]")
             }
         })
+    }
+
+    /// What is known of a picture, or said when it is asked about; of one that another message asks
+    /// about, what that one is told. If its client leaves, the next one asks.
+    fn description(
+        &self,
+        source: &ImageSource<'_>,
+        places: &[Hop],
+        done: &mut Done,
+    ) -> Result<Result<Arc<str>, Arc<str>>, Failure> {
+        let pictures = &self.asking.api.pictures;
+        let id = pictures.id(source, places);
+        let until = Instant::now() + PATIENCE * places.len().try_into().unwrap_or(u32::MAX);
+        loop {
+            let claim = pictures.claim(id);
+            if let Some(said) = pictures.get(id, Instant::now()) {
+                return Ok(said);
+            }
+            if claim.is_some() {
+                if done.asked >= MAX_PICTURES {
+                    let others = "others of this message were described first";
+                    return Ok(Err(format!("{MAX_PICTURES} {others}").into()));
+                }
+                done.asked += 1;
+                let said = self.ask_places(source, places, done)?;
+                pictures.add(id, said.clone(), Instant::now());
+                return Ok(said);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let client = self.receiver.waits();
+            let is_over = || !pictures.is_asked(id);
+            self.asking.ledger.waiting(|| pause(client, left, is_over))?;
+            if pictures.is_asked(id) {
+                return Ok(Err("another message has asked for it, in vain so far".into()));
+            }
+        }
     }
 
     /// Asks one place after another, until one describes the picture; else why none did.
@@ -421,5 +476,15 @@ mod tests {
         pictures.add([8, 8], Err("no".into()), now);
         assert!(pictures.get([8, 8], now + FAILED_FOR / 2).is_some());
         assert!(pictures.get([8, 8], now + FAILED_FOR).is_none(), "it is tried again");
+    }
+
+    #[test]
+    fn one_at_a_time_asks_about_a_picture() {
+        let pictures = Pictures::default();
+        let first = pictures.claim([1, 1]);
+        assert!(first.is_some() && pictures.claim([1, 1]).is_none());
+        assert!(pictures.claim([2, 2]).is_some(), "another one is another question");
+        drop(first);
+        assert!(!pictures.is_asked([1, 1]) && pictures.claim([1, 1]).is_some());
     }
 }
