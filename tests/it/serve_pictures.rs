@@ -1,11 +1,12 @@
 //! Pictures for a model that reads text only: another describes each once, and what that costs or why it
 //! failed is told.
 
+use ccproxy::provider::Provider;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, JSON};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Connection, Upstream};
 
 const RED: &str = "iVBORw0KGgo=";
 
@@ -104,6 +105,82 @@ fn a_picture_is_described_once_for_a_model_that_reads_text_only() {
     connection.request();
     connection.complete("Blue.");
     assert_eq!(client.answer().message(), "Blue.");
+}
+
+/// Two messages with the same new picture, the second while the first waits for its description.
+fn two_with_the_same_picture(
+    plain: &Upstream,
+    eyes: &Upstream,
+) -> (Proxy, [Client; 2], Connection) {
+    let proxy = proxy(plain, &[eyes]);
+    let mut clients = [Client::connect(&proxy), Client::connect(&proxy)];
+    clients[0].send("POST", "/v1/messages", JSON, &asking(false, false, RED));
+    let mut asked = eyes.accept();
+    asked.request();
+    clients[1].send("POST", "/v1/messages", JSON, &asking(true, true, RED));
+    proxy.wait_until("the second message", |_| proxy.status()["in_flight"] == 2);
+    (proxy, clients, asked)
+}
+
+#[test]
+fn two_messages_with_the_same_picture_ask_once() {
+    let (plain, eyes) = (Upstream::start(), Upstream::start());
+    let (proxy, [mut first, mut second], mut asked) = two_with_the_same_picture(&plain, &eyes);
+    asked.complete("A red square.");
+    for _ in 0..2 {
+        let mut connection = plain.accept();
+        let request = connection.request();
+        let sent = request.body.to_string();
+        assert!(sent.contains("[image, described in words: A red square.]"), "{sent}");
+        if request.body["stream"] == true {
+            connection.begin_events();
+            connection.say("Red.");
+            connection.finish();
+        } else {
+            connection.complete("Red.");
+        }
+    }
+    assert_eq!(first.answer().message(), "Red.");
+    second.begin();
+    assert_eq!(second.finish(), "Red.");
+    eyes.assert_nobody_waits();
+    let described = "ccproxy_described_pictures_total{provider=\"eyes\"}";
+    assert_eq!(proxy.metric(described), Some(1.0));
+}
+
+/// A client that leaves takes its question with it, not the other's.
+#[test]
+fn who_waited_for_a_client_that_left_asks_itself() {
+    let (plain, eyes) = (Upstream::start(), Upstream::start());
+    let (_proxy, [first, mut second], asked) = two_with_the_same_picture(&plain, &eyes);
+    drop(first);
+    let mut again = eyes.accept();
+    again.request();
+    again.complete("A red square.");
+    drop(asked);
+    let mut connection = plain.accept();
+    let sent = connection.request().body.to_string();
+    assert!(sent.contains("A red square."), "{sent}");
+    connection.begin_events();
+    connection.say("Red.");
+    connection.finish();
+    second.begin();
+    assert_eq!(second.finish(), "Red.");
+}
+
+/// What failed for one is told to who waited, and asked again later.
+#[test]
+fn who_waited_hears_why_a_picture_was_not_described() {
+    let (plain, eyes) = (Upstream::start(), Upstream::start());
+    let (_proxy, _clients, mut asked) = two_with_the_same_picture(&plain, &eyes);
+    let error = json!({ "error": { "message": "not a valid image" } });
+    asked.answer("400 Bad Request", &[], &error.to_string());
+    let mut connections = [plain.accept(), plain.accept()];
+    for connection in &mut connections {
+        let sent = connection.request().body.to_string();
+        assert!(sent.contains("eyes/v could not describe it"), "{sent}");
+    }
+    eyes.assert_nobody_waits();
 }
 
 #[test]
@@ -230,4 +307,20 @@ fn a_wrong_describe_names_value_place_and_what_is_accepted() {
     check(json!({ "describe": [] }), &["rules.images", "names no place"]);
     check(json!({ "describe": 7 }), &["rules.images.describe"]);
     check(json!({ "descibe": "plain" }), &["unknown field `descibe`", "`describe`"]);
+}
+
+#[test]
+fn a_row_knows_which_of_its_models_see() {
+    for (row, model, sees) in [
+        ("deepseek", "deepseek-flash", true),
+        ("deepseek", "deepseek-v4-flash", true),
+        ("deepseek", "deepseek-v4-pro", false),
+        ("byteplus", "deepseek-v4-pro-ga-260813", false),
+        ("volcengine", "doubao-seed-2-1-pro-260628", true),
+        ("zai", "glm-5.3", false),
+        ("zai", "glm-5.4", true),
+    ] {
+        let known = Provider::find(row).expect(row);
+        assert_eq!(known.shown_images().of(model), sees, "{row}/{model}");
+    }
 }

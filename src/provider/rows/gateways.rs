@@ -69,8 +69,8 @@ pub(super) const VERCEL: Provider = Provider {
     shares_prefix: true,
     base_url: "https://ai-gateway.vercel.sh/v1",
     key_vars: &["VERCEL_API_KEY", "AI_GATEWAY_API_KEY"],
+    // https://vercel.com/ai-gateway/models/zai/glm-5.3-promo-50 names it (2026-11-29)
     model: "zai/glm-5.3",
-    model_is_inferred: true,
     limits: &[Limits::of(
         &["zai/glm-5.2", "zai/glm-5.3"],
         1_048_576,

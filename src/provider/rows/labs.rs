@@ -260,6 +260,9 @@ pub(super) const DEEPSEEK: Provider = Provider {
     // https://github.com/BerriAI/litellm/pull/37470
     tool_choice: ToolChoiceLimit::NotForcedInThinking,
     max_tools: 128,
+    // Its page says so of this one alone (2026-11-29):
+    // https://api-docs.deepseek.com/quick_start/pricing
+    image_exceptions: &["deepseek-v4-pro"],
     // https://github.com/earendil-works/pi/issues/3636
     echo: Echo::ReasoningContent,
     // https://api-docs.deepseek.com/quick_start/agent_integrations/claude_code
@@ -553,6 +556,8 @@ pub(super) const VOLCENGINE: Provider = Provider {
     limits: ARK_LIMITS,
     efforts: ARK_EFFORTS,
     thinking: ThinkingField::Type,
+    // It is text only, whoever serves it: https://api-docs.deepseek.com/quick_start/pricing
+    image_exceptions: &["deepseek-v4-pro"],
     echo: Echo::ReasoningContent,
     // For Doubao alone: https://github.com/farion1231/cc-switch
     native: Some("https://ark.cn-beijing.volces.com/api/compatible"),
