@@ -132,7 +132,8 @@
 //! - `translate/refusal/said`: an error's JSON read once, in any wrapping; `cause`: unknown model,
 //!   empty account, overload; `overflow`: whether it tells of one, windows; `explain`: words for
 //!   people
-//! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes
+//! - `translate/refusal/words`: a refusal → a lesson; `lesson`: what a lesson changes; `search`:
+//!   that the search alone is refused
 //! - `error`: which status and Anthropic type the client gets, and whether to try again;
 //!   `error/cause`: one word for logs and metrics; `error/hint`: `6m0s`, "try again in 7.66s";
 //!   `redact`: keys taken out of what others say

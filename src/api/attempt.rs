@@ -22,8 +22,8 @@ use crate::record::cut;
 use crate::relay::{Source, Stream};
 use crate::translate::native::Native;
 use crate::translate::{
-    Explain, Learned, Lesson, Reading, Report, Said, Searched, Target, Telling, TextTools,
-    Translated, is_output_limit, native_request, searched, translate,
+    Explain, Learned, Lesson, Reading, Report, Said, SearchError, Searched, Target, Telling,
+    TextTools, Translated, is_output_limit, native_request, refused_search, searched, translate,
 };
 use crate::typo;
 use crate::upstream::{Ask, Endpoint, limits};
@@ -75,6 +75,8 @@ pub(super) struct Described<'a> {
 struct Outgoing<'a> {
     endpoint: Endpoint,
     body: Spliced<'a>,
+    /// Whether the provider is told to search the web.
+    searches: bool,
     /// `None` where the answer is the provider's own.
     reading: Option<Reading>,
 }
@@ -95,12 +97,21 @@ impl Attempt<'_> {
         let may_describe = row.speaks_chat && !(is_native && config.native == config::Native::On);
         let described = if may_describe { self.described(sees)? } else { None };
         let is_native = is_native && described.is_none();
+        let refused = learned.search_error();
+        if is_native && request.is_search() && refused.is_some() {
+            return Ok(self.without_search(refused)?);
+        }
         if is_native && (!searches || row.native_search || !row.search.is_there()) {
             let mut attempted = self.ask_and_deliver(self.native(tried)?);
             if let Err(Unanswered { failure: Failure::Error(error), heard: Some(heard) }) =
                 &mut attempted
             {
-                heard.lesson = self.native_lesson(heard.status, error.cause());
+                // Whatever else it speaks, its search is here or nowhere.
+                heard.lesson = heard
+                    .lesson
+                    .take()
+                    .filter(|_| request.is_search())
+                    .or_else(|| self.native_lesson(heard.status, error.cause()));
             }
             return attempted;
         }
@@ -108,16 +119,21 @@ impl Attempt<'_> {
         let mut max_tokens = config.max_tokens_for(self.model);
         match row.search {
             // Whatever is spoken otherwise: the search is nowhere else.
-            Search::ResponsesTool(_) if searches && learned.api().is_none() => {
+            Search::ResponsesTool(_)
+                if searches && refused.is_none() && learned.api().is_none() =>
+            {
                 api = Dialect::Responses;
             }
-            Search::Model { max_tokens: most, .. } if request.has_search_alone() => {
+            Search::Model { max_tokens: most, .. }
+                if request.has_search_alone() && refused.is_none() =>
+            {
                 max_tokens = most;
             }
             _ => {}
         }
-        if request.is_search() && !row.search.is_of(api) && row.search != Search::Unknown {
-            return Ok(self.without_search()?);
+        let is_nowhere = !row.search.is_of(api) && row.search != Search::Unknown;
+        if request.is_search() && is_nowhere && refused.is_none() {
+            return Ok(self.without_search(None)?);
         }
         let target = Target {
             provider: row,
@@ -132,7 +148,8 @@ impl Attempt<'_> {
         let mut attempted = self.ask_and_deliver(outgoing);
         if let Err(Unanswered { heard: Some(heard), .. }) = &mut attempted {
             let described = described.as_deref().map(|described| &described.request);
-            heard.lesson = self.lesson(heard, described.unwrap_or(request), &target);
+            let lesson = self.lesson(heard, described.unwrap_or(request), &target);
+            heard.lesson = heard.lesson.take().or(lesson);
         }
         attempted
     }
@@ -147,7 +164,8 @@ impl Attempt<'_> {
         let request = self.asking.request;
         let (body, report) = native_request(body, request, config.row, self.model, limit, session)?;
         self.note(&report, tried);
-        Ok(Outgoing { endpoint: Endpoint::Messages, body, reading: None })
+        let searches = request.web_search().is_some();
+        Ok(Outgoing { endpoint: Endpoint::Messages, body, searches, reading: None })
     }
 
     /// The request in the provider's words.
@@ -175,8 +193,10 @@ impl Attempt<'_> {
         let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
         let request = self.asking.request;
         let search = searched(request).filter(|_| wanted.search.is_some() || request.is_search());
-        let search =
-            search.map(|search| Searched { is_available: wanted.search.is_some(), ..search });
+        let searches = wanted.search.is_some();
+        let refused = target.learned.search_error().unwrap_or(SearchError::Unavailable);
+        let error = (!searches).then_some(refused);
+        let search = search.map(|search| Searched { error, ..search });
         let endpoint = match target.api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
@@ -185,22 +205,28 @@ impl Attempt<'_> {
         let is_data = self.asking.request.format().is_some();
         let dialect = target.api;
         let reading = Reading { dialect, names, stops, text_tools, search, is_data };
-        Ok(Outgoing { endpoint, body, reading: Some(reading) })
+        Ok(Outgoing { endpoint, body, searches, reading: Some(reading) })
     }
 
-    /// Says that the provider cannot search, without asking it: the client goes on.
+    /// Says that the provider cannot search, or why it has `refused`, without asking it: the client
+    /// goes on.
     #[inline(never)]
-    fn without_search(&self) -> Result<Delivered, Failure> {
+    fn without_search(&self, refused: Option<SearchError>) -> Result<Delivered, Failure> {
         let name = &self.provider.config.name;
+        let why = match refused {
+            Some(error) => format!("{name} refused to search ({})", error.code()),
+            None => format!("{name} has no search of its own"),
+        };
         let words = format!(
-            "Web search is not available: {name} has no search of its own. Messages that search can \
-             go to another provider by the rule web_search in the configuration file."
+            "Web search is not available: {why}. Messages that search can go to another provider by \
+             the rule web_search in the configuration file."
         );
         let message = serde_json::json!({ "role": "assistant", "content": words });
         let choice = serde_json::json!({ "index": 0, "message": message, "finish_reason": "stop" });
         let body = serde_json::json!({ "choices": [choice] }).to_string();
         let search = searched(self.asking.request);
-        let search = search.map(|search| Searched { is_available: false, ..search });
+        let error = Some(refused.unwrap_or(SearchError::Unavailable));
+        let search = search.map(|search| Searched { error, is_asked: false, ..search });
         let reading = Reading { search, ..Reading::default() };
         self.asking.ledger.record.borrow_mut().dropped = vec!["server_tools".to_owned()];
         let translator = match self.receiver {
@@ -316,7 +342,8 @@ impl Attempt<'_> {
         };
         let key = permit.key;
         let delivered = delivered.map_err(|failed| {
-            self.told(late(failed, retry), has_begun && !is_native, is_native, key)
+            let is_in_answer = has_begun && !is_native;
+            self.told(late(failed, retry), is_in_answer, is_native, outgoing.searches, key)
         });
         // One that fails may not be the last word on the message.
         match &delivered {
@@ -353,12 +380,13 @@ impl Attempt<'_> {
         unanswered: Unanswered,
         is_in_answer: bool,
         is_native: bool,
+        searches: bool,
         key: usize,
     ) -> Unanswered {
         let Unanswered { failure: Failure::Error(error), heard } = unanswered else {
             return unanswered;
         };
-        let error = self.provider.upstream.redactor().error(error);
+        let mut error = self.provider.upstream.redactor().error(error);
         let is_refusal =
             is_in_answer && matches!(error, Error::Upstream { .. }) && !self.receiver.has_content();
         let in_answer = || {
@@ -367,13 +395,29 @@ impl Attempt<'_> {
             let said = Said::read(error.to_string().as_bytes());
             Box::new(Heard { status, token: 0, said, lesson: None })
         };
-        let heard = heard.or_else(|| is_refusal.then(in_answer));
+        let mut heard = heard.or_else(|| is_refusal.then(in_answer));
+        if let Some(heard) = heard.as_mut().filter(|_| searches) {
+            self.set_apart(heard, &mut error);
+        }
         let status = heard.as_ref().map_or(0, |heard| heard.status);
         let goes_on = is_native && self.native_lesson(status, error.cause()).is_some();
         let is_unknown = error.cause() == Cause::ModelUnknown && !goes_on;
         let served = if is_unknown { self.served(key) } else { Vec::new() };
         let explain = Explain { served, ..self.explain() };
         Unanswered { failure: explain.explain(error).into(), heard }
+    }
+
+    /// Where it is the search that was refused, that is another cause, and what the rest of the
+    /// message can do without.
+    #[inline(never)]
+    fn set_apart(&self, heard: &mut Heard, error: &mut Error) {
+        let is_alone = self.asking.request.has_search_alone();
+        let search = self.provider.config.row.search;
+        let refused = refused_search(heard.status, &heard.said, search, is_alone);
+        if let (Some(refused), Error::Upstream { cause, .. }) = (refused, error) {
+            heard.lesson = Some(Lesson::NoSearch(refused).once());
+            *cause = Cause::SearchRefused;
+        }
     }
 
     /// What the provider serves, the most alike first, for who has asked for something else.

@@ -78,8 +78,8 @@ impl<'a> Dispatch<'a> {
         let asked = Asked::of(request, self.asking.input_estimate);
         let mut route = api.config.routes.choose(&request.model, asked);
         let stay = self.asking.session.and_then(|session| Stay::new(api, session, &mut route.hops));
+        let searches = |hop: &Choice<'_>| api.providers[hop.provider].searches(hop.model);
         if asked.web_search {
-            let searches = |hop: &Choice<'_>| api.providers[hop.provider].searches(hop.model);
             route.hops.sort_by_key(|hop| !searches(hop));
         }
         // Those that are resting are the last resort.
@@ -91,7 +91,8 @@ impl<'a> Dispatch<'a> {
         );
         let last = route.hops.len() - 1;
         for (i, hop) in route.hops.iter().enumerate() {
-            let error = match self.hop(hop, receiver) {
+            let searches_elsewhere = asked.web_search && route.hops[i + 1..].iter().any(searches);
+            let error = match self.hop(hop, searches_elsewhere, receiver) {
                 Ok(delivered) => {
                     if let Some(stay) = &stay {
                         stay.at(hop);
@@ -122,26 +123,36 @@ impl<'a> Dispatch<'a> {
 
     /// Asks one provider: with another key where one is refused, and once more where a refusal
     /// teaches how to ask.
-    fn hop(&self, hop: &Choice<'_>, receiver: &Receiver) -> Result<Delivered, Failure> {
+    fn hop(
+        &self,
+        hop: &Choice<'_>,
+        searches_elsewhere: bool,
+        receiver: &Receiver,
+    ) -> Result<Delivered, Failure> {
         let Asking { api, request, ledger, .. } = self.asking;
         let provider = &api.providers[hop.provider];
+        let own = hop.model(&provider.config.model, &request.model);
         let model = match provider.config.row.search {
             // It has no tools but its own.
             Search::Model { name, .. } if request.has_search_alone() => name,
-            _ => hop.model(&provider.config.model, &request.model),
+            _ => own,
         };
         ledger.turn_of(provider, model);
         let mut tries = Tries {
             provider,
+            own,
             model,
             ledger,
+            searches_elsewhere,
             learned: provider.health.lessons.of(model, Instant::now()),
             lesson: None,
             left_native: None,
+            left_search: None,
             has_renewed: false,
             keys_left: provider.config.keys.len(),
         };
         loop {
+            let model = tries.model;
             let attempt = Attempt { asking: &self.asking, provider, model, receiver };
             let attempted = attempt.run(&tries.learned, tries.tried());
             // What is taken was right, even if the answer breaks off later.
@@ -159,13 +170,19 @@ impl<'a> Dispatch<'a> {
 /// What asking one provider has come to so far.
 struct Tries<'a> {
     provider: &'a Provider,
+    /// The model of the route, which is another one than the one that searches.
+    own: &'a str,
     model: &'a str,
     ledger: &'a Ledger<'a>,
+    /// Another place may search.
+    searches_elsewhere: bool,
     learned: Learned,
     /// What is tried, and the refusal that taught it.
     lesson: Option<(Lesson, Error)>,
     /// That the provider's own Messages API has refused.
     left_native: Option<Lesson>,
+    /// That its search has.
+    left_search: Option<Lesson>,
     has_renewed: bool,
     keys_left: usize,
 }
@@ -173,7 +190,8 @@ struct Tries<'a> {
 impl Tries<'_> {
     /// The last of what is asked otherwise than before.
     fn tried(&self) -> Option<&Lesson> {
-        self.lesson.as_ref().map(|(lesson, _)| lesson).or(self.left_native.as_ref())
+        let lesson = self.lesson.as_ref().map(|(lesson, _)| lesson);
+        lesson.or(self.left_search.as_ref()).or(self.left_native.as_ref())
     }
 
     fn remember_all(&self) {
@@ -202,6 +220,23 @@ impl Tries<'_> {
         };
         let Tries { provider, model, ledger, .. } = *self;
         let name = &provider.config.name;
+        if let Some(refused) = heard.lesson.as_ref().filter(|next| next.search_error().is_some()) {
+            if self.searches_elsewhere {
+                return Err(error.into());
+            }
+            let what =
+                format!("{name} refused to search, and the message goes on without: {error}");
+            ledger.happened(what, true);
+            provider.health.metrics.adjusted.add(1);
+            if model != self.own {
+                self.model = self.own;
+                self.learned = provider.health.lessons.of(self.own, Instant::now());
+                ledger.turn_of(provider, self.own);
+            }
+            self.learned.add(refused.clone());
+            self.left_search = Some(refused.clone());
+            return Ok(());
+        }
         let is_key_refused = error.cause() == Cause::KeyRefused;
         if is_key_refused && !self.has_renewed && provider.upstream.has_another_token(heard.token) {
             self.has_renewed = true;
@@ -310,6 +345,7 @@ fn shown(model: &str) -> String {
 /// to do, failed, or does not take its key.
 fn is_the_providers(error: &Error) -> bool {
     match error {
+        Error::Upstream { cause: Cause::SearchRefused, .. } => true,
         // As the client would see it, which knows what the services' own numbers mean.
         Error::Upstream { .. } => matches!(error.status(), 401..=403 | 408 | 429 | 500..=599),
         Error::Unreachable { .. } | Error::Protocol { .. } | Error::BreakerOpen { .. } => true,

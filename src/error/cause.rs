@@ -64,6 +64,8 @@ labels! {
         ModelUnknown = "model_unknown",
         /// The prompt is too long for the model.
         ContextOverflow = "context_overflow",
+        /// The search of the web that it was asked for: the message goes on without.
+        SearchRefused = "search_refused",
         /// The request, for another reason.
         RefusedRequest = "refused_request",
         /// It failed, by its own words.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// How a call ended, as far as it tells about the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ impl Outcome {
     /// What an error says about the provider.
     pub fn of(error: &Error) -> Outcome {
         match error {
+            // What its search does not do says nothing about its models and keys.
+            Error::Upstream { cause: Cause::SearchRefused, .. } => Outcome::Answered,
             Error::Upstream { status: 429 | 529, retry, .. } => Outcome::Limited(retry.duration()),
             Error::Upstream { status: 401..=403, .. } => Outcome::Refused(error.clone()),
             Error::Upstream { status: 500..=599, .. } | Error::Unreachable { .. } => {

@@ -295,6 +295,7 @@ fn level_of(cause: Cause) -> Level {
         | Cause::Protocol
         | Cause::Overloaded
         | Cause::RateLimit
+        | Cause::SearchRefused
         | Cause::UpstreamError => Level::Warn,
         Cause::Internal
         | Cause::Dns

@@ -23,10 +23,10 @@ mod request;
 mod stops;
 
 pub use answer::{Fold, Sink, Translator, native};
-pub use reading::{Domains, Reading, Searched, TextTools, ToolNames};
+pub use reading::{Domains, Reading, SearchError, Searched, TextTools, ToolNames};
 pub use refusal::{
     Context, Explain, Learned, Lesson, Param, Said, Sent, Telling, first_words, is_output_limit,
-    upstream_error, window_of,
+    refused_search, upstream_error, window_of,
 };
 pub use request::{Report, Target, Translated, Wanted, native_request, searched, translate};
 pub use stops::Stops;

@@ -30,12 +30,39 @@ pub struct Reading {
 pub struct Searched {
     /// What is looked for, until the provider tells how it put it.
     pub query: String,
-    /// Whether the provider was told to search.
-    pub is_available: bool,
+    /// Why the provider was not told to search, if it was not.
+    pub error: Option<SearchError>,
+    /// Whether a model is asked at all.
+    pub is_asked: bool,
     /// Whether the message is about nothing else, so that its text may wait for what is found.
     pub is_all: bool,
     /// Where the client wants it to look.
     pub domains: Domains,
+}
+
+/// Why nobody searches, in the codes of the Messages API:
+/// <https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#errors>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of its variants say it")]
+pub enum SearchError {
+    TooManyRequests,
+    InvalidInput,
+    MaxUsesExceeded,
+    QueryTooLong,
+    Unavailable,
+}
+
+impl SearchError {
+    /// The code for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            SearchError::TooManyRequests => "too_many_requests",
+            SearchError::InvalidInput => "invalid_input",
+            SearchError::MaxUsesExceeded => "max_uses_exceeded",
+            SearchError::QueryTooLong => "query_too_long",
+            SearchError::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// The domains that a search looks at alone, and those that it does not look at.

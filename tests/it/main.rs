@@ -70,6 +70,7 @@ mod serve_pictures;
 mod serve_process;
 mod serve_refusals;
 mod serve_search;
+mod serve_search_refused;
 mod serve_stream;
 mod serve_tls;
 mod serve_uploads;

@@ -9,12 +9,12 @@ use crate::support::proxy::Setup;
 use crate::support::upstream::Upstream;
 
 /// The side request of Claude Code's WebSearch.
-fn search(stream: bool) -> Vec<u8> {
+pub(crate) fn search(stream: bool) -> Vec<u8> {
     search_of(stream, &json!({ "max_uses": 8, "allowed_domains": ["a.example"] }))
 }
 
 /// The same with these fields of the tool.
-fn search_of(stream: bool, fields: &Value) -> Vec<u8> {
+pub(crate) fn search_of(stream: bool, fields: &Value) -> Vec<u8> {
     let mut tool = json!({ "type": "web_search_20250305", "name": "web_search" });
     let members = tool.as_object_mut().expect("an object");
     members.extend(fields.as_object().expect("an object").clone());
@@ -31,7 +31,7 @@ fn search_of(stream: bool, fields: &Value) -> Vec<u8> {
 }
 
 /// A search beside a tool of the client.
-fn beside_read(stream: bool) -> Vec<u8> {
+pub(crate) fn beside_read(stream: bool) -> Vec<u8> {
     json!({
         "model": "claude-opus-5-5", "max_tokens": 1000, "stream": stream,
         "messages": [{ "role": "user", "content": "rust 2026" }],
@@ -147,7 +147,7 @@ fn a_search_is_asked_for_in_the_providers_own_words() {
 }
 
 /// The message that the events of a stream add up to.
-fn folded(events: &[Event]) -> Value {
+pub(crate) fn folded(events: &[Event]) -> Value {
     let mut message = Value::Null;
     let mut input = String::new();
     for Event { name, data } in events {

@@ -15,7 +15,7 @@ use super::sources::Sources;
 use super::think::Voice;
 use crate::anthropic::{BlockStart, Citation, Delta, Event, NoInput};
 use crate::translate::carry::{self, Cargo, SIGNATURE};
-use crate::translate::reading::ToolNames;
+use crate::translate::reading::{SearchError, ToolNames};
 use crate::translate::stops::{HeldText, Stops};
 
 /// The most blocks of a message. Each costs many times what a provider needs to begin it, and no
@@ -63,8 +63,8 @@ pub(super) struct Found {
     pub id: String,
     /// The arguments of the call.
     pub input: String,
-    /// `None` where it could not be done.
-    pub sources: Option<Sources>,
+    /// What was found, or why it could not be done.
+    pub sources: Result<Sources, SearchError>,
 }
 
 #[derive(Debug, Default)]
@@ -477,8 +477,8 @@ impl Items {
     fn send_search(&mut self, found: &Found, sink: &mut impl Sink) {
         let Found { id, input, sources } = found;
         let content = &*match sources {
-            Some(sources) => sources.results(),
-            None => Sources::unavailable(),
+            Ok(sources) => sources.results(),
+            Err(error) => Sources::missing(*error),
         };
         let index = self.index;
         let call = BlockStart::ServerToolUse { id, name: "web_search", input: NoInput {} };

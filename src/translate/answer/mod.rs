@@ -227,7 +227,7 @@ impl Translator {
             self.sources = Sources::of(asked.domains.clone());
         }
         self.search = asked.map(Search::new).map(Box::new);
-        if self.search.as_ref().is_some_and(|search| search.is_unavailable()) {
+        if self.search.as_ref().is_some_and(|search| search.is_free()) {
             self.input_estimate = 0;
         }
         self
@@ -271,7 +271,7 @@ impl Translator {
     /// The tokens as far as they are known: the upstream's count, or an estimate.
     pub fn usage(&self) -> Usage {
         let search = self.search.as_ref();
-        if search.is_some_and(|search| search.is_unavailable()) {
+        if search.is_some_and(|search| search.is_free()) {
             // Nobody was asked.
             return Usage::default();
         }

@@ -17,7 +17,7 @@ use super::Translator;
 use super::items::{Content, Found};
 use super::sources::Sources;
 use crate::openai::Dialect;
-use crate::translate::reading::Searched;
+use crate::translate::reading::{SearchError, Searched};
 
 /// How many tokens of text wait at most: an answer that is longer goes out with what has been told
 /// so far.
@@ -40,9 +40,9 @@ impl Search {
         Search { asked, count: 0, shown: 0, is_told: false }
     }
 
-    /// Whether nobody was asked to search.
-    pub(super) fn is_unavailable(&self) -> bool {
-        !self.asked.is_available
+    /// Whether no model was asked.
+    pub(super) fn is_free(&self) -> bool {
+        !self.asked.is_asked
     }
 
     /// Whether the message is about nothing else.
@@ -52,7 +52,7 @@ impl Search {
 
     /// How many searches the client is told of.
     pub(super) fn requests(&self) -> Option<u64> {
-        (self.shown > 0 && self.asked.is_available).then(|| self.count.max(self.shown))
+        (self.shown > 0 && self.asked.error.is_none()).then(|| self.count.max(self.shown))
     }
 }
 
@@ -99,7 +99,8 @@ impl Translator {
         }
         let query = query.unwrap_or(Cow::Borrowed(&search.asked.query)).into_owned();
         search.is_told = true;
-        let found = self.found(&query, (!has_failed).then_some(own));
+        let sources = if has_failed { Err(SearchError::Unavailable) } else { Ok(own) };
+        let found = self.found(&query, sources);
         self.items.begin(Content::Search(found));
     }
 
@@ -120,7 +121,7 @@ impl Translator {
             // The text that was made of them may call them by their titles.
             self.items
                 .waiting_searches()
-                .filter_map(|found| found.sources.as_mut())
+                .filter_map(|found| found.sources.as_mut().ok())
                 .for_each(|own| own.learn(&self.sources));
             return;
         }
@@ -131,10 +132,10 @@ impl Translator {
             }
         }
         let has_searched = search.count > 0 || !self.sources.is_empty();
-        if search.asked.is_available && !has_searched {
+        if search.asked.error.is_none() && !has_searched {
             return;
         }
-        let sources = search.asked.is_available.then(|| self.sources.clone());
+        let sources = search.asked.error.map_or_else(|| Ok(self.sources.clone()), Err);
         let (query, is_all) = (search.asked.query.clone(), search.is_all());
         let found = self.found(&query, sources);
         if is_all && !self.items.has_sent() {
@@ -144,7 +145,7 @@ impl Translator {
         }
     }
 
-    fn found(&mut self, query: &str, sources: Option<Sources>) -> Box<Found> {
+    fn found(&mut self, query: &str, sources: Result<Sources, SearchError>) -> Box<Found> {
         let search = self.search.as_mut().expect("there is a search to tell of");
         search.shown += 1;
         let unique = self.id.strip_prefix("msg_").unwrap_or(&self.id);

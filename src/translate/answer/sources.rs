@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::anthropic::{Citation, FOREIGN_SEARCH, WebSearchError, WebSearchResult};
 use crate::json;
 use crate::openai::{Lax, Text};
-use crate::translate::reading::Domains;
+use crate::translate::reading::{Domains, SearchError};
 
 /// The most that are listed, and the longest address in bytes and title in characters. No search
 /// finds more.
@@ -171,8 +171,8 @@ impl Sources {
     }
 
     /// That there was no search, in their place.
-    pub(super) fn unavailable() -> Box<RawValue> {
-        let error = WebSearchError { error_code: "unavailable" };
+    pub(super) fn missing(error: SearchError) -> Box<RawValue> {
+        let error = WebSearchError { error_code: error.code() };
         serde_json::value::to_raw_value(&error).expect("the wire types serialize")
     }
 

@@ -7,7 +7,10 @@
 use std::fmt;
 
 use crate::openai::{Dialect, FormatKind, ToolChoice};
-use crate::provider::{Echo, FormatSupport, MaxTokensField, Provider, ToolChoiceLimit, ToolId};
+use crate::provider::{
+    Echo, FormatSupport, MaxTokensField, Provider, Search, ToolChoiceLimit, ToolId,
+};
+use crate::translate::reading::SearchError;
 
 /// One thing that was learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Lesson {
     Window(u64),
     /// The provider's own Messages API refuses what chat completions take.
     NotNative,
+    /// The provider's search of the web is refused.
+    NoSearch(SearchError),
     /// The reasoning that the client has carried is another key's, or another service's.
     ForgetReasoning,
     /// It holds for this request alone.
@@ -55,6 +60,15 @@ impl Lesson {
         match self {
             Lesson::Once(lesson) => lesson.is_about_native(),
             lesson => *lesson == Lesson::NotNative,
+        }
+    }
+
+    /// Why the provider does not search, if that is what it is about.
+    pub fn search_error(&self) -> Option<SearchError> {
+        match self {
+            Lesson::Once(lesson) => lesson.search_error(),
+            Lesson::NoSearch(error) => Some(*error),
+            _ => None,
         }
     }
 
@@ -163,6 +177,11 @@ impl Learned {
         })
     }
 
+    /// Why the provider does not search, if it has refused to.
+    pub fn search_error(&self) -> Option<SearchError> {
+        self.0.iter().find_map(Lesson::search_error)
+    }
+
     /// Whether the provider's own Messages API is out of the question.
     pub fn is_not_native(&self) -> bool {
         self.0.contains(&Lesson::NotNative)
@@ -221,6 +240,7 @@ impl Learned {
                 Lesson::ReasoningContent(false) => row.echo = Echo::None,
                 Lesson::NoUserAfterTool => row.user_after_tool = false,
                 Lesson::NineAlphanumericIds => row.tool_id = ToolId::NineAlphanumerics,
+                Lesson::NoSearch(_) => row.search = Search::Unknown,
                 Lesson::Drop(_)
                 | Lesson::MaxTokens(_)
                 | Lesson::Efforts(_)
@@ -263,6 +283,7 @@ impl fmt::Display for Lesson {
             Lesson::Api(Dialect::ChatCompletions) => f.write_str("asked through /chat/completions"),
             Lesson::Window(window) => write!(f, "window {window}"),
             Lesson::NotNative => f.write_str("not asked through its Messages API"),
+            Lesson::NoSearch(_) => f.write_str("without its web search"),
             Lesson::ForgetReasoning => f.write_str("without the reasoning so far"),
             Lesson::Once(lesson) => lesson.fmt(f),
         }

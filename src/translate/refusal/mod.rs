@@ -6,6 +6,7 @@ mod explain;
 mod lesson;
 mod overflow;
 mod said;
+mod search;
 mod words;
 
 use self::cause::{cause, status_of};
@@ -16,6 +17,7 @@ pub use explain::{Explain, first_words};
 pub(super) use lesson::EFFORTS;
 pub use lesson::{Learned, Lesson, Param, Sent};
 pub use said::Said;
+pub use search::refused_search;
 pub use words::Telling;
 
 /// The longest message that is passed on, in characters.

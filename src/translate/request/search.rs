@@ -192,7 +192,8 @@ pub fn searched(request: &MessagesRequest<'_>) -> Option<Searched> {
     let owned = |domains: Vec<Cow<str>>| domains.into_iter().map(Cow::into_owned).collect();
     Some(Searched {
         query: request.query(),
-        is_available: true,
+        error: None,
+        is_asked: true,
         is_all: request.is_search(),
         domains: Domains { allowed: owned(allowed), blocked: owned(blocked) },
     })
