@@ -18,7 +18,8 @@ from pathlib import Path
 KEPT = Path(__file__).with_name("instructions.json")
 CASES = {
     "request": "a request of 150 KiB, read, translated and written",
-    "native": "the same, passed on to a Messages API",
+    "tools": "a request of 1 MiB with 200 tools, read, translated and written",
+    "native": "the first, passed on to a Messages API",
     "stream": "a stream of 200 chunks, made events",
     "health": "a health answer of the door's core",
 }

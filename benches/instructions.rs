@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         _ => ("", "".parse()),
     };
     match (case, times) {
-        ("request", Ok(times)) => request(times),
+        ("request", Ok(times)) => request(body::Size::Agent, times),
+        ("tools", Ok(times)) => request(body::Size::Tools, times),
         ("native", Ok(times)) => native(times),
         ("stream", Ok(times)) => stream(times),
         ("health", Ok(times)) => health(times),
@@ -56,14 +57,14 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "instructions request|native|stream|health|yardstick TIMES, or a name of linear.rs COUNT"
+        "instructions request|tools|native|stream|health|yardstick TIMES, or a name of linear.rs COUNT"
     );
     ExitCode::from(2)
 }
 
-/// A request of 150 KiB: read, estimated, translated, written.
-fn request(times: usize) {
-    let body = body::body(body::Size::Agent, "m", true);
+/// A request of 150 KiB, or of 1 MiB with 200 tools: read, estimated, translated, written.
+fn request(size: body::Size, times: usize) {
+    let body = body::body(size, "m", true);
     let learned = Learned::default();
     let target = Target {
         provider: &Provider::COMPATIBLE,
