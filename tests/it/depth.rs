@@ -239,7 +239,8 @@ fn answers_of_any_depth_are_read_on_a_workers_stack() {
 #[test]
 fn no_depth_ends_the_process_from_either_side() {
     let proxy = Setup::echo().start();
-    for depth in [64, 73, 120, FAR] {
+    // The program's own levels are those of another build, so this is far beyond.
+    for depth in [64, 73, 120, 10_000] {
         for (what, body) in requests(depth) {
             for path in ["/v1/messages", "/v1/messages/count_tokens"] {
                 let answer = Client::fetch(&proxy, "POST", path, JSON, body.as_bytes());
