@@ -111,8 +111,8 @@ impl AnswerBody {
     /// Reads some of the body; 0 is its end.
     ///
     /// # Errors
-    /// As [`Upstream::send`](super::Upstream::send). A body that ends before its announced length is
-    /// an error.
+    /// As [`Upstream::send`](super::Upstream::send). A body that ends before its announced length
+    /// is an error.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         if !self.beginning.is_empty() {
             let n = self.beginning.len().min(buffer.len());
