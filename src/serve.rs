@@ -122,10 +122,10 @@ pub fn serve(config: Config, watched: Watched, around: Surroundings<'_>) -> Resu
     match wait(&door, &events, &read, watched, client) {
         Why::Signal => {}
         Why::Hopeless(reason) => {
-            log::error!(
+            door.tell_refusals();
+            logging::fatal(&format!(
                 "giving up, so that whoever watches this process starts it again: {reason}"
-            );
-            end_log(&door);
+            ));
             return Ok(End::Hopeless);
         }
         Why::Client(code) => {
