@@ -3,39 +3,35 @@
 //! A message takes hundreds of small blocks and gives them all back. musl's allocator has one lock
 //! for all threads and returns pages to the system as soon as it can, to ask for them again a
 //! moment later, so those threads keep what they free for their next message, and hand on what
-//! others allocate for them. Before a long wait they rest: what was kept goes back, and so do the
-//! pages of the stack that only the beginning of a message needs. Large blocks, as bodies are, are
-//! kept for all threads together.
+//! others allocate for them. Before a long wait they rest: what was kept is left to others, and the
+//! pages of the stack that only the beginning of a message needs go back. What is more than a
+//! thread keeps, and large blocks, as bodies are, are kept for all threads together.
 
 #![expect(unsafe_code, reason = "an allocator hands out memory as addresses")]
 
-mod large;
+mod spare;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+
+use self::spare::{Chain, Spare, with_spare};
 
 /// How much a thread keeps, and how much of that may be large blocks: a text that grows leaves some
 /// behind, and the small ones of each event are to find room all the same.
 const KEPT_BYTES: usize = 128 << 10;
 const KEPT_WITH_LARGE: usize = 96 << 10;
 
-/// The sizes of blocks that are kept: four to every doubling, less what musl's allocator writes
-/// beside each.
-const CLASSES: usize = 44;
-const LARGEST: usize = class_bytes(large::FIRST + large::CLASSES - 1);
+/// The sizes of blocks that are kept, up to 8 MiB: four to every doubling, less what musl's
+/// allocator writes beside each. A thread keeps those of up to 64 KiB.
+const CLASSES: usize = 72;
+const KEPT_CLASSES: usize = 44;
+const LARGEST: usize = class_bytes(CLASSES - 1);
 
-/// How many blocks of a size are handed on together, and the classes of which they are: up to a
+/// How many blocks of a small size are handed on together, and the classes of those: up to a
 /// kilobyte.
 const CHAIN: usize = 8;
-const SHARED_CLASSES: usize = 20;
-
-/// A chain of each class that nobody has, for whoever has none: the door allocates what workers
-/// free. One that is there is taken whole, and only where none is is one put, so that no link of it
-/// is looked at by two.
-static SHARED: [AtomicPtr<u8>; SHARED_CLASSES] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; SHARED_CLASSES];
+const SMALL_CLASSES: usize = 20;
 
 /// No block is cached that wants more than every block has, and than every block has that is as
 /// long: the tables of maps want that.
@@ -54,8 +50,8 @@ pub struct Allocator;
 
 /// What a thread keeps: a list of free blocks for each size, linked through their first words.
 struct Kept {
-    lists: [*mut u8; CLASSES],
-    counts: [usize; CLASSES],
+    lists: [*mut u8; KEPT_CLASSES],
+    counts: [usize; KEPT_CLASSES],
     bytes: usize,
     is_on: bool,
 }
@@ -104,7 +100,7 @@ fn count() {}
 fn count_of_system(bytes: usize) {
     let mut asked = ASKED.get();
     asked.of_system += 1;
-    asked.large_of_system += usize::from(bytes > class_bytes(large::FIRST - 1));
+    asked.large_of_system += usize::from(bytes > class_bytes(SMALL_CLASSES - 1));
     ASKED.set(asked);
 }
 
@@ -115,8 +111,8 @@ thread_local! {
     // It has no destructor, so it can be reached for as long as the thread runs: see `Keeping`.
     static KEPT: UnsafeCell<Kept> = const {
         UnsafeCell::new(Kept {
-            lists: [ptr::null_mut(); CLASSES],
-            counts: [0; CLASSES],
+            lists: [ptr::null_mut(); KEPT_CLASSES],
+            counts: [0; KEPT_CLASSES],
             bytes: 0,
             is_on: false,
         })
@@ -169,18 +165,26 @@ unsafe fn link(block: *mut u8, to: *mut u8) {
 }
 
 impl Kept {
+    /// A block of a class that is kept here or for all.
     fn take(&mut self, class: usize) -> Option<*mut u8> {
-        if class >= CLASSES {
+        if let Some(block) = self.pop(class) {
+            return Some(block);
+        }
+        if class >= SMALL_CLASSES {
+            return with_spare(|spare| spare.take(class, 1)).map(|chain| chain.first);
+        }
+        if !self.is_on {
             return None;
         }
-        if self.is_on && self.lists[class].is_null() && class < SHARED_CLASSES {
-            self.fetch(class);
-        }
+        let chain = with_spare(|spare| spare.take(class, CHAIN))?;
+        self.lists[class] = chain.first;
+        self.counts[class] = chain.count;
+        self.bytes += chain.count * class_bytes(class);
         self.pop(class)
     }
 
     fn pop(&mut self, class: usize) -> Option<*mut u8> {
-        let block = self.lists[class];
+        let block = *self.lists.get(class)?;
         if block.is_null() {
             return None;
         }
@@ -191,65 +195,68 @@ impl Kept {
         Some(block)
     }
 
-    /// Keeps a block of a class, unless there is enough.
+    /// Keeps a block of a class, here or for all, unless there is enough.
     fn put(&mut self, class: usize, block: *mut u8) -> bool {
-        let most = if class < SHARED_CLASSES { KEPT_BYTES } else { KEPT_WITH_LARGE };
-        if class >= CLASSES || !self.is_on || self.bytes + class_bytes(class) > most {
-            return false;
+        let is_small = class < SMALL_CLASSES;
+        let most = if is_small { KEPT_BYTES } else { KEPT_WITH_LARGE };
+        let has_room = class < KEPT_CLASSES && self.bytes + class_bytes(class) <= most;
+        if !self.is_on || !has_room {
+            let chain = Chain { first: block, last: block, count: 1 };
+            return (self.is_on || !is_small) && with_spare(|spare| spare.put(class, &chain));
         }
         // SAFETY: nobody uses the block any more.
         unsafe { link(block, self.lists[class]) };
         self.lists[class] = block;
         self.counts[class] += 1;
         self.bytes += class_bytes(class);
-        if self.counts[class] >= 2 * CHAIN && class < SHARED_CLASSES {
-            self.share(class);
+        // The door allocates what workers free.
+        if is_small && self.counts[class] >= 2 * CHAIN {
+            with_spare(|spare| {
+                if spare.lacks(class) {
+                    self.hand_on(class, spare);
+                }
+            });
         }
         true
     }
 
-    /// Takes the chain that others have put, if there is one.
-    fn fetch(&mut self, class: usize) {
-        let chain = SHARED[class].swap(ptr::null_mut(), Ordering::Acquire);
-        if !chain.is_null() {
-            self.lists[class] = chain;
-            self.counts[class] = CHAIN;
-            self.bytes += CHAIN * class_bytes(class);
-        }
-    }
-
-    /// Puts a chain where others find it, unless there is one.
-    fn share(&mut self, class: usize) {
-        let (shared, chain) = (&SHARED[class], self.lists[class]);
-        if !shared.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        let mut last = chain;
-        // SAFETY: there are more blocks than these, and all are this thread's.
-        let rest = unsafe {
-            (1..CHAIN).for_each(|_| last = next(last));
-            let rest = next(last);
-            link(last, ptr::null_mut());
-            rest
-        };
-        let put =
-            shared.compare_exchange(ptr::null_mut(), chain, Ordering::Release, Ordering::Relaxed);
-        if put.is_ok() {
-            self.lists[class] = rest;
-            self.counts[class] -= CHAIN;
-            self.bytes -= CHAIN * class_bytes(class);
-        } else {
+    /// Hands some blocks of a class on to all, unless they have enough. Returns whether it has.
+    fn hand_on(&mut self, class: usize, spare: &Spare) -> bool {
+        let chain = self.cut(class);
+        let is_put = spare.put(class, &chain);
+        if !is_put {
             // SAFETY: the chain is still this thread's.
-            unsafe { link(last, rest) };
+            unsafe { link(chain.last, self.lists[class]) };
+            self.lists[class] = chain.first;
+            self.counts[class] += chain.count;
+            self.bytes += chain.count * class_bytes(class);
         }
+        is_put
     }
 
+    /// Takes some blocks of a class of which there are any.
+    fn cut(&mut self, class: usize) -> Chain {
+        let first = self.lists[class];
+        let mut chain = Chain { first, last: first, count: 1 };
+        let most = self.counts[class].min(CHAIN);
+        // SAFETY: there are so many, and all are this thread's.
+        unsafe {
+            while chain.count < most {
+                chain.last = next(chain.last);
+                chain.count += 1;
+            }
+            self.lists[class] = next(chain.last);
+        }
+        self.counts[class] -= chain.count;
+        self.bytes -= chain.count * class_bytes(class);
+        chain
+    }
+
+    /// Leaves to others what is kept, and to the system what is too much for them.
     fn give_back(&mut self) {
-        for class in 0..CLASSES {
+        for class in 0..KEPT_CLASSES {
+            while self.counts[class] > 0 && with_spare(|spare| self.hand_on(class, spare)) {}
             while let Some(block) = self.pop(class) {
-                if large::with_spare(|spare| spare.put(class, block)) {
-                    continue;
-                }
                 // SAFETY: every block of a class was the system's, by this layout.
                 unsafe { System.dealloc(block, class_layout(class)) };
             }
@@ -264,7 +271,7 @@ fn with_kept<T>(f: impl FnOnce(&mut Kept) -> T) -> T {
 
 /// A block of a class that is kept.
 fn kept(class: usize) -> Option<*mut u8> {
-    with_kept(|kept| kept.take(class)).or_else(|| large::with_spare(|spare| spare.take(class)))
+    with_kept(|kept| kept.take(class))
 }
 
 // SAFETY: blocks are the system's, of at least the size that was asked for. Which class a block has
@@ -307,9 +314,7 @@ unsafe impl GlobalAlloc for Allocator {
             // SAFETY: as the caller promises.
             return unsafe { System.dealloc(block, layout) };
         };
-        let is_kept = with_kept(|kept| kept.put(class, block))
-            || large::with_spare(|spare| spare.put(class, block));
-        if !is_kept {
+        if !with_kept(|kept| kept.put(class, block)) {
             // SAFETY: it was allocated by this layout.
             unsafe { System.dealloc(block, class_layout(class)) };
         }
@@ -380,9 +385,14 @@ pub fn rest() {
     }
 }
 
-/// Gives back what of the large blocks has not been wanted lately. It is called every few seconds.
+/// From now on as much is kept for all threads together as fits messages that may take `bytes`.
+pub fn keep_for(bytes: usize) {
+    with_spare(|spare| spare.keep_for(bytes));
+}
+
+/// Gives back what is kept for all and has not been wanted lately. It is called every few seconds.
 pub fn tend() {
-    large::with_spare(large::Spare::tend);
+    with_spare(Spare::tend);
 }
 
 /// The lowest address of this thread's stack. Elsewhere than on Linux nothing is told, since there
@@ -445,18 +455,21 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_are_shared_are_small() {
-        assert!((900..1100).contains(&class_bytes(SHARED_CLASSES - 1)));
+    fn classes_of_small_blocks_end_at_a_kilobyte() {
+        assert!((900..1100).contains(&class_bytes(SMALL_CLASSES - 1)));
     }
 
     /// One thread allocates what another frees, as the door and the workers do.
     #[test]
     fn what_others_free_comes_back() {
+        static ALL: Spare = Spare::new();
         let _keeping = keep();
+        spare::share(&ALL);
         let size = 700;
         let (send, receive) = mpsc::sync_channel::<usize>(1);
         let worker = thread::spawn(move || {
             let _keeping = keep();
+            spare::share(&ALL);
             for block in receive {
                 // SAFETY: it was allocated by that layout, and nobody else has it.
                 unsafe {
@@ -492,7 +505,7 @@ mod tests {
             let blocks: Vec<_> = (0..300).map(|_| Allocator.alloc(layout(1000))).collect();
             for block in blocks {
                 Allocator.dealloc(block, layout(1000));
-                assert!(kept_bytes() <= KEPT_BYTES + CHAIN * class_bytes(SHARED_CLASSES - 1));
+                assert!(kept_bytes() <= KEPT_BYTES + CHAIN * class_bytes(SMALL_CLASSES - 1));
             }
         }
         assert!(kept_bytes() > KEPT_BYTES / 2);
@@ -503,6 +516,7 @@ mod tests {
     /// A seeded walk over sizes, with threads that free what others have allocated.
     #[test]
     fn blocks_keep_their_content_whoever_frees_them() {
+        static ALL: Spare = Spare::new();
         struct Block(*mut u8, usize, u8);
         // SAFETY: a block is used by one thread at a time.
         unsafe impl Send for Block {}
@@ -514,6 +528,7 @@ mod tests {
         let (send, receive) = mpsc::channel::<Block>();
         let other = thread::spawn(move || {
             let _keeping = keep();
+            spare::share(&ALL);
             for block in receive {
                 check(&block);
                 // SAFETY: it was allocated by that layout, and nobody else has it.
@@ -521,6 +536,7 @@ mod tests {
             }
         });
         let _keeping = keep();
+        spare::share(&ALL);
         let mut state = 7u64;
         let mut random = |below: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

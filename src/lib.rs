@@ -159,7 +159,7 @@
 //!   settings; `config/trust`: certificates
 //! - `config/unknown`, `typo`: misspelt names; `config/shown`: `--check-config`; `config/watched`:
 //!   what a reload changes; `config/secret`, `config/source`, `config/value`, `config/hosts`
-//! - `memory`: the budget of bodies; `heap`: the allocator, `heap/large`: its large blocks; `os`:
+//! - `memory`: the budget of bodies; `heap`: the allocator, `heap/spare`: what it keeps; `os`:
 //!   system calls that std lacks, the only unsafe code; `network`, `unique`, `calendar`, `text`,
 //!   `labels`: addresses, ids, dates, names
 //! - `echo`: the embedded provider: needs no key and no network

@@ -27,7 +27,7 @@ use crate::health::Health;
 use crate::provider::Key;
 use crate::service::{Manager, Sockets};
 use crate::upstream::{Embedded, Upstream};
-use crate::{api, echo, logging, os, run};
+use crate::{api, echo, heap, logging, os, run};
 
 /// What a signal or the watchdog needs next to nothing for.
 const SMALL_STACK_BYTES: usize = 64 << 10;
@@ -307,6 +307,7 @@ fn open(
     let embeds = config.providers.iter().any(|provider| provider.row.key == Key::Embedded);
     let limits = Limits::new(&resources, config.max_in_flight, config.body_limit_bytes, embeds);
     let embedded = embeds.then_some(echo::connect as Embedded);
+    heap::keep_for(limits.memory_budget);
     let upstreams = upstreams(&config, limits.max_in_flight, embedded).map_err(NoStart::Config)?;
     let health = Arc::new(Health::new(&config));
     let errands = Arc::<Errands>::default();

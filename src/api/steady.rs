@@ -220,6 +220,9 @@ fn an_event_of_a_stream_takes_no_memory() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// What is allocated to start the threads of the provider and of the client, who free it.
+const OTHERS: usize = 12;
+
 /// Blocks of the size that a request and what is sent of it take are there from the one before: a
 /// system that is given them back each time has to find and to clear them each time.
 #[test]
@@ -235,15 +238,24 @@ fn a_long_request_takes_what_the_one_before_has_left() {
     };
     let tools: Vec<String> = (0..200).map(tool).collect();
     let tools = format!(r#""tools":[{}],"messages""#, tools.join(","));
-    for request in [&*long, &long.replace("\"messages\"", &tools)] {
+    let turn = |n: usize| {
+        format!(
+            r#"{{"role":"assistant","content":[{{"type":"text","text":"so \"it\" is"}},{{"type":"tool_use","id":"t{n}","name":"tool_{n}","input":{{"a":"b"}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t{n}","content":[{{"type":"text","text":"line {n}"}}]}}]}}"#
+        )
+    };
+    let turns: Vec<String> = (0..200).map(turn).collect();
+    let turns = HI.replace("]}", &format!(",{}]}}", turns.join(",")));
+    for request in [&*long, &long.replace("\"messages\"", &tools), &turns] {
         // What is left of making the requests themselves goes back, as in a quiet minute.
         (0..100).for_each(|_| heap::tend());
-        for (what, api, first, event) in STREAMS.iter().filter(|(_, api, ..)| *api != "responses") {
+        for (what, api, first, event) in STREAMS {
             for _ in 0..2 {
                 asked(api, request, first, event, 3);
             }
             let asked = asked(api, request, first, event, 3);
             assert_eq!(asked.large_of_system, 0, "{what}, {} bytes", request.len());
+            // What the other threads of this test free is none of it.
+            assert!(asked.of_system <= OTHERS, "{what}, {} bytes: {asked:?}", request.len());
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::memory::{self, Budget, Share};
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIN_BYTES_PER_SECOND: usize = 64 << 10;
 
+/// There is room for so many times what has come, if so much is announced.
+const AHEAD: usize = 4;
+
 /// A body that is coming.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -63,7 +66,10 @@ impl Body {
         let taken = match form {
             Form::Sized(length) => {
                 let n = input.len().min(*length - bytes.len());
-                append(bytes, &input[..n], share, *length)?;
+                let needed = bytes.len() + n;
+                let room = if needed > bytes.capacity() { AHEAD * needed } else { needed };
+                share.grow_to(room.min(*length), *length)?;
+                append(bytes, &input[..n], room.min(*length))?;
                 n
             }
             Form::Chunked(chunks) => {
@@ -72,7 +78,11 @@ impl Body {
                     if bytes.len() + data.len() > *limit {
                         failure = Some(too_large(*limit));
                     } else if failure.is_none() {
-                        failure = append(bytes, data, share, *limit).err();
+                        let needed = bytes.len() + data.len();
+                        // It grows by doubling, so that a long body is not copied often.
+                        let room = needed.max((2 * bytes.capacity()).min(*limit));
+                        let appended = share.grow_to(needed, *limit);
+                        failure = appended.and_then(|()| append(bytes, data, room)).err();
                     }
                 });
                 if let Some(error) = failure {
@@ -113,14 +123,10 @@ impl Body {
     }
 }
 
-/// Appends to a body that will not be longer than `most`. Memory grows by doubling, so that a long
-/// body is not copied often.
-fn append(bytes: &mut Vec<u8>, data: &[u8], share: &Share, most: usize) -> Result<(), Error> {
-    let needed = bytes.len() + data.len();
-    share.grow_to(needed, most)?;
-    if needed > bytes.capacity() {
-        let wanted = needed.max((2 * bytes.capacity()).min(most));
-        bytes.try_reserve_exact(wanted - bytes.len()).map_err(|_| memory::none_left())?;
+/// Appends to a body, which gets room for so many bytes if it has not enough.
+fn append(bytes: &mut Vec<u8>, data: &[u8], room: usize) -> Result<(), Error> {
+    if bytes.len() + data.len() > bytes.capacity() {
+        bytes.try_reserve_exact(room - bytes.len()).map_err(|_| memory::none_left())?;
     }
     bytes.extend_from_slice(data);
     Ok(())
