@@ -269,6 +269,13 @@ fn with_kept<T>(f: impl FnOnce(&mut Kept) -> T) -> T {
     KEPT.with(|kept| f(unsafe { &mut *kept.get() }))
 }
 
+/// Before a block is asked for that is larger than all that are kept.
+fn make_room(bytes: usize) {
+    if bytes > LARGEST {
+        with_spare(Spare::make_room);
+    }
+}
+
 /// A block of a class that is kept.
 fn kept(class: usize) -> Option<*mut u8> {
     with_kept(|kept| kept.take(class))
@@ -282,6 +289,7 @@ unsafe impl GlobalAlloc for Allocator {
         count();
         let Some(class) = class_of(layout) else {
             count_of_system(layout.size());
+            make_room(layout.size());
             // SAFETY: as the caller promises.
             return unsafe { System.alloc(layout) };
         };
@@ -336,6 +344,7 @@ unsafe impl GlobalAlloc for Allocator {
             },
             (is, wanted) => {
                 count_of_system(size);
+                make_room(size);
                 let layout = is.map_or(layout, class_layout);
                 // SAFETY: the system has it by the layout of its class, or by its own.
                 unsafe { System.realloc(block, layout, wanted.map_or(size, class_bytes)) }

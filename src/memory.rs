@@ -80,6 +80,14 @@ impl Share {
         self.take(bytes.next_multiple_of(STEP).min(most.max(bytes)) - held)
     }
 
+    /// Takes as much as `bytes` need and this moment does not, if half of all is left then. Whether
+    /// it is held.
+    pub fn grow_in_plenty(&self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        let has_plenty = self.budget.left().saturating_sub(more) >= self.budget.total / 2;
+        more == 0 || (has_plenty && self.take(more).is_ok())
+    }
+
     /// Takes so many more.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use crate::memory::{self, Budget, Share};
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIN_BYTES_PER_SECOND: usize = 64 << 10;
 
-/// There is room for so many times what has come, if so much is announced.
-const AHEAD: usize = 4;
+/// Room is made for so many times what has come, if so much is announced and there is plenty of
+/// memory: what is outgrown is of no use until the next message comes.
+const AHEAD: usize = 16;
 
 /// A body that is coming.
 #[derive(Debug)]
@@ -67,9 +68,13 @@ impl Body {
             Form::Sized(length) => {
                 let n = input.len().min(*length - bytes.len());
                 let needed = bytes.len() + n;
-                let room = if needed > bytes.capacity() { AHEAD * needed } else { needed };
-                share.grow_to(room.min(*length), *length)?;
-                append(bytes, &input[..n], room.min(*length))?;
+                let ahead = (AHEAD * needed).min(*length);
+                let room = if needed > bytes.capacity() && share.grow_in_plenty(ahead) {
+                    ahead
+                } else {
+                    doubled(bytes, *length)
+                };
+                append(bytes, &input[..n], share, *length, room)?;
                 n
             }
             Form::Chunked(chunks) => {
@@ -78,11 +83,8 @@ impl Body {
                     if bytes.len() + data.len() > *limit {
                         failure = Some(too_large(*limit));
                     } else if failure.is_none() {
-                        let needed = bytes.len() + data.len();
-                        // It grows by doubling, so that a long body is not copied often.
-                        let room = needed.max((2 * bytes.capacity()).min(*limit));
-                        let appended = share.grow_to(needed, *limit);
-                        failure = appended.and_then(|()| append(bytes, data, room)).err();
+                        let room = doubled(bytes, *limit);
+                        failure = append(bytes, data, share, *limit, room).err();
                     }
                 });
                 if let Some(error) = failure {
@@ -123,10 +125,25 @@ impl Body {
     }
 }
 
-/// Appends to a body, which gets room for so many bytes if it has not enough.
-fn append(bytes: &mut Vec<u8>, data: &[u8], room: usize) -> Result<(), Error> {
-    if bytes.len() + data.len() > bytes.capacity() {
-        bytes.try_reserve_exact(room - bytes.len()).map_err(|_| memory::none_left())?;
+/// Room for twice the body, but for no more than `most`, so that a long one is not copied often.
+fn doubled(bytes: &Vec<u8>, most: usize) -> usize {
+    (2 * bytes.capacity()).min(most)
+}
+
+/// Appends to a body that will not be longer than `most`. Where there is no room for it, some is
+/// made for so many bytes at least.
+fn append(
+    bytes: &mut Vec<u8>,
+    data: &[u8],
+    share: &Share,
+    most: usize,
+    room: usize,
+) -> Result<(), Error> {
+    let needed = bytes.len() + data.len();
+    share.grow_to(needed, most)?;
+    if needed > bytes.capacity() {
+        let wanted = needed.max(room);
+        bytes.try_reserve_exact(wanted - bytes.len()).map_err(|_| memory::none_left())?;
     }
     bytes.extend_from_slice(data);
     Ok(())
@@ -159,6 +176,23 @@ mod tests {
         assert!(bodies[0].is_whole());
         drop(bodies);
         assert_eq!(budget.left(), 100_000);
+    }
+
+    #[test]
+    fn a_body_has_room_ahead_where_there_is_plenty() {
+        let budget = Arc::new(Budget::new(1_000_000));
+        let now = Instant::now();
+        let begin = || Body::new(BodyLength::Bytes(400_000), 900_000, &budget, now).unwrap();
+        let mut bodies: Vec<Body> = (0..9).map(|_| begin()).collect();
+        for body in &mut bodies {
+            body.take(&[b'x'; 20_000]).unwrap();
+        }
+        // What is announced takes no more than half of it.
+        let rooms: Vec<usize> = bodies.iter().map(|body| body.bytes.capacity()).collect();
+        assert_eq!(rooms[0], AHEAD * 20_000);
+        assert_eq!(rooms[1..], [20_000; 8]);
+        drop(bodies);
+        assert_eq!(budget.left(), 1_000_000);
     }
 
     #[test]
