@@ -44,11 +44,13 @@ fn taken() -> *mut u8 {
 }
 
 impl List {
-    const EMPTY: List = List {
-        head: AtomicPtr::new(ptr::null_mut()),
-        count: AtomicUsize::new(0),
-        fewest: AtomicUsize::new(0),
-    };
+    const fn new() -> List {
+        List {
+            head: AtomicPtr::new(ptr::null_mut()),
+            count: AtomicUsize::new(0),
+            fewest: AtomicUsize::new(0),
+        }
+    }
 
     /// Has `f` change the list, from its head to the new one and how many there are, unless another
     /// thread is at it.
@@ -122,7 +124,7 @@ pub(super) struct Spare {
 impl Spare {
     pub(super) const fn new() -> Spare {
         Spare {
-            lists: [const { List::EMPTY }; CLASSES],
+            lists: [const { List::new() }; CLASSES],
             bytes: AtomicUsize::new(0),
             most_bytes: AtomicUsize::new(LEAST_BYTES),
             looks: AtomicUsize::new(0),
@@ -160,7 +162,7 @@ impl Spare {
 
     /// Gives back what has not been wanted lately.
     pub(super) fn tend(&self) {
-        if (self.looks.fetch_add(1, Ordering::Relaxed) + 1) % QUIET == 0 {
+        if (self.looks.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(QUIET) {
             for (class, list) in self.lists.iter().enumerate() {
                 self.give_back(class, list.unwanted());
             }
