@@ -28,6 +28,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use ureq::http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT,
 };
@@ -74,6 +75,7 @@ const NOWHERE: &str = "nowhere.invalid";
 pub struct Upstream {
     agent: Agent,
     resolver: CachingResolver,
+    tls: Arc<ClientConfig>,
     /// Is another one for every token.
     redactor: Mutex<Arc<Redactor>>,
     /// What no text may show beside the token.
@@ -195,12 +197,13 @@ impl Upstream {
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { embedded })
-                .chain(TlsConnector(tls))
+                .chain(TlsConnector(Arc::clone(&tls)))
                 .chain(PhaseConnector { authorities });
         let secrets = secrets(provider);
         let mut upstream = Upstream {
             agent: Agent::with_parts(agent_config, connector, resolver.clone()),
             resolver,
+            tls,
             redactor: Mutex::new(Arc::new(redactor(&secrets, None))),
             secrets,
             base_url: base_url.to_owned(),

@@ -9,12 +9,12 @@ use std::time::Duration;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
-    time,
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, Transport, time,
 };
 
 use super::Upstream;
 use super::answer::failure;
+use super::tls::TlsConnector;
 use super::transport::SocketConnector;
 use super::wait::{begin, with_call};
 use crate::client::{Failure, Silent};
@@ -48,12 +48,12 @@ impl Upstream {
 
     /// Opens a connection as a message's is opened, and closes it.
     fn connect(&self) -> Result<(), Failure> {
-        let embedded = self.embedded;
+        let (embedded, tls) = (self.embedded, Arc::clone(&self.tls));
         let open = move |details: &ConnectionDetails| {
             let connected =
                 ().chain(ConnectProxyConnector::default())
                     .chain(SocketConnector { embedded })
-                    .chain(RustlsConnector::default())
+                    .chain(TlsConnector(Arc::clone(&tls)))
                     .connect(details, None)?;
             connected
                 .map(|transport| Box::new(transport) as Box<dyn Transport>)

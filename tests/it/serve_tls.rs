@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use ccproxy::config::{Config, ProviderProbe};
+use ccproxy::upstream::Upstream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
@@ -181,6 +183,25 @@ fn arrives(address: SocketAddr, variables: &[(&str, &str)]) -> bool {
     answer.status == 200 && answer.text().contains("over TLS")
 }
 
+/// Whether the server at `address` is there for the probe that only connects, with these settings.
+fn answers_a_probe(address: SocketAddr, variables: &[(&str, &str)]) -> bool {
+    let base_url = format!("https://localhost:{}", address.port());
+    let own = [("CUSTOM_BASE_URL", &*base_url), ("CUSTOM_MODEL", "m"), ("CUSTOM_API_KEY", "k")];
+    let env = own.iter().chain(variables).copied().collect();
+    let config = Config::new(&[], &env, "localhost", None).expect("a configuration");
+    let upstream = Upstream::new(&config, &config.providers[0], 1, None).expect("an upstream");
+    upstream.probe(ProviderProbe::Connect).is_ok()
+}
+
+#[test]
+fn a_probe_trusts_whom_a_message_trusts() {
+    let address = listen(answer_all);
+    assert!(answers_a_probe(address, &[("SSL_CERT_FILE", AUTHORITY)]));
+    assert!(answers_a_probe(address, &[("CCPROXY_EXTRA_CA_FILE", AUTHORITY)]));
+    assert!(!answers_a_probe(address, &[("SSL_CERT_FILE", FAULTS)]));
+    assert!(!answers_a_probe(address, &[]));
+}
+
 #[test]
 fn a_certificate_that_signed_itself_is_trusted_for_its_names_where_it_is_named() {
     let certificate =
@@ -236,6 +257,7 @@ fn a_provider_that_knows_its_clients_by_certificates_is_shown_one() {
     let own = [("CUSTOM_CLIENT_CERT", &*certificate), ("CUSTOM_CLIENT_KEY", &*key)];
     assert!(arrives(address, &[trust, own[0], own[1]]));
     assert!(!arrives(address, &[trust]));
+    assert!(answers_a_probe(address, &[trust, own[0], own[1]]));
     for (variables, wanted) in [
         ([own[0], trust], "CUSTOM_CLIENT_CERT: it needs its key too"),
         ([own[1], trust], "CUSTOM_CLIENT_KEY: it needs its certificate too"),
