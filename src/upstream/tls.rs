@@ -11,10 +11,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -38,7 +39,8 @@ pub(super) fn settings(
     own: Option<&ClientCertificate>,
 ) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Verifier::new(authorities, &provider)?);
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Arc::new(Verifier::new(authorities, algorithms)?);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be set up: {e}"))?
@@ -96,14 +98,18 @@ fn of_pem(text: &[u8]) -> Vec<CertificateDer<'static>> {
 }
 
 /// Takes what the authorities have signed, and a server's own certificate that was named itself.
+///
+/// It takes the steps of rustls's own verifier, which would bring the reading of revocation lists
+/// along, though there are none here.
 #[derive(Debug)]
 struct Verifier {
-    by_authority: Arc<WebPkiServerVerifier>,
+    roots: RootCertStore,
     named: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
-    fn new(of: &Authorities, provider: &Arc<CryptoProvider>) -> Result<Verifier, String> {
+    fn new(of: &Authorities, algorithms: WebPkiSupportedAlgorithms) -> Result<Verifier, String> {
         let mut named = Vec::new();
         for file in &of.files {
             named.extend(certificates(&file.variable, &file.path)?);
@@ -116,11 +122,10 @@ impl Verifier {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         roots.add_parsable_certificates(named.iter().cloned());
-        let provider = Arc::clone(provider);
-        let by_authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|e| format!("TLS cannot be set up: {e}"))?;
-        Ok(Verifier { by_authority, named })
+        if roots.is_empty() {
+            return Err("TLS cannot be set up: no root trust anchors were provided".to_owned());
+        }
+        Ok(Verifier { roots, named, algorithms })
     }
 }
 
@@ -130,26 +135,25 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let by_authority = self.by_authority.verify_server_cert(
-            end_entity,
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let signed = verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
             intermediates,
-            server_name,
-            ocsp_response,
             now,
+            self.algorithms.all,
         );
-        match by_authority {
-            // Its dates are looked at before, its name is not.
+        match signed {
+            // Its dates have been looked at before that.
             Err(rustls::Error::InvalidCertificate(fault))
-                if is_of_an_authority(&fault) && self.named.contains(end_entity) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
+                if is_of_an_authority(&fault) && self.named.contains(end_entity) => {}
+            other => other?,
         }
+        verify_server_name(&certificate, server_name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -158,7 +162,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -167,11 +171,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
