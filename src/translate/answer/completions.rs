@@ -184,8 +184,9 @@ fn counts(usage: Later<'_, UpstreamUsage>) -> Option<Counts> {
 #[inline(never)]
 fn is_completion(data: &RawValue) -> bool {
     let is_object = data.get().starts_with('{');
-    is_object
-        && serde_json::from_str(data.get()).is_ok_and(|inner: Chunk| inner.choices.0.is_some())
+    // All chunks are read from bytes: for a text, all that reads one would be compiled again.
+    let data = data.get().as_bytes();
+    is_object && serde_json::from_slice(data).is_ok_and(|inner: Chunk| inner.choices.0.is_some())
 }
 
 /// Whether an error is none: `false`, `""`, `{}`.
