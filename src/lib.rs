@@ -160,8 +160,8 @@
 //! - `config/unknown`, `typo`: misspelt names; `config/shown`: `--check-config`; `config/watched`:
 //!   what a reload changes; `config/secret`, `config/source`, `config/value`, `config/hosts`
 //! - `memory`: the budget of bodies; `heap`: the allocator, `heap/spare`: what it keeps; `os`:
-//!   system calls that std lacks, the only unsafe code; `network`, `unique`, `calendar`, `text`,
-//!   `labels`: addresses, ids, dates, names
+//!   system calls that std lacks, the only unsafe code; `threads`: how one is started; `network`,
+//!   `unique`, `calendar`, `text`, `labels`: addresses, ids, dates, names
 //! - `echo`: the embedded provider: needs no key and no network
 //!
 //! A provider is a row. A dialect is a writer in `translate::request`, a reader in
@@ -249,6 +249,7 @@ pub mod service;
 pub mod session;
 pub mod sse;
 mod text;
+mod threads;
 pub mod tokens;
 pub mod translate;
 pub mod typo;

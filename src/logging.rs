@@ -20,6 +20,7 @@ use crate::config::{LogFormat, Secret};
 use crate::heap;
 use crate::json::Members;
 use crate::os;
+use crate::threads;
 
 /// Lines that wait for a slow reader before further ones are dropped.
 const QUEUE_LINES: usize = 1024;
@@ -71,8 +72,7 @@ pub fn start(level: LevelFilter, format: Option<LogFormat>) {
             thread::sleep(REST);
         }
     };
-    let writer = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write);
-    if writer.is_err() {
+    if threads::start("log", 64 << 10, write).is_err() {
         return;
     }
     let _ = QUEUE.set((sender, form));

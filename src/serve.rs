@@ -14,7 +14,6 @@ use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -27,10 +26,13 @@ use crate::health::Health;
 use crate::provider::Key;
 use crate::service::{Manager, Sockets};
 use crate::upstream::{Embedded, Upstream};
-use crate::{api, echo, heap, logging, os, run};
+use crate::{api, echo, heap, logging, os, run, threads};
 
 /// What a signal or the watchdog needs next to nothing for.
 const SMALL_STACK_BYTES: usize = 64 << 10;
+
+/// As the main thread has it, at the least.
+const READER_STACK_BYTES: usize = 2 << 20;
 
 /// The exit code of a client that has none.
 const EXIT_UNKNOWN: i32 = 1;
@@ -253,7 +255,7 @@ fn obey_second_signal(door: &Arc<Door>, events: Receiver<Event>, at_once: fn() -
         }
     };
     // Without this thread a second signal is only slower to be obeyed.
-    let _ = thread::Builder::new().stack_size(SMALL_STACK_BYTES).spawn(second);
+    let _ = threads::start("second signal", SMALL_STACK_BYTES, second);
 }
 
 /// Writes what the log still owes.
@@ -274,23 +276,21 @@ fn events(runs_client: bool) -> Result<(Sender<Event>, Receiver<Event>), String>
         Signals::new(handled).map_err(|e| format!("signals cannot be handled: {e}"))?;
     let (sender, receiver) = mpsc::channel();
     let from_signals = sender.clone();
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .stack_size(SMALL_STACK_BYTES)
-        .spawn(move || {
-            for signal in signals.forever() {
-                let event = match signal {
-                    SIGINT if runs_client => continue,
-                    SIGTERM | SIGINT => Event::End,
-                    SIGCHLD => Event::ChildEnded,
-                    SIGHUP => Event::Reload,
-                    _ => continue,
-                };
-                if from_signals.send(event).is_err() {
-                    return;
-                }
+    let tell = move || {
+        for signal in signals.forever() {
+            let event = match signal {
+                SIGINT if runs_client => continue,
+                SIGTERM | SIGINT => Event::End,
+                SIGCHLD => Event::ChildEnded,
+                SIGHUP => Event::Reload,
+                _ => continue,
+            };
+            if from_signals.send(event).is_err() {
+                return;
             }
-        })
+        }
+    };
+    threads::start("signals", SMALL_STACK_BYTES, tell)
         .map_err(|e| format!("signals cannot be handled: {e}"))?;
     Ok((sender, receiver))
 }
@@ -439,9 +439,8 @@ impl Reader {
     fn begin(&self) {
         let (flags, events, read) = (self.flags.clone(), self.events.clone(), self.read);
         let work = move || drop(events.send(Event::Read(Box::new(read(&flags)))));
-        let thread = thread::Builder::new().name("reload".to_owned());
         // Where there is no thread it is read here, and is only that much later.
-        if thread.spawn(work.clone()).is_err() {
+        if threads::start("reload", READER_STACK_BYTES, work.clone()).is_err() {
             work();
         }
     }

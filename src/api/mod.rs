@@ -32,6 +32,7 @@ use crate::line::{Line, Peer};
 use crate::moved::Moved;
 use crate::openai::models::Served;
 use crate::provider::Key;
+use crate::threads;
 use crate::unique::unique;
 use crate::upstream::Upstream;
 use catalog::Catalog;
@@ -145,11 +146,7 @@ pub fn start(
             }
         }
     };
-    thread::Builder::new()
-        .name("tidy".to_owned())
-        .stack_size(TIDY_STACK_BYTES)
-        .spawn(tidy)
-        .map_err(|e| failed(&e))?;
+    threads::start("tidy", TIDY_STACK_BYTES, tidy).map_err(|e| failed(&e))?;
     let serve = Box::new(move |exchange: &Exchange, line| serve(&api, exchange, line));
     Ok(Arc::new(Handle(Arc::new(Pool::new(serve, errands, max_in_flight)))))
 }

@@ -21,6 +21,7 @@ use crate::line::Line;
 use crate::logging::quietly;
 use crate::os;
 use crate::private;
+use crate::threads;
 
 /// Enough for TLS, JSON of 128 levels, and their frames.
 const STACK_BYTES: usize = 256 << 10;
@@ -232,15 +233,12 @@ impl Workers for Handle {
             return Ok(());
         }
         let worker = Arc::clone(pool);
-        let thread = thread::Builder::new()
-            .name("worker".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // Requests keep their panics to themselves; this keeps the count right whatever is
-                // left.
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.work()));
-                worker.threads.fetch_sub(1, Ordering::Relaxed);
-            });
+        let thread = threads::start("worker", STACK_BYTES, move || {
+            // Requests keep their panics to themselves; this keeps the count right whatever is
+            // left.
+            let _ = catch_unwind(AssertUnwindSafe(|| worker.work()));
+            worker.threads.fetch_sub(1, Ordering::Relaxed);
+        });
         if thread.is_err() {
             pool.threads.fetch_sub(1, Ordering::Relaxed);
             // One that stays with its client is about to be free.
@@ -250,7 +248,7 @@ impl Workers for Handle {
         }
         // It waits, or there is no request.
         pool.free.fetch_add(1, Ordering::Relaxed);
-        thread.map(drop)
+        thread
     }
 
     fn has_free(&self) -> bool {

@@ -61,6 +61,7 @@ use crate::health::{Health, Load};
 use crate::line::{Home, Return};
 use crate::memory::Budget;
 use crate::os::listen_queue;
+use crate::threads;
 use crate::unique::unique;
 
 /// Enough for a head of 100 headers, an error's JSON, and the metrics.
@@ -199,11 +200,7 @@ pub fn start(
     let api = shared.connect_api().map_err(|e| failed(&e))?;
     let reactor =
         Reactor::new(Arc::clone(&shared), poll, listeners, api).map_err(|e| failed(&e))?;
-    thread::Builder::new()
-        .name("door".to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(|| reactor.run())
-        .map_err(|e| failed(&e))?;
+    threads::start("door", STACK_BYTES, || reactor.run()).map_err(|e| failed(&e))?;
     Ok(Arc::new(Door { shared, addresses }))
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Command, Door, proxy_protocol};
 use crate::heap;
+use crate::threads;
 
 const EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ pub fn watch(
             }
         }
     };
-    thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn(body).map(drop)
+    threads::start("watchdog", 64 << 10, body)
 }
 
 /// What the watchdog has seen.

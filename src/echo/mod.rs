@@ -27,7 +27,6 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread;
 
 use serde_json::{Value, json};
 
@@ -37,6 +36,7 @@ use request::ChatRequest;
 use wire::{Request, receive};
 
 use crate::http::{push_header, push_status};
+use crate::threads;
 
 /// Connects to the echo server, which is a thread at the other end. Nobody else can: the connection
 /// has no name.
@@ -45,9 +45,8 @@ use crate::http::{push_header, push_status};
 /// No descriptors, or no thread.
 pub fn connect() -> io::Result<UnixStream> {
     let (client, server) = UnixStream::pair()?;
-    let thread = thread::Builder::new().name("echo".to_owned()).stack_size(STACK);
     // A failed read or write means that the client is gone.
-    thread.spawn(move || drop(serve(&server)))?;
+    threads::start("echo", STACK, move || drop(serve(&server)))?;
     Ok(client)
 }
 

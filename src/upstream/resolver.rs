@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -18,6 +17,7 @@ use ureq::unversioned::transport::NextTimeout;
 use super::NOWHERE;
 use super::wait::{stopped, until_ready, with_call};
 use crate::dns;
+use crate::threads;
 
 /// How long an answer counts as fresh. A stale one is used as long as none can be had.
 const FRESH: Duration = Duration::from_secs(60);
@@ -162,7 +162,7 @@ impl CachingResolver {
             // Its end is what everybody sees who waits. The next one asks anew.
             drop((asked, done));
         };
-        thread::Builder::new().name("resolver".to_owned()).stack_size(128 << 10).spawn(work)?;
+        threads::start("resolver", 128 << 10, work)?;
         host.asking = Arc::downgrade(&lookup);
         Ok(lookup)
     }
@@ -181,6 +181,7 @@ fn by_ourselves((host, port): &Target) -> io::Result<Vec<SocketAddr>> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Barrier, Condvar};
+    use std::thread;
 
     use super::*;
 
