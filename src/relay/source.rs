@@ -129,7 +129,7 @@ pub(super) fn take(
     decoder: &mut Decoder,
     bytes: &[u8],
     translator: &mut Translator,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Result<bool, Error> {
     if bytes.is_empty() {
         return decode_end(std::mem::take(decoder), translator, sink).map(|()| true);
@@ -142,7 +142,7 @@ pub(super) fn take(
 fn decode(
     decoder: &mut Decoder,
     translator: &mut Translator,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Result<bool, Error> {
     let mut came = false;
     loop {
@@ -161,7 +161,7 @@ fn decode(
 fn decode_end(
     mut decoder: Decoder,
     translator: &mut Translator,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Result<(), Error> {
     while let Some(frame) = decoder.finish() {
         translator.last_frame(&frame, sink)?;
@@ -175,7 +175,7 @@ pub(super) fn translate_whole(
     body: &[u8],
     named: BodyForm,
     translator: &mut Translator,
-    sink: &mut impl Sink,
+    sink: &mut dyn Sink,
 ) -> Result<(), Error> {
     if named != BodyForm::Events || json::documents(body).is_some() {
         return translator.whole(body, sink);

@@ -26,7 +26,7 @@ impl Translator {
     pub(super) fn completion_chunk(
         &mut self,
         json: &[u8],
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         // Halves of characters take all of the way.
         if !self.is_mended
@@ -39,7 +39,7 @@ impl Translator {
     }
 
     /// Takes a chunk that says one thing. `None` if it is another.
-    fn piece(&mut self, json: &[u8], sink: &mut impl Sink) -> Option<Result<(), Error>> {
+    fn piece(&mut self, json: &[u8], sink: &mut dyn Sink) -> Option<Result<(), Error>> {
         let piece = Piece::read(json)?;
         let mut scratch = std::mem::take(&mut self.scratch);
         let said = match piece {
@@ -70,7 +70,7 @@ impl Translator {
 
     /// Takes what has more to say.
     #[inline(never)]
-    fn full_chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+    fn full_chunk(&mut self, json: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let chunk: Chunk = match serde_json::from_slice(json) {
             Ok(chunk) => chunk,
             Err(e) => {

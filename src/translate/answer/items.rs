@@ -348,7 +348,7 @@ impl Items {
     ///
     /// # Errors
     /// Why a call that is over is none.
-    pub(super) fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+    pub(super) fn advance(&mut self, sink: &mut dyn Sink) -> Result<(), Fault> {
         loop {
             self.flush_first(sink);
             let over = match self.queue.front() {
@@ -372,7 +372,7 @@ impl Items {
     }
 
     /// Sends everything: nothing more comes.
-    pub(super) fn finish(&mut self, sink: &mut impl Sink) {
+    pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
         while !self.queue.is_empty() {
             self.flush_first(sink);
             self.finish_first_call(sink);
@@ -394,7 +394,7 @@ impl Items {
     }
 
     /// Opens the first item, if there is something to open it for, and sends what it has.
-    fn flush_first(&mut self, sink: &mut impl Sink) {
+    fn flush_first(&mut self, sink: &mut dyn Sink) {
         let index = self.index;
         let Some(Item { open, content, .. }) = self.queue.front_mut() else { return };
         let mut start = |content_block| {
@@ -428,7 +428,7 @@ impl Items {
     }
 
     /// Sends the end of the first item's arguments, if it is a call.
-    fn finish_first_call(&mut self, sink: &mut impl Sink) {
+    fn finish_first_call(&mut self, sink: &mut dyn Sink) {
         if let Some(Item { content: Content::Call(call), .. }) = self.queue.front_mut() {
             let rest = call.arguments.take_rest();
             if !rest.is_empty() {
@@ -439,7 +439,7 @@ impl Items {
     }
 
     /// Stops the first item's block and goes on to the next.
-    fn close_first(&mut self, sink: &mut impl Sink) {
+    fn close_first(&mut self, sink: &mut dyn Sink) {
         let Some(Item { open, mut content, citations }) = self.queue.pop_front() else { return };
         let index = self.index;
         let carried = match &mut content {
@@ -474,7 +474,7 @@ impl Items {
     }
 
     /// Sends a search, which has come whole.
-    fn send_search(&mut self, found: &Found, sink: &mut impl Sink) {
+    fn send_search(&mut self, found: &Found, sink: &mut dyn Sink) {
         let Found { id, input, sources } = found;
         let content = &*match sources {
             Ok(sources) => sources.results(),

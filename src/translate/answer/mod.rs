@@ -284,7 +284,7 @@ impl Translator {
     }
 
     /// Begins the message, if it has not begun.
-    pub fn start(&mut self, sink: &mut impl Sink) {
+    pub fn start(&mut self, sink: &mut dyn Sink) {
         if self.state == State::Idle {
             self.state = State::Started;
             let usage = Usage { input_tokens: self.input_estimate, ..Usage::default() };
@@ -300,7 +300,7 @@ impl Translator {
     /// # Errors
     /// An error the upstream tells of, or a frame that makes no sense. The message is not ended by
     /// it: [`Translator::fail`] does that, if anything of it has been sent.
-    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         let data = frame.data.trim_ascii();
         if self.state == State::Ended || data.is_empty() {
             return Ok(());
@@ -326,7 +326,7 @@ impl Translator {
     ///
     /// # Errors
     /// As [`Translator::frame`].
-    pub fn last_frame(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn last_frame(&mut self, frame: &Frame<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         match self.frame(frame, sink) {
             Err(Error::Protocol { .. }) if self.is_complete() => Ok(()),
             translated => translated,
@@ -338,7 +338,7 @@ impl Translator {
     ///
     /// # Errors
     /// As [`Translator::frame`] and [`Translator::finish`].
-    pub fn whole(&mut self, body: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn whole(&mut self, body: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         match json::documents(body) {
             Some(documents) => {
                 for document in documents {
@@ -354,7 +354,7 @@ impl Translator {
     ///
     /// # Errors
     /// As [`Translator::frame`].
-    pub fn chunk(&mut self, json: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn chunk(&mut self, json: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         match self.dialect {
             _ if self.state == State::Ended => Ok(()),
             Dialect::ChatCompletions => self.completion_chunk(json, sink),
@@ -369,7 +369,7 @@ impl Translator {
         json: &[u8],
         error: &serde_json::Error,
         it: &str,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let Some(mended) = json::mended(json).filter(|_| !self.is_mended) else {
             return Err(Error::protocol(format!("{it}: {}", complaint(error))));
@@ -387,7 +387,7 @@ impl Translator {
     /// # Errors
     /// The answer was cut short, or its finish reason tells of a failure; as for
     /// [`Translator::frame`], nothing is ended then.
-    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         if self.state == State::Ended {
             return Ok(());
         }
@@ -434,7 +434,7 @@ impl Translator {
     ///
     /// The open block is not stopped: Claude Code takes a stopped block as said. It then runs half
     /// a tool call and keeps half a text, where it otherwise throws both away and asks again.
-    pub fn fail(&mut self, error: &Error, sink: &mut impl Sink) {
+    pub fn fail(&mut self, error: &Error, sink: &mut dyn Sink) {
         if self.state == State::Ended {
             return;
         }
@@ -564,7 +564,7 @@ impl Translator {
     }
 
     /// Sends what can be sent, and ends the message if a stop sequence does.
-    fn advance(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+    fn advance(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         self.check_size()?;
         if self.is_over() {
             return self.finish(sink);

@@ -63,7 +63,7 @@ impl Translator {
     pub(super) fn responses_event(
         &mut self,
         json: &[u8],
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let it = "an event is not what the Responses API sends";
         let event: ResponsesEvent = match serde_json::from_slice(json) {
@@ -135,7 +135,7 @@ impl Translator {
         &mut self,
         response: Response<'_>,
         status: &str,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         if let Some(error) = response.error {
             return Err(self.told(error.get().as_bytes()));
