@@ -49,7 +49,8 @@ static QUEUE: OnceLock<(SyncSender<Line>, Form)> = OnceLock::new();
 
 enum Line {
     Text(Vec<u8>),
-    Flushed(SyncSender<()>),
+    /// Its end is what is seen of it, so it sends nothing and is of the type that is there anyway.
+    Flushed(SyncSender<Line>),
 }
 
 /// How a line looks.
@@ -103,7 +104,7 @@ fn write_lines(first: Line, lines: &Receiver<Line>, form: Form) {
             Line::Text(text) => piece.extend_from_slice(&text),
             Line::Flushed(done) => {
                 write_out(&mut piece);
-                let _ = done.send(());
+                drop(done);
             }
         }
         if piece.len() >= PIECE_BYTES {
@@ -273,7 +274,7 @@ pub fn quietly<T>(code: impl FnOnce() -> T) -> thread::Result<T> {
 /// Waits until the lines so far are written, but not for a reader that has stopped.
 pub fn flush() {
     let Some((queue, _)) = QUEUE.get() else { return };
-    let (done, flushed) = mpsc::sync_channel(1);
+    let (done, flushed) = mpsc::sync_channel(0);
     if queue.try_send(Line::Flushed(done)).is_ok() {
         let _ = flushed.recv_timeout(Duration::from_millis(500));
     }
