@@ -18,9 +18,12 @@ const FRAME_TOKENS: u64 = 4;
 /// `{"type":"function","function":{"name":…,"description":…,"parameters":…}}`
 const TOOL_FRAME_TOKENS: u64 = 14;
 
-/// Of a text that is longer than this, a rough estimate reads a window of each stride.
-const STRIDE_BYTES: usize = 512;
+/// What is longer than this a rough estimate reads a window of each stride of, which is as long as
+/// a window may be at most for so many of them: what they are off by does not depend on how many
+/// more there could be.
+const SHORT_BYTES: usize = 512;
 const WINDOW_BYTES: usize = 48;
+const WINDOWS: usize = 512;
 
 /// The part of a picture with escapes that is decoded: more than stands before its size.
 const HEAD_BYTES: usize = 1 << 20;
@@ -30,125 +33,168 @@ const PIECE_BYTES: usize = 16 << 10;
 
 /// An estimate of the request's input tokens: system, messages, tools, pictures; at least 1.
 pub fn estimate(request: &MessagesRequest<'_>) -> u64 {
-    Count::default().request(request)
+    let mut count = Count::default();
+    each_part(request, &mut |part| count.add(part));
+    count.tokens()
 }
 
 /// The same from samples of long texts, for who has no time to read them all: every message needs a
 /// number until, and unless, the provider tells its own.
 pub fn rough_estimate(request: &MessagesRequest<'_>) -> u64 {
-    Count { samples: true, ..Count::default() }.request(request)
+    let mut bytes = 0;
+    each_part(request, &mut |part| {
+        let length = part.written().map_or(0, str::len);
+        bytes += if length > SHORT_BYTES { length } else { 0 };
+    });
+    let mut count = Count::default();
+    let mut samples = Samples::of(bytes);
+    each_part(request, &mut |part| match part.written() {
+        Some(text) if text.len() > SHORT_BYTES => {
+            samples.add(text, matches!(part, Part::Escaped(_)));
+        }
+        _ => count.add(part),
+    });
+    count.tokens += samples.tokens();
+    count.tokens()
+}
+
+/// Something of a request that costs tokens.
+enum Part<'a> {
+    Text(&'a str),
+    Escaped(&'a Escaped<'a>),
+    Image(&'a ImageSource<'a>),
+    Tokens(u64),
+}
+
+impl Part<'_> {
+    /// A text as it is written.
+    fn written(&self) -> Option<&str> {
+        match self {
+            Part::Text(text) => Some(text),
+            Part::Escaped(text) => Some(text.inner()),
+            Part::Image(_) | Part::Tokens(_) => None,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Count {
     text: TextCount,
     tokens: u64,
-    /// Long texts are not read whole.
-    samples: bool,
 }
 
 impl Count {
-    fn request(mut self, request: &MessagesRequest<'_>) -> u64 {
-        if let Some(system) = &request.system {
-            self.tokens += FRAME_TOKENS;
-            self.content(system);
+    fn add(&mut self, part: Part<'_>) {
+        match part {
+            Part::Text(text) => self.text.add(text),
+            Part::Escaped(text) => {
+                text.pieces(PIECE_BYTES).for_each(|piece| self.text.add(&piece));
+            }
+            Part::Image(ImageSource::Base64 { data, .. }) => {
+                self.tokens += image::tokens(&data.beginning(HEAD_BYTES));
+            }
+            Part::Image(ImageSource::Url(_)) => self.tokens += image::MAX_TOKENS,
+            Part::Tokens(tokens) => self.tokens += tokens,
         }
-        for message in &request.messages {
-            self.tokens += FRAME_TOKENS;
-            self.content(&message.content);
-        }
-        for tool in request.tools.iter().flatten() {
-            self.tokens += TOOL_FRAME_TOKENS;
-            self.text(tool.name.as_deref());
-            self.some(tool.description.as_ref());
-            self.text(tool.input_schema.map(|schema| schema.get()));
-        }
+    }
+
+    fn tokens(&self) -> u64 {
         (self.text.tokens() + self.tokens).max(1)
     }
+}
 
-    fn text(&mut self, text: Option<&str>) {
-        let text = text.unwrap_or_default();
-        if self.reads_all_of(text.len()) {
-            self.text.add(text);
-        } else {
-            self.sample(text, &mut |window, sample| sample.add(window));
-        }
+/// Windows of long texts, as far from each other as all of them together are long.
+struct Samples {
+    stride: usize,
+    /// How much of the next text comes before the next window.
+    ahead: usize,
+    read: usize,
+    text: TextCount,
+    bytes: usize,
+}
+
+impl Samples {
+    /// For texts of so many bytes.
+    fn of(bytes: usize) -> Samples {
+        let stride = (bytes / WINDOWS).max(SHORT_BYTES);
+        Samples { stride, ahead: 0, read: 0, text: TextCount::default(), bytes: 0 }
     }
 
-    fn some(&mut self, text: Option<&Escaped<'_>>) {
-        text.into_iter().for_each(|text| self.escaped(text));
-    }
-
-    fn escaped(&mut self, text: &Escaped<'_>) {
-        if self.reads_all_of(text.len()) {
-            text.pieces(PIECE_BYTES).for_each(|piece| self.text.add(&piece));
-        } else {
-            self.sample(text.inner(), &mut |window, sample| sample.add(&json::decoded(window)));
-        }
-    }
-
-    fn reads_all_of(&self, length: usize) -> bool {
-        !self.samples || length <= STRIDE_BYTES
-    }
-
-    /// Counts windows of a long text.
-    fn sample(&mut self, text: &str, add: &mut dyn FnMut(&str, &mut TextCount)) {
-        let mut sample = TextCount::default();
-        let mut read = 0;
-        for begin in (0..text.len()).step_by(STRIDE_BYTES) {
-            let begin = boundary(text, begin);
+    fn add(&mut self, text: &str, is_escaped: bool) {
+        self.bytes += text.len();
+        while self.ahead < text.len() {
+            let begin = boundary(text, self.ahead);
             let end = boundary(text, (begin + WINDOW_BYTES).min(text.len()));
-            add(&text[begin..end], &mut sample);
-            read += end - begin;
+            let window = &text[begin..end];
+            match is_escaped {
+                true => self.text.add(&json::decoded(window)),
+                false => self.text.add(window),
+            }
+            self.read += window.len();
+            self.ahead += self.stride;
         }
-        self.tokens += sample.tokens() * text.len() as u64 / (read as u64).max(1);
+        self.ahead -= text.len();
     }
 
-    fn content(&mut self, content: &Content<'_>) {
-        for block in &content.0 {
-            self.block(block);
-        }
+    /// The tokens of all of the texts.
+    fn tokens(&self) -> u64 {
+        let (bytes, read) = (self.bytes as u64, self.read.max(1) as u64);
+        self.text.tokens() * bytes / read
     }
+}
 
-    fn block(&mut self, block: &Block<'_>) {
-        match block {
-            Block::Text(text) => self.escaped(text),
-            Block::Thinking(thought) => self.escaped(&thought.thinking),
-            Block::Image(source) => {
-                self.tokens += match &**source {
-                    ImageSource::Base64 { data, .. } => image::tokens(&data.beginning(HEAD_BYTES)),
-                    ImageSource::Url(_) => image::MAX_TOKENS,
+/// Calls `each` with everything of a request that costs tokens.
+fn each_part<'a>(request: &'a MessagesRequest<'a>, each: &mut dyn FnMut(Part<'a>)) {
+    if let Some(system) = &request.system {
+        each(Part::Tokens(FRAME_TOKENS));
+        content(system, each);
+    }
+    for message in &request.messages {
+        each(Part::Tokens(FRAME_TOKENS));
+        content(&message.content, each);
+    }
+    for tool in request.tools.iter().flatten() {
+        each(Part::Tokens(TOOL_FRAME_TOKENS));
+        tool.name.iter().for_each(|name| each(Part::Text(name)));
+        tool.description.iter().for_each(|text| each(Part::Escaped(text)));
+        tool.input_schema.iter().for_each(|schema| each(Part::Text(schema.get())));
+    }
+}
+
+fn content<'a>(content: &'a Content<'a>, each: &mut dyn FnMut(Part<'a>)) {
+    content.0.iter().for_each(|part| block(part, each));
+}
+
+fn block<'a>(block: &'a Block<'a>, each: &mut dyn FnMut(Part<'a>)) {
+    match block {
+        Block::Text(text) => each(Part::Escaped(text)),
+        Block::Thinking(thought) => each(Part::Escaped(&thought.thinking)),
+        Block::Image(source) => each(Part::Image(source)),
+        Block::Document(document) => {
+            document.title.iter().for_each(|text| each(Part::Escaped(text)));
+            document.context.iter().for_each(|text| each(Part::Escaped(text)));
+            match &document.source {
+                DocumentSource::Base64 { data, .. } => {
+                    let pages = (data.text_len() as u64).div_ceil(PAGE_BYTES).max(1);
+                    each(Part::Tokens(PAGE_TOKENS * pages));
                 }
+                DocumentSource::Text(text) => each(Part::Escaped(text)),
+                DocumentSource::Content(blocks) => content(blocks, each),
+                DocumentSource::Url(_) => each(Part::Tokens(PAGE_TOKENS)),
             }
-            Block::Document(document) => {
-                self.some(document.title.as_ref());
-                self.some(document.context.as_ref());
-                self.document(&document.source);
-            }
-            Block::ToolUse(call) => {
-                self.tokens += FRAME_TOKENS;
-                self.text(Some(&call.name));
-                self.text(call.input.map(|input| input.get()));
-            }
-            Block::ToolResult(result) => {
-                self.tokens += FRAME_TOKENS;
-                self.content(&result.content);
-            }
-            Block::ToolReference { tool_name } => self.text(Some(tool_name)),
-            Block::RedactedThinking { .. } | Block::Unknown { .. } | Block::CacheControl => {}
-            Block::Other(other) => self.content(&other.content),
         }
-    }
-
-    fn document(&mut self, source: &DocumentSource<'_>) {
-        match source {
-            DocumentSource::Base64 { data, .. } => {
-                self.tokens += PAGE_TOKENS * (data.text_len() as u64).div_ceil(PAGE_BYTES).max(1);
-            }
-            DocumentSource::Text(text) => self.escaped(text),
-            DocumentSource::Content(content) => self.content(content),
-            DocumentSource::Url(_) => self.tokens += PAGE_TOKENS,
+        Block::ToolUse(call) => {
+            each(Part::Tokens(FRAME_TOKENS));
+            each(Part::Text(&call.name));
+            call.input.iter().for_each(|input| each(Part::Text(input.get())));
         }
+        Block::ToolResult(result) => {
+            each(Part::Tokens(FRAME_TOKENS));
+            content(&result.content, each);
+        }
+        Block::ToolReference { tool_name } => each(Part::Text(tool_name)),
+        Block::RedactedThinking { .. } | Block::Unknown { .. } | Block::CacheControl => {}
+        Block::Other(other) => content(&other.content, each),
     }
 }
 
