@@ -1,83 +1,49 @@
-//! Bytes looked for eight at a time, since most of a text is looked at by nothing else.
+//! Bytes looked for many at a time, since most of a text is looked at by nothing else.
 
 #![forbid(unsafe_code)]
 
-use std::ops::BitOr;
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod portable;
 
-/// Eight bytes, compared all at once.
-///
-/// <https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord>
-#[derive(Clone, Copy)]
-pub(crate) struct Word(u64);
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use portable::{Marks, Word};
 
-/// Some of the eight, as the high bits of their bytes. Above the first of them more may be set.
-#[derive(Clone, Copy)]
-pub(crate) struct Marks(u64);
+#[cfg(target_arch = "x86_64")]
+pub(crate) use crate::vector::{Marks, Word};
 
-const EACH: u64 = u64::from_ne_bytes([1; 8]);
-
-impl Word {
-    /// Its bytes, with those that are `byte` zero.
-    pub(crate) fn other_than(self, byte: u8) -> Word {
-        Word(self.0 ^ (EACH * u64::from(byte)))
-    }
-
-    /// Those that are less than `end`, which is ASCII.
-    pub(crate) fn below(self, end: u8) -> Marks {
-        Marks(self.0.wrapping_sub(EACH * u64::from(end)) & !self.0 & (EACH << 7))
-    }
+/// Those of `bytes` from `at` on, filled up with what nobody looks for.
+#[inline(always)]
+pub(crate) fn word(bytes: &[u8], at: usize) -> Word {
+    let rest = &bytes[at..];
+    rest.first_chunk().map_or_else(|| filled(rest), Word::of)
 }
 
-impl Word {
-    /// Those that are `byte`, and no others.
-    pub(crate) fn exactly(self, byte: u8) -> Marks {
-        const LOW: u64 = EACH * 0x7F;
-        let Word(rest) = self.other_than(byte);
-        Marks(!(((rest & LOW) + LOW) | rest | LOW))
-    }
-
-    /// Its bytes, with `bits` set in each.
-    pub(crate) fn with(self, bits: u8) -> Word {
-        Word(self.0 | (EACH * u64::from(bits)))
-    }
-}
-
-impl BitOr for Marks {
-    type Output = Marks;
-
-    fn bitor(self, other: Marks) -> Marks {
-        Marks(self.0 | other.0)
-    }
+#[inline(never)]
+fn filled(rest: &[u8]) -> Word {
+    let mut last = [0xFF; Word::BYTES];
+    last[..rest.len()].copy_from_slice(rest);
+    Word::of(&last)
 }
 
 /// How many bytes come before the first that `marks` marks.
+#[inline(always)]
 pub(crate) fn before(bytes: &[u8], marks: impl Fn(Word) -> Marks) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (n, word) in words.iter().enumerate() {
-        let Marks(found) = marks(Word(u64::from_le_bytes(*word)));
-        if found != 0 {
-            return 8 * n + found.trailing_zeros() as usize / 8;
+    let mut at = 0;
+    while at < bytes.len() {
+        let found = marks(word(bytes, at));
+        if found.any() {
+            return bytes.len().min(at + found.first());
         }
+        at += Word::BYTES;
     }
-    // What fills the last word is no byte that anybody looks for.
-    let mut last = [0xFF; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let Marks(found) = marks(Word(u64::from_le_bytes(last)));
-    8 * words.len() + (found.trailing_zeros() as usize / 8).min(rest.len())
+    bytes.len()
 }
 
 /// How many bytes `marks` marks, which it tells exactly.
+#[inline(always)]
 pub(crate) fn count(bytes: &[u8], marks: impl Fn(Word) -> Marks) -> usize {
-    let marked = |word: [u8; 8]| marks(Word(u64::from_le_bytes(word))).0 >> 7;
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut last = [0xFF; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    // Each byte counts on its own, for as long as it cannot overflow.
-    let all = words.chunks(usize::from(u8::MAX)).map(|some| {
-        let sum: u64 = some.iter().map(|word| marked(*word)).sum();
-        sum.to_le_bytes().iter().map(|n| usize::from(*n)).sum::<usize>()
-    });
-    all.sum::<usize>() + marked(last).count_ones() as usize
+    let places = (0..bytes.len()).step_by(Word::BYTES);
+    places.map(|at| marks(word(bytes, at)).count()).sum()
 }
 
 #[cfg(test)]
@@ -86,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_first_that_is_marked_is_found_wherever_it_stands() {
-        let marks = |word: Word| word.below(b' ') | word.other_than(b'"').below(1);
+        let marks = |word: Word| word.below(b' ') | word.is(b'"');
         for length in 0..30 {
             for other in [b'a', b' ', b'!', b'#', 0x7F, 0x80, 0xA2, 0xFF] {
                 let mut bytes = vec![other; length];
@@ -100,9 +66,47 @@ mod tests {
         }
     }
 
+    /// Each byte beside each other one, whichever type looks at them.
+    macro_rules! tells_bytes_apart {
+        ($name:ident, $word:ty) => {
+            #[test]
+            fn $name() {
+                for byte in 0..=u8::MAX {
+                    for other in [0, 1, b' ', b'"', b'\\', 0x7F, 0x80, 0xA2, 0xDC, 0xFF] {
+                        for at in 0..<$word>::BYTES {
+                            let mut bytes = [other; <$word>::BYTES];
+                            bytes[at] = byte;
+                            let word = <$word>::of(&bytes);
+                            let places = |is: &dyn Fn(&u8) -> bool| -> Vec<usize> {
+                                (0..bytes.len()).filter(|at| is(&bytes[*at])).collect()
+                            };
+                            for wanted in [b'"', b'\\', b',', b'{', 0x7F] {
+                                let is = places(&|byte| *byte == wanted);
+                                assert_eq!(word.is(wanted).collect::<Vec<_>>(), is, "{bytes:?}");
+                                assert_eq!(word.is(wanted).count(), is.len(), "{bytes:?}");
+                                let with = places(&|byte| byte | 0x20 == wanted);
+                                let found: Vec<_> = word.with(0x20).is(wanted).collect();
+                                assert_eq!(found, with, "{bytes:?}");
+                            }
+                            // Behind the first there may be more.
+                            let below = places(&|byte| *byte < b' ');
+                            let found: Vec<_> = word.below(b' ').collect();
+                            assert_eq!(found.first(), below.first(), "{bytes:?}");
+                            assert!(below.iter().all(|at| found.contains(at)), "{bytes:?}");
+                        }
+                    }
+                }
+            }
+        };
+    }
+
+    tells_bytes_apart!(eight_bytes_in_a_number, portable::Word);
+    #[cfg(target_arch = "x86_64")]
+    tells_bytes_apart!(sixteen_bytes_in_a_register, crate::vector::Word);
+
     #[test]
     fn all_that_are_marked_are_counted() {
-        let marks = |word: Word| word.exactly(b',') | word.with(0x20).exactly(b'{');
+        let marks = |word: Word| word.is(b',') | word.with(0x20).is(b'{');
         let is_marked = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
         for length in (0..40).chain([2040, 2041, 5000]) {
             let bytes: Vec<u8> = (0..length).map(|n| ((n * n * 37) >> 3) as u8).collect();

@@ -125,7 +125,7 @@
 //!   `openai/responses`: wire types
 //! - `openai/piece`: chunks that say one thing, which most are, read by `json/scanner` where they
 //!   stand; `openai/lenient`: fields of the wrong type; `json`: depth and size of others' JSON;
-//!   `bytes`: the end of a line or a string
+//!   `bytes`: the end of a line or a string, `vector`: sixteen bytes at once
 //! - `translate/reading`: what a request leaves behind for its answer: names of tools, the dialect
 //!
 //! **Refused: `translate/refusal`, `error`**
@@ -160,8 +160,8 @@
 //! - `config/unknown`, `typo`: misspelt names; `config/shown`: `--check-config`; `config/watched`:
 //!   what a reload changes; `config/secret`, `config/source`, `config/value`, `config/hosts`
 //! - `memory`: the budget of bodies; `heap`: the allocator, `heap/spare`: what it keeps; `os`:
-//!   system calls that std lacks, the only unsafe code; `threads`: how one is started; `network`,
-//!   `unique`, `calendar`, `text`, `labels`: addresses, ids, dates, names
+//!   system calls that std lacks; `threads`: how one is started; `network`, `unique`, `calendar`,
+//!   `text`, `labels`: addresses, ids, dates, names
 //! - `echo`: the embedded provider: needs no key and no network
 //!
 //! A provider is a row. A dialect is a writer in `translate::request`, a reader in
@@ -184,8 +184,9 @@
 //! tell:
 //!
 //! 1. `translate`, `tokens`, `sse`, `anthropic`, `openai`, `provider`, `route`, `redact`, `error`,
-//!    `json`, `bytes`, `labels`, `text`, `typo` and `calendar` do no IO, read no clock and no
-//!    environment, make no random ids, do not log, and forbid unsafe code.
+//!    `json`, `bytes`, `vector`, `labels`, `text`, `typo` and `calendar` do no IO, read no clock
+//!    and no environment, make no random ids, do not log, and, but for `vector`, forbid unsafe
+//!    code.
 //! 2. Only `api` knows tiny_http, only `door` mio, only `upstream` ureq; only `main` exits.
 //! 3. No code compares a provider's name: it reads the columns of its row.
 //! 4. Modules that stand beside each other import in one direction, at any depth.
@@ -255,3 +256,5 @@ pub mod translate;
 pub mod typo;
 pub mod unique;
 pub mod upstream;
+#[cfg(target_arch = "x86_64")]
+mod vector;

@@ -162,10 +162,7 @@ impl Decoder {
         }
         let start = self.consumed;
         let from = self.searched.max(start);
-        let end = from
-            + before(&self.buffer[from..], |word| {
-                word.other_than(b'\n').below(1) | word.other_than(b'\r').below(1)
-            });
+        let end = from + before(&self.buffer[from..], |word| word.is(b'\n') | word.is(b'\r'));
         if end == self.buffer.len() {
             self.searched = end;
             return None;

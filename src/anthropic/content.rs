@@ -5,12 +5,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::event::FOREIGN_SEARCH;
 use super::fault::shown;
 use super::plain::Plain;
-use crate::json::{self, Escaped, Fault, Read, Reader};
+use crate::json::{self, Escaped, Fault, Raw, Read, Reader};
 
 /// `content`, `system` and what blocks hold: a string or an array of blocks.
 #[derive(Debug, Default)]
@@ -64,7 +63,7 @@ pub struct Document<'a> {
 pub struct ToolUse<'a> {
     pub id: Cow<'a, str>,
     pub name: Cow<'a, str>,
-    pub input: Option<&'a RawValue>,
+    pub input: Option<Raw<'a>>,
 }
 
 #[derive(Debug)]
@@ -128,7 +127,7 @@ struct WireBlock<'a> {
     context: Option<Escaped<'a>>,
     id: Option<Cow<'a, str>>,
     name: Option<Cow<'a, str>>,
-    input: Option<&'a RawValue>,
+    input: Option<Raw<'a>>,
     tool_use_id: Option<Cow<'a, str>>,
     content: Option<Content<'a>>,
     is_error: Option<bool>,

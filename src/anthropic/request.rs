@@ -7,12 +7,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::content::{Block, Content};
 use super::event::SafeguardResult;
 use super::field::text;
-use crate::json::{self, Escaped};
+use crate::json::{self, Escaped, Raw, Schema};
 
 /// The body of a request, as far as ccproxy uses it.
 #[derive(Debug, Default)]
@@ -34,15 +33,15 @@ pub struct MessagesRequest<'a> {
     /// The name `output_config.format` had in the beta.
     pub output_format: Option<OutputFormat<'a>>,
     /// What the client wants the server to judge, with what the judge is to know.
-    pub safeguards: Option<&'a RawValue>,
+    pub safeguards: Option<Raw<'a>>,
     /// Ids of the user, and the like.
-    pub metadata: Option<&'a RawValue>,
+    pub metadata: Option<Raw<'a>>,
     /// What of the conversation the server is to clear.
-    pub context_management: Option<&'a RawValue>,
+    pub context_management: Option<Raw<'a>>,
     /// Whether a part of it is to be kept in a prompt cache.
     pub cache_control: bool,
     /// Present when the client wants the server to hold the conversation.
-    pub thread: Option<&'a RawValue>,
+    pub thread: Option<Raw<'a>>,
     pub as_it_came: AsItCame<'a>,
 }
 
@@ -111,10 +110,10 @@ impl<'a> MessagesRequest<'a> {
             kind: Cow<'a, str>,
         }
         let Some(safeguards) = self.safeguards else { return Vec::new() };
-        let safeguards: Vec<&RawValue> = serde_json::from_str(safeguards.get()).unwrap_or_default();
+        let safeguards = json::items(safeguards.get()).unwrap_or_default();
         let mut kinds = Vec::new();
         for safeguard in safeguards.into_iter().take(MAX_SAFEGUARDS) {
-            if let Ok(Safeguard { kind }) = serde_json::from_str(safeguard.get())
+            if let Ok(Safeguard { kind }) = serde_json::from_str(safeguard)
                 && !kinds.contains(&kind)
             {
                 kinds.push(kind);
@@ -160,7 +159,7 @@ pub struct Tool<'a> {
     pub kind: Option<Cow<'a, str>>,
     pub name: Option<Cow<'a, str>>,
     pub description: Option<Escaped<'a>>,
-    pub input_schema: Option<&'a RawValue>,
+    pub input_schema: Option<Schema<'a>>,
     pub defer_loading: Option<bool>,
     /// Of a search; apart, since a message may have very many tools.
     pub limits: Option<Box<SearchLimits<'a>>>,
@@ -173,11 +172,11 @@ pub struct Tool<'a> {
 #[derive(Debug, Default)]
 pub struct SearchLimits<'a> {
     /// The only domains that are looked at, and those that are not.
-    pub allowed_domains: Option<&'a RawValue>,
-    pub blocked_domains: Option<&'a RawValue>,
+    pub allowed_domains: Option<Raw<'a>>,
+    pub blocked_domains: Option<Raw<'a>>,
     /// How often it may be done, and from where.
     pub max_uses: Option<u64>,
-    pub user_location: Option<&'a RawValue>,
+    pub user_location: Option<Raw<'a>>,
 }
 
 impl Tool<'_> {
@@ -243,5 +242,5 @@ pub struct OutputConfig<'a> {
 #[serde(expecting = "an object")]
 pub struct OutputFormat<'a> {
     #[serde(borrow, default, deserialize_with = "json::schema")]
-    pub schema: Option<&'a RawValue>,
+    pub schema: Option<Schema<'a>>,
 }

@@ -189,7 +189,7 @@ impl Attempt<'_> {
         names.keep_secret(self.provider.upstream.redactor());
         self.note(&report, tried);
         let tools = wanted.tools.iter().map(|tool| &tool.function);
-        let tools = tools.map(|function| (&*function.name, function.parameters.get()));
+        let tools = tools.map(|function| (&*function.name, &*function.parameters.0));
         let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
         let request = self.asking.request;
         let search = searched(request).filter(|_| wanted.search.is_some() || request.is_search());

@@ -88,7 +88,7 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Error> 
     while at < end {
         // Nearly all of it is visible.
         if at == 0 || bytes[at - 1] != b'\r' {
-            at += before(&bytes[at..end], |word| word.below(b' ') | word.exactly(0x7F));
+            at += before(&bytes[at..end], |word| word.below(b' ') | word.is(0x7F));
         }
         if at == end {
             break;
@@ -115,7 +115,7 @@ pub(super) fn length(bytes: &[u8], seen: usize) -> Result<Option<usize>, Error> 
 /// Whether a line goes on in the next one.
 fn is_folded(mut bytes: &[u8]) -> bool {
     loop {
-        let at = before(bytes, |word| word.exactly(b'\n'));
+        let at = before(bytes, |word| word.is(b'\n'));
         let Some(next) = bytes.get(at + 1) else { return false };
         if matches!(next, b' ' | b'\t') && bytes[..at].ends_with(b"\r") {
             return true;

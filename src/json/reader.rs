@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::escaped::{Escaped, escape_length};
-use super::{MAX_SCHEMA_DEPTH, has_half, is_deeper};
-use crate::bytes::before;
+use super::MAX_SCHEMA_DEPTH;
+use super::escaped::Escaped;
+use super::raw::{Raw, Schema};
+use super::span::{self, Value};
 use crate::error::Error;
 
 /// Reads a document.
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         self.entries(wanted, &mut |reader, key| {
             let Some(n) = fields.iter().position(|field| *field == key) else {
                 reader.is_marked |= key == reader.mark;
-                return reader.raw().map(|_| ());
+                return reader.pass().map(|_| ());
             };
             if seen & (1 << n) != 0 {
                 let reason = format!("duplicate field `{key}`");
@@ -259,49 +259,50 @@ impl<'a> Reader<'a> {
         self.peek() == Some(b'"')
     }
 
-    /// Reads a value that nobody looks into here.
-    pub(crate) fn raw(&mut self) -> Read<&'a RawValue> {
+    /// Passes over a value that nobody looks into here.
+    fn pass(&mut self) -> Read<Value> {
         let at = self.place();
-        let mut parser = serde_json::Deserializer::from_str(&self.json[at..]);
-        match <&RawValue>::deserialize(&mut parser) {
-            Ok(raw) => {
-                self.at += raw.get().len();
-                self.take(RAW_COPIES * raw.get().len())?;
-                Ok(raw)
-            }
-            Err(_) => self.syntax(),
-        }
+        let value = span::value(self.json.as_bytes(), at).map_err(|at| Fault::Syntax { at })?;
+        self.at = value.end;
+        self.take(RAW_COPIES * (value.end - at))?;
+        Ok(value)
+    }
+
+    /// Reads a value that nobody looks into here.
+    pub(crate) fn raw(&mut self) -> Read<Raw<'a>> {
+        let at = self.place();
+        self.pass()?;
+        Ok(Raw::new(self.since(at)))
     }
 
     /// The same, unless it is null.
-    pub(crate) fn some_raw(&mut self) -> Read<Option<&'a RawValue>> {
+    pub(crate) fn some_raw(&mut self) -> Read<Option<Raw<'a>>> {
         let is_null = self.is_null();
         Ok(Some(self.raw()?).filter(|_| !is_null))
     }
 
     /// The same, nested no deeper than `depth`.
-    pub(crate) fn some_flat(&mut self, depth: usize) -> Read<Option<&'a RawValue>> {
-        let at = self.place();
-        match self.some_raw()? {
-            Some(raw) if is_deeper(raw.get(), depth) => {
-                let reason = format!("it holds JSON that is nested more than {depth} deep");
-                Err(Fault::Value { at, reason })
-            }
-            raw => Ok(raw),
-        }
+    pub(crate) fn some_flat(&mut self, depth: usize) -> Read<Option<Raw<'a>>> {
+        let (at, is_null) = (self.place(), self.is_null());
+        let value = self.pass()?;
+        no_deeper(value, depth, at)?;
+        Ok(Some(Raw::new(self.since(at))).filter(|_| !is_null))
     }
 
     /// A JSON schema, unless it is null, whose strings are whole characters: no service takes
     /// halves of them. A schema of 140 objects in each other has been seen with users.
-    pub(crate) fn some_schema(&mut self) -> Read<Option<&'a RawValue>> {
-        let at = self.place();
-        match self.some_flat(MAX_SCHEMA_DEPTH)? {
-            Some(raw) if has_half(raw.get()) => {
-                let reason = "a string in it holds a half of a surrogate pair".to_owned();
-                Err(Fault::Value { at, reason })
-            }
-            raw => Ok(raw),
+    pub(crate) fn some_schema(&mut self) -> Read<Option<Schema<'a>>> {
+        let (at, is_null) = (self.place(), self.is_null());
+        let found = Schema::at(self.json, at).map_err(|at| Fault::Syntax { at })?;
+        let (schema, value) = found;
+        self.at = value.end;
+        self.take(RAW_COPIES * (value.end - at))?;
+        no_deeper(value, MAX_SCHEMA_DEPTH, at)?;
+        if value.has_half {
+            let reason = "a string in it holds a half of a surrogate pair".to_owned();
+            return Err(Fault::Value { at, reason });
         }
+        Ok((!is_null).then_some(schema))
     }
 
     /// Reads a small value by its type.
@@ -345,31 +346,21 @@ impl<'a> Reader<'a> {
     /// The string that begins here.
     fn string(&mut self) -> Read<Escaped<'a>> {
         let begin = self.at;
-        let bytes = self.json.as_bytes();
-        let mut at = begin + 1;
-        let mut is_plain = true;
-        loop {
-            at += plain(&bytes[at..]);
-            match bytes.get(at) {
-                Some(b'"') => break,
-                Some(b'\\') => match escape_length(&bytes[at..]) {
-                    Some(length) => at += length,
-                    None => return Err(Fault::Syntax { at }),
-                },
-                _ => return Err(Fault::Syntax { at }),
-            }
-            is_plain = false;
+        let text = span::string(self.json.as_bytes(), begin).map_err(|at| Fault::Syntax { at })?;
+        if let Some(at) = text.half {
+            return Err(Fault::Syntax { at });
         }
-        self.at = at + 1;
-        Ok(Escaped::borrowed(&self.json[begin..=at], is_plain))
+        self.at = text.end;
+        Ok(Escaped::borrowed(&self.json[begin..text.end], text.is_plain))
     }
 }
 
-/// How many bytes of a string come before its end, the next escape, or what may not stand in it.
-fn plain(bytes: &[u8]) -> usize {
-    before(bytes, |word| {
-        word.below(b' ') | word.other_than(b'"').below(1) | word.other_than(b'\\').below(1)
-    })
+fn no_deeper(value: Value, depth: usize, at: usize) -> Read<()> {
+    if value.depth <= depth {
+        return Ok(());
+    }
+    let reason = format!("it holds JSON that is nested more than {depth} deep");
+    Err(Fault::Value { at, reason })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Whatever is not as it is expected, or not JSON, is `None`, and left to a reader that takes all.
 
+use super::span;
 use crate::bytes::before;
 
 /// How deep what nobody looks at may nest.
@@ -73,7 +74,7 @@ impl<'a> Scanner<'a> {
                     seen |= 1 << field;
                     each(self, field)?;
                 }
-                None => self.pass(DEPTH)?,
+                None => self.pass()?,
             }
         }
         Some(())
@@ -91,32 +92,19 @@ impl<'a> Scanner<'a> {
 
     /// A key, and what parts it from its value. One with an escape could be any.
     fn key(&mut self) -> Option<&'a [u8]> {
-        self.take(b'"')?;
-        let rest = self.json.get(self.at..)?;
-        let key = &rest[..plain(rest)];
-        self.at += key.len();
-        if self.json.get(self.at) != Some(&b'"') || !key.is_ascii() {
-            return None;
-        }
-        self.at += 1;
+        let key = self.string().filter(|key| key.is_ascii() && !key.contains(&b'\\'))?;
         self.take(b':')?;
         Some(key)
     }
 
     /// A string without its quotes, as it is written.
     fn string(&mut self) -> Option<&'a [u8]> {
-        self.take(b'"')?;
-        let begin = self.at;
-        loop {
-            self.at += plain(self.json.get(self.at..)?);
-            match self.json.get(self.at)? {
-                b'"' => break,
-                b'\\' => self.at += escape_length(&self.json[self.at..])?,
-                _ => return None,
-            }
+        if self.peek()? != b'"' {
+            return None;
         }
-        self.at += 1;
-        Some(&self.json[begin..self.at - 1])
+        let begin = self.at;
+        self.at = span::string(self.json, begin).ok()?.end;
+        Some(&self.json[begin + 1..self.at - 1])
     }
 
     /// A text as it is written, unless it is empty or null.
@@ -132,7 +120,7 @@ impl<'a> Scanner<'a> {
     pub(crate) fn number(&mut self) -> Option<u64> {
         self.peek()?;
         let begin = self.at;
-        self.pass_number()?;
+        self.at = span::number(self.json, begin).ok()?;
         std::str::from_utf8(&self.json[begin..self.at]).ok()?.parse().ok()
     }
 
@@ -165,67 +153,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a value.
-    fn pass(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string().map(|_| ()),
-            b'n' => self.word(b"null"),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            open @ (b'{' | b'[') => self.pass_all(open, depth.checked_sub(1)?),
-            _ => self.pass_number(),
-        }
-    }
-
-    fn pass_all(&mut self, open: u8, depth: usize) -> Option<()> {
-        self.at += 1;
-        let mut is_first = true;
-        // Both brackets close two behind where they open.
-        while self.goes_on(is_first, open + 2)? {
-            is_first = false;
-            if open == b'{' {
-                self.key()?;
-            }
-            self.pass(depth)?;
-        }
-        Some(())
-    }
-
-    fn digits(&mut self) -> Option<usize> {
-        let rest = self.json.get(self.at..)?;
-        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        self.at += count;
-        (count > 0).then_some(count)
-    }
-
-    fn pass_number(&mut self) -> Option<()> {
-        if self.json.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        let begins_with_zero = self.json.get(self.at) == Some(&b'0');
-        if self.digits()? > 1 && begins_with_zero {
-            return None;
-        }
-        if self.json.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.json.get(self.at), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.json.get(self.at), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Some(())
-    }
-}
-
-/// How long the escape is that stands at the beginning of `json`.
-fn escape_length(json: &[u8]) -> Option<usize> {
-    match json.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => json.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        _ => None,
+    fn pass(&mut self) -> Option<()> {
+        self.peek()?;
+        let value = span::value(self.json, self.at).ok()?;
+        self.at = value.end;
+        (value.depth <= DEPTH).then_some(())
     }
 }
 
@@ -299,9 +231,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 
 /// How many bytes of a string come before its end, the next escape, or what may not stand in it.
 fn plain(bytes: &[u8]) -> usize {
-    before(bytes, |word| {
-        word.below(b' ') | word.other_than(b'"').below(1) | word.other_than(b'\\').below(1)
-    })
+    before(bytes, |word| word.below(b' ') | word.is(b'"') | word.is(b'\\'))
 }
 
 #[cfg(test)]
@@ -350,7 +280,7 @@ mod tests {
     fn what_is_passed_over_is_json() {
         let passes = |json: &str| {
             let mut scanner = Scanner::new(json.as_bytes());
-            scanner.pass(DEPTH).and_then(|()| scanner.end()).is_some()
+            scanner.pass().and_then(|()| scanner.end()).is_some()
         };
         let is_json = |json: &str| serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
         let values = [

@@ -7,7 +7,7 @@ use serde::Serialize as DeriveSerialize;
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::json::{self, Escaped};
+use crate::json::{self, Escaped, Verbatim};
 
 #[derive(Debug, Default, DeriveSerialize)]
 pub struct ChatRequest<'a> {
@@ -362,7 +362,7 @@ pub struct Function<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Escaped<'a>>,
-    pub parameters: Cow<'a, RawValue>,
+    pub parameters: Verbatim<'a>,
 }
 
 #[derive(Debug, DeriveSerialize)]
@@ -444,7 +444,7 @@ pub enum FormatKind {
 #[derive(Debug, DeriveSerialize)]
 pub struct JsonSchema<'a> {
     pub name: &'static str,
-    pub schema: Cow<'a, RawValue>,
+    pub schema: Verbatim<'a>,
 }
 
 #[derive(Debug, DeriveSerialize)]

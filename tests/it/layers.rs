@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "tokens",
     "translate",
     "typo",
+    "vector",
 ];
 
 /// What a pure module may not name.
@@ -134,17 +135,20 @@ fn modules() -> Vec<String> {
 }
 
 /// One file speaks to the system where std does not, and the compiler holds the pure modules to it.
+/// Three modules may have unsafe code: system calls, the allocator, and the machine's comparison of
+/// many bytes, which touches no memory.
 #[test]
 fn unsafe_code_is_where_it_belongs() {
     for source in sources() {
         let is_root = source.path().len() == 1;
-        if is_root && PURE.contains(&source.module()) {
+        let may = ["heap", "vector"].contains(&source.module());
+        if is_root && PURE.contains(&source.module()) && !may {
             let forbids = source.code.contains("#![forbid(unsafe_code)]");
             assert!(forbids, "src/{} does not forbid unsafe code", source.path.display());
         }
         // What has to be done before the program begins, nobody but it can do.
         let path = source.path();
-        if path != ["os"] && source.module() != "heap" && source.path != Path::new("main.rs") {
+        if path != ["os"] && !may && source.path != Path::new("main.rs") {
             source.must_not_name("unsafe");
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::ReasoningItem;
-use crate::json::Escaped;
+use crate::json::{Escaped, Verbatim};
 use crate::openai::{DataUrl, FormatKind, FunctionKind, Joined, Role};
 
 #[derive(Debug, Serialize)]
@@ -141,7 +141,7 @@ pub struct FunctionTool<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Escaped<'a>>,
-    pub parameters: Cow<'a, RawValue>,
+    pub parameters: Verbatim<'a>,
     /// Always told: where it is not, the service makes every property a required one.
     pub strict: bool,
 }
@@ -180,5 +180,5 @@ pub struct TextFormat<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema: Option<Cow<'a, RawValue>>,
+    pub schema: Option<Verbatim<'a>>,
 }

@@ -6,10 +6,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::anthropic::Tool;
-use crate::json::Escaped;
+use crate::json::{Escaped, Schema};
 
 /// One of them, by how its `type` begins: a date follows, and what is new in it is taken to be like
 /// what is known.
@@ -66,7 +64,7 @@ pub(super) fn is_one(tool: &Tool<'_>) -> bool {
 /// defines it.
 pub(super) fn function<'a>(
     tool: &'a Tool<'_>,
-) -> Option<(&'a str, Escaped<'static>, &'static RawValue)> {
+) -> Option<(&'a str, Escaped<'static>, Schema<'static>)> {
     let kind = tool.kind.as_deref()?;
     let known = TOOLS.iter().find(|known| kind.starts_with(known.kind))?;
     let name = tool.name.as_deref().unwrap_or(known.name);
@@ -74,6 +72,6 @@ pub(super) fn function<'a>(
     if let (Some(width), Some(height)) = (tool.display_width_px, tool.display_height_px) {
         description.to_mut().push_str(&format!(" The screen has {width} by {height} pixels."));
     }
-    let schema = serde_json::from_str(known.schema).expect("the schemas here are JSON");
+    let (schema, _) = Schema::at(known.schema, 0).expect("the schemas here are JSON");
     Some((name, Escaped::new(&description), schema))
 }

@@ -99,8 +99,8 @@ pub fn translate<'a>(
     }
     let provider = &row;
     let keywords = learned.schema_keywords();
-    let schemas = request.tools.iter().flatten().filter_map(|tool| tool.input_schema);
-    let schemas = schemas.chain(request.format().and_then(|format| format.schema));
+    let schemas = request.tools.iter().flatten().filter_map(|tool| tool.input_schema.as_ref());
+    let schemas = schemas.chain(request.format().and_then(|format| format.schema.as_ref()));
     let mut budget = Budget::new(schemas.map(|schema| schema.get().len()).sum());
     let (response_format, format_note) = match request.format() {
         Some(format) => response_format(format, provider, &keywords, &mut budget),
@@ -288,7 +288,7 @@ fn response_format<'a>(
     keywords: &[&'static str],
     budget: &mut Budget,
 ) -> (Option<ResponseFormat<'a>>, Option<Escaped<'a>>) {
-    let Some(raw) = format.schema else { return (None, None) };
+    let Some(raw) = &format.schema else { return (None, None) };
     match provider.response_format {
         FormatSupport::JsonSchema => {
             let schema = schema::format(raw, &provider.schema, keywords, budget);

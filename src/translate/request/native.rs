@@ -18,7 +18,7 @@ use super::report::Report;
 use super::turns::{BILLING_HEADER, without_billing_line};
 use crate::anthropic::{Block, InputMessage, MessagesRequest, Role, is_foreign_search};
 use crate::error::Error;
-use crate::json::{Escaped, Spliced};
+use crate::json::{self, Escaped, Raw, Spliced};
 use crate::provider::Provider;
 
 /// What stands in the body and is to stand there.
@@ -92,7 +92,7 @@ pub fn native_request<'a>(
 }
 
 /// The user in `metadata`, by which the client tells its device and its account too.
-fn user_id(metadata: &RawValue) -> Option<&RawValue> {
+fn user_id(metadata: Raw<'_>) -> Option<&RawValue> {
     #[derive(Deserialize)]
     struct Metadata<'a> {
         #[serde(borrow, default)]
@@ -234,8 +234,8 @@ fn content<'a>(message: &InputMessage<'a>) -> Option<&'a RawValue> {
 
 /// The blocks of a content, as JSON. A string is one of text.
 fn blocks(content: &str) -> Vec<Cow<'_, str>> {
-    if let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(content) {
-        return blocks.into_iter().map(|block| Cow::Borrowed(block.get())).collect();
+    if let Some(blocks) = json::items(content) {
+        return blocks.into_iter().map(Cow::Borrowed).collect();
     }
     match serde_json::from_str::<Cow<str>>(content) {
         Ok(text) if !text.is_empty() => vec![Cow::Owned(text_block(&Escaped::new(&text)))],
@@ -280,8 +280,7 @@ fn is_foreign(block: &Block<'_>) -> bool {
 /// place.
 fn foreign_thinking(body: &[u8], answer: &InputMessage<'_>) -> Vec<Edit> {
     let Some(raw) = content(answer) else { return Vec::new() };
-    let Ok(raw) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return Vec::new() };
-    let raw: Vec<&str> = raw.into_iter().map(RawValue::get).collect();
+    let Some(raw) = json::items(raw.get()) else { return Vec::new() };
     // Where something is to be cached up to is a block of its own only as it was read.
     let blocks = answer.content.0.iter().filter(|block| !matches!(block, Block::CacheControl));
     let foreign: Vec<bool> = blocks.map(is_foreign).collect();
@@ -309,8 +308,8 @@ fn foreign_searches(body: &[u8], answer: &InputMessage<'_>) -> Vec<Edit> {
         citations: Option<&'a RawValue>,
     }
     let Some(raw) = content(answer) else { return Vec::new() };
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return Vec::new() };
-    let parsed = all.iter().map(|raw| serde_json::from_str::<Block>(raw.get()).ok());
+    let Some(all) = json::items(raw.get()) else { return Vec::new() };
+    let parsed = all.iter().map(|raw| serde_json::from_str::<Block>(raw).ok());
     let parsed: Vec<Option<Block>> = parsed.collect();
     let is_foreign = |raw: &Option<&RawValue>| raw.is_some_and(|raw| is_foreign_search(raw.get()));
     let results = parsed.iter().flatten().filter(|block| is_foreign(&block.content));
@@ -327,7 +326,7 @@ fn foreign_searches(body: &[u8], answer: &InputMessage<'_>) -> Vec<Edit> {
             "text" if is_foreign(&block.citations) => block.text.clone().into_owned(),
             _ => continue,
         };
-        edits.push((range(body, raw.get()), text_block(&Escaped::new(&text))));
+        edits.push((range(body, raw), text_block(&Escaped::new(&text))));
     }
     edits
 }

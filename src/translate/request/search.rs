@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::anthropic::{MessagesRequest, Tool};
+use crate::json::Raw;
 use crate::openai::{
     self, ChatSearch, CompoundTools, EnabledTools, ForcedSearch, HostedSearch, NoOptions,
     WebPlugin, WebSearchOptions, WebSearchTool,
@@ -181,8 +182,8 @@ impl Location<'_> {
 }
 
 /// A place that is told; what is something else is none.
-fn location<'a>(raw: &'a RawValue) -> Option<Location<'a>> {
-    let location: Location<'a> = serde_json::from_str(raw.get()).ok()?;
+fn location(raw: Raw<'_>) -> Option<Location<'_>> {
+    let location: Location = serde_json::from_str(raw.get()).ok()?;
     (!location.words().is_empty()).then_some(location)
 }
 
@@ -202,7 +203,7 @@ pub fn searched(request: &MessagesRequest<'_>) -> Option<Searched> {
 /// The domains that a search looks at alone, and those that it does not look at. What is no list of
 /// names names none.
 fn domains<'a>(tool: &Tool<'a>) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>) {
-    let list = |raw: Option<&'a RawValue>| {
+    let list = |raw: Option<Raw<'a>>| {
         raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     };
     let limits = tool.limits.as_deref();

@@ -83,7 +83,7 @@ pub(super) fn offer<'a>(
             description: description
                 .filter(|text| !text.is_empty())
                 .or_else(|| provider.tool_description.then(|| Escaped::new(name))),
-            parameters: schema::object(input_schema, &provider.schema, keywords, budget),
+            parameters: schema::object(&input_schema, &provider.schema, keywords, budget),
         }));
     }
     let asked = request.tool_choice.as_ref().filter(|_| !tools.is_empty());

@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::json;
 
 /// A key, and its value as JSON.
 pub(super) type Entry<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -18,7 +15,8 @@ pub(super) struct Entries<'a>(pub Vec<Entry<'a>>);
 impl<'a> Entries<'a> {
     /// Those of an object, or `None` if `json` is none.
     pub(super) fn parse(json: &'a str) -> Option<Entries<'a>> {
-        serde_json::from_str(json).ok()
+        let members = json::members(json)?.into_iter();
+        Some(Entries(members.map(|(key, value)| (key, Cow::Borrowed(value))).collect()))
     }
 
     /// As [`Entries::parse`], of JSON that does not live as long.
@@ -102,7 +100,14 @@ pub(super) fn push_key(out: &mut String, key: &str) {
     if !out.ends_with('{') {
         out.push(',');
     }
-    out.push_str(&quoted(key));
+    // Most keys are words; what has to be escaped is rare.
+    if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        out.push('"');
+        out.push_str(key);
+        out.push('"');
+    } else {
+        out.push_str(&quoted(key));
+    }
     out.push(':');
 }
 
@@ -110,20 +115,14 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string always serializes")
 }
 
-/// The items of an array as JSON, or `None` if `json` is none.
-pub(super) fn list(json: &str) -> Option<Vec<&str>> {
-    let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-    Some(items.into_iter().map(RawValue::get).collect())
-}
-
 /// The items of an array, which live as long as it does where it is borrowed.
 pub(super) fn items<'a>(json: &Cow<'a, str>) -> Vec<Cow<'a, str>> {
     match json {
         Cow::Borrowed(json) => {
-            list(json).unwrap_or_default().into_iter().map(Cow::Borrowed).collect()
+            json::items(json).unwrap_or_default().into_iter().map(Cow::Borrowed).collect()
         }
         Cow::Owned(json) => {
-            let items = list(json).unwrap_or_default();
+            let items = json::items(json).unwrap_or_default();
             items.into_iter().map(|item| Cow::Owned(item.to_owned())).collect()
         }
     }
@@ -145,29 +144,3 @@ pub(super) fn to_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Stri
 pub(super) fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entries<'a>, D::Error> {
-        struct EntriesVisitor;
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Key, &RawValue>()? {
-                    entries.push((key.0, Cow::Borrowed(value.get())));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(EntriesVisitor)
-    }
-}
-
-/// A key, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::entries::{Entries, list, quoted, string, to_list};
+use super::entries::{Entries, quoted, string, to_list};
+use crate::json;
 
 /// A schema that others are merged into.
 pub(super) struct Merge<'a> {
@@ -78,6 +79,6 @@ impl<'a> Merge<'a> {
 
 /// The strings of an array.
 pub(super) fn names(json: Option<&str>) -> Vec<String> {
-    let items = json.and_then(list).unwrap_or_default();
+    let items = json.and_then(json::items).unwrap_or_default();
     items.into_iter().filter_map(string).collect()
 }

@@ -7,11 +7,7 @@ mod entries;
 mod merge;
 mod rewrite;
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
-
-use crate::json;
+use crate::json::{Schema, Verbatim};
 use crate::provider::SchemaRules;
 use entries::Entries;
 use rewrite::Rewrite;
@@ -59,24 +55,18 @@ fn take(left: &mut usize, bytes: usize) -> bool {
 /// The schema of a tool's arguments: an object with `type` and `properties`, as `rules` want it and
 /// without `drops`. One that is all brackets and commas passes as it is: no tool means it.
 pub(super) fn object<'a>(
-    schema: &'a RawValue,
+    schema: &Schema<'a>,
     rules: &SchemaRules,
     drops: &[&str],
     budget: &mut Budget,
-) -> Cow<'a, RawValue> {
-    if json::is_dense(schema.get()) {
-        return Cow::Borrowed(schema);
+) -> Verbatim<'a> {
+    let takes_any = is_any(schema, rules) && drops.is_empty();
+    if schema.is_dense() || takes_any && schema.is_of_object() {
+        return Verbatim(schema.get().into());
     }
     let Some(mut root) = Entries::parse(schema.get()) else {
-        return Cow::Owned(raw(r#"{"type":"object","properties":{}}"#.to_owned()));
+        return Verbatim(r#"{"type":"object","properties":{}}"#.into());
     };
-    let takes_any = is_any(schema, rules) && drops.is_empty();
-    let has_properties = |root: &Entries<'_>| {
-        root.get("properties").is_some_and(|properties| properties.starts_with('{'))
-    };
-    if takes_any && root.has("type") && has_properties(&root) {
-        return Cow::Borrowed(schema);
-    }
     let mut rewrite = Rewrite::new(schema.get(), rules, drops, budget);
     if !takes_any {
         root = rewrite.root(root);
@@ -84,40 +74,36 @@ pub(super) fn object<'a>(
     if !root.has("type") {
         root.set_first("type", "\"object\"");
     }
-    if !has_properties(&root) {
+    if !root.get("properties").is_some_and(|properties| properties.starts_with('{')) {
         root.set("properties", "{}");
     }
     if takes_any {
-        return Cow::Owned(raw(root.to_json()));
+        return Verbatim(root.to_json().into());
     }
-    Cow::Owned(raw(rewrite.written(root)))
+    Verbatim(rewrite.written(root).into())
 }
 
 /// The schema of a whole answer, as `rules` want it and without `drops`.
 pub(super) fn format<'a>(
-    schema: &'a RawValue,
+    schema: &Schema<'a>,
     rules: &SchemaRules,
     drops: &[&str],
     budget: &mut Budget,
-) -> Cow<'a, RawValue> {
+) -> Verbatim<'a> {
     let takes_any = is_any(schema, rules) && drops.is_empty();
-    if takes_any || json::is_dense(schema.get()) {
-        return Cow::Borrowed(schema);
+    if takes_any || schema.is_dense() {
+        return Verbatim(schema.get().into());
     }
     let mut rewrite = Rewrite::new(schema.get(), rules, drops, budget);
-    Cow::Owned(raw(rewrite.schema(schema.get())))
+    Verbatim(rewrite.schema(schema.get()).into())
 }
 
 /// Whether `rules` take this schema as it is.
-fn is_any(schema: &RawValue, rules: &SchemaRules) -> bool {
-    // A word may be escaped too.
-    let has = |word: &str| schema.get().contains(word) || schema.get().contains("\\u");
-    let has_pattern = rules.anchored_patterns && has("pattern");
+fn is_any(schema: &Schema<'_>, rules: &SchemaRules) -> bool {
+    // A key may be escaped too.
+    let has = |key: &str| schema.get().contains(key) || schema.get().contains("\\u");
+    let has_pattern = rules.anchored_patterns && has("\"pattern\"");
     SchemaRules { anchored_patterns: has_pattern, ..*rules } == SchemaRules::ANY
-}
-
-fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("put together from valid JSON")
 }
 
 #[cfg(test)]

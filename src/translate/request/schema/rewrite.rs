@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Budget;
-use super::entries::{Entries, items, list, push_key, quoted, string, to_list};
+use super::entries::{Entries, items, push_key, quoted, string, to_list};
 use super::merge::{Merge, names};
+use crate::json;
 use crate::provider::SchemaRules;
 
 /// Deeper than any schema that is meant; below it keywords are left alone, or the schema goes where
@@ -191,7 +192,7 @@ impl<'a> Rewrite<'a> {
     }
 
     fn write_list(&mut self, json: &str, depth: usize) {
-        let Some(schemas) = list(json) else {
+        let Some(schemas) = json::items(json) else {
             self.out.push_str(json);
             return;
         };
@@ -264,7 +265,9 @@ impl<'a> Rewrite<'a> {
             let step = step.replace("~1", "/").replace("~0", "~");
             at = match Entries::parse_cow(&at) {
                 Some(mut entries) => entries.take(&step)?,
-                None => Cow::Owned((*list(&at)?.get(step.parse::<usize>().ok()?)?).to_owned()),
+                None => {
+                    Cow::Owned((*json::items(&at)?.get(step.parse::<usize>().ok()?)?).to_owned())
+                }
             };
         }
         if !self.budget.copy(at.len()) {
@@ -339,7 +342,7 @@ impl<'a> Rewrite<'a> {
     fn fit_any_of(&mut self, entries: &mut Entries<'_>, depth: usize) -> bool {
         let one_of = entries.take("oneOf");
         let Some(any_of) = entries.take("anyOf").or(one_of) else { return false };
-        let all = list(&any_of).unwrap_or_default();
+        let all = json::items(&any_of).unwrap_or_default();
         let mut branches: Vec<Entries> =
             all.iter().filter_map(|json| Entries::parse(json)).collect();
         if self.rules.single_type {
@@ -405,7 +408,7 @@ fn split_types(entries: &mut Entries<'_>, budget: &mut Budget) {
         entries.set("nullable", "true");
         return;
     }
-    let Some(kinds) = entries.get("type").and_then(|json| list(json)) else { return };
+    let Some(kinds) = entries.get("type").and_then(|json| json::items(json)) else { return };
     let mut kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
     let nullable = kinds.iter().any(|kind| string(kind).is_some_and(|name| name == "null"));
     // Each of them once.
@@ -448,7 +451,7 @@ fn split_types(entries: &mut Entries<'_>, budget: &mut Budget) {
 /// An `enum` of strings, or none.
 fn fit_enum(entries: &mut Entries<'_>, single_type: bool) {
     let Some(values) = entries.take("enum") else { return };
-    let values = list(&values).unwrap_or_default();
+    let values = json::items(&values).unwrap_or_default();
     let strings: Vec<&str> =
         values.iter().copied().filter(|v| v.starts_with('"') && *v != "\"\"").collect();
     let others = values.iter().any(|value| !value.starts_with('"') && *value != "null");
@@ -474,7 +477,8 @@ fn fit_items(entries: &mut Entries<'_>) {
     if !is_type(entries, "array") {
         return;
     }
-    let first = |json: &str| list(json).and_then(|all| all.first().map(|item| (*item).to_owned()));
+    let first =
+        |json: &str| json::items(json).and_then(|all| all.first().map(|item| (*item).to_owned()));
     let items = match entries.get("items") {
         Some(items) if items.starts_with('{') => return,
         Some(items) => first(items),
@@ -504,7 +508,8 @@ fn fit_required(entries: &mut Entries<'_>) {
 fn has_type(entries: &Entries<'_>) -> bool {
     let Some(kind) = entries.get("type") else { return false };
     let is_known = |kind: &str| string(kind).is_some_and(|name| TYPES.contains(&&*name));
-    list(kind).map_or_else(|| is_known(kind), |kinds| kinds.iter().any(|kind| is_known(kind)))
+    json::items(kind)
+        .map_or_else(|| is_known(kind), |kinds| kinds.iter().any(|kind| is_known(kind)))
 }
 
 fn is_type(entries: &Entries<'_>, kind: &str) -> bool {
@@ -517,7 +522,7 @@ fn is_object(entries: &Entries<'_>, keyword: &str) -> bool {
 
 /// Whether a schema takes nothing but `null`.
 fn is_null(entries: &Entries<'_>) -> bool {
-    let values = entries.get("enum").and_then(|json| list(json));
+    let values = entries.get("enum").and_then(|json| json::items(json));
     is_type(entries, "null")
         || entries.get("const").is_some_and(|value| value == "null")
         || values.is_some_and(|values| values == ["null"])

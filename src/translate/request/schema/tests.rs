@@ -1,11 +1,32 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Budget, format, object, raw};
+use super::{Budget, Schema, Verbatim};
 use crate::provider::{PROVIDERS, SchemaRules};
 
 const GROQ_LIKE: SchemaRules = SchemaRules { drops: &["$schema"], ..SchemaRules::ANY };
+
+/// The schema in `json`.
+fn read(json: &str) -> Schema<'_> {
+    Schema::at(json, 0).expect("JSON").0
+}
+
+/// What is written of it for a tool, which is JSON.
+fn object(schema: &Schema, rules: &SchemaRules, drops: &[&str], budget: &mut Budget) -> String {
+    valid(super::object(schema, rules, drops, budget))
+}
+
+/// The same for an answer.
+fn format(schema: &Schema, rules: &SchemaRules, drops: &[&str], budget: &mut Budget) -> String {
+    valid(super::format(schema, rules, drops, budget))
+}
+
+fn valid(Verbatim(json): Verbatim<'_>) -> String {
+    assert!(Schema::at(&json, 0).is_ok_and(|(whole, _)| whole.get() == json), "{json}");
+    json.into_owned()
+}
 
 /// What a request with little but this schema may cost.
 fn roomy() -> Budget {
@@ -24,13 +45,13 @@ fn strict() -> &'static SchemaRules {
 /// Checks what becomes of the schema of a property.
 #[track_caller]
 fn check(rules: &SchemaRules, schema: &str, wanted: &str) {
-    assert_eq!(format(&raw(schema.to_owned()), rules, &[], &mut roomy()).get(), wanted, "{schema}");
+    assert_eq!(format(&read(schema), rules, &[], &mut roomy()), wanted, "{schema}");
 }
 
 /// Checks what becomes of a tool's schema.
 #[track_caller]
 fn check_tool(rules: &SchemaRules, schema: &str, wanted: &str) {
-    assert_eq!(object(&raw(schema.to_owned()), rules, &[], &mut roomy()).get(), wanted, "{schema}");
+    assert_eq!(object(&read(schema), rules, &[], &mut roomy()), wanted, "{schema}");
 }
 
 #[test]
@@ -44,14 +65,10 @@ fn keywords_go_and_names_stay() {
 
 #[test]
 fn learned_keywords_go_too() {
-    let schema =
-        raw(r#"{"type":"object","properties":{"a":{"minLength":1,"$schema":"x"}}}"#.to_owned());
+    let schema = read(r#"{"type":"object","properties":{"a":{"minLength":1,"$schema":"x"}}}"#);
     let wanted = r#"{"type":"object","properties":{"a":{}}}"#;
-    assert_eq!(object(&schema, &GROQ_LIKE, &["minLength"], &mut roomy()).get(), wanted);
-    assert_eq!(
-        format(&schema, &SchemaRules::ANY, &["minLength", "$schema"], &mut roomy()).get(),
-        wanted
-    );
+    assert_eq!(object(&schema, &GROQ_LIKE, &["minLength"], &mut roomy()), wanted);
+    assert_eq!(format(&schema, &SchemaRules::ANY, &["minLength", "$schema"], &mut roomy()), wanted);
 }
 
 #[test]
@@ -68,15 +85,14 @@ fn an_object_has_type_and_properties() {
 
 #[test]
 fn what_is_taken_as_it_is_is_borrowed() {
-    let schema = raw(r#"{ "type" : "object", "properties" : { "a" : true } }"#.to_owned());
-    assert!(matches!(
-        object(&schema, &SchemaRules::ANY, &[], &mut roomy()),
-        std::borrow::Cow::Borrowed(_)
-    ));
-    assert!(matches!(
-        format(&schema, &SchemaRules::ANY, &[], &mut roomy()),
-        std::borrow::Cow::Borrowed(_)
-    ));
+    let schema = read(r#"{ "type" : "object", "properties" : { "a" : true } }"#);
+    let any = &SchemaRules::ANY;
+    for written in [
+        super::object(&schema, any, &[], &mut roomy()),
+        super::format(&schema, any, &[], &mut roomy()),
+    ] {
+        assert!(matches!(written, Verbatim(Cow::Borrowed(_))));
+    }
 }
 
 #[test]
@@ -88,14 +104,16 @@ fn depth_is_no_danger() {
         (r#"{"anyOf":["#, "]}"),
         (r#"{"anyOf":[{"type":"null"},"#, "]}"),
     ] {
-        let deep = raw(format!("{}{{}}{}", open.repeat(300), close.repeat(300)));
+        let deep = format!("{}{{}}{}", open.repeat(300), close.repeat(300));
+        let deep = read(&deep);
         for provider in PROVIDERS {
             object(&deep, &provider.schema, &[], &mut roomy());
             format(&deep, &provider.schema, &["$schema"], &mut roomy());
         }
     }
-    let deep = raw(format!("{}{{}}{}", r#"{"items":"#.repeat(50_000), "}".repeat(50_000)));
-    assert!(object(&deep, &GROQ_LIKE, &[], &mut roomy()).get().len() > 400_000);
+    let deep = format!("{}{{}}{}", r#"{"items":"#.repeat(50_000), "}".repeat(50_000));
+    let deep = read(&deep);
+    assert!(object(&deep, &GROQ_LIKE, &[], &mut roomy()).len() > 400_000);
 }
 
 #[test]
@@ -271,9 +289,9 @@ fn references_that_multiply_are_bounded() {
         );
     }
     schema += r#""d60":{"type":"string"}}}"#;
-    let schema = raw(schema);
-    assert!(format(&schema, strict(), &[], &mut roomy()).get().len() < 2_000_000);
-    assert!(object(&schema, strict(), &[], &mut roomy()).get().len() < 2_000_000);
+    let schema = read(&schema);
+    assert!(format(&schema, strict(), &[], &mut roomy()).len() < 2_000_000);
+    assert!(object(&schema, strict(), &[], &mut roomy()).len() < 2_000_000);
 }
 
 #[test]
@@ -382,14 +400,14 @@ fn what_comes_out_is_accepted() {
     for schema in UGLY {
         let nested = format!(r#"{{"type":"object","properties":{{"deep":{{"items":{schema}}}}}}}"#);
         for schema in [*schema, &nested] {
-            let schema = raw(schema.to_owned());
+            let schema = read(schema);
             for provider in PROVIDERS {
                 let rules = &provider.schema;
                 let tool = object(&schema, rules, &[], &mut roomy());
-                let tool: Value = serde_json::from_str(tool.get()).expect("JSON");
+                let tool: Value = serde_json::from_str(&tool).expect("JSON");
                 assert!(tool["properties"].is_object(), "{}: {tool}", provider.name);
                 let answer = format(&schema, rules, &[], &mut roomy());
-                let answer: Value = serde_json::from_str(answer.get()).expect("JSON");
+                let answer: Value = serde_json::from_str(&answer).expect("JSON");
                 if !rules.keeps.is_empty() {
                     check_accepted(&tool, rules);
                     check_accepted(&answer, rules);
