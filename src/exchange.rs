@@ -50,7 +50,8 @@ pub struct Exchange {
     pub call: Call,
     /// For the metrics: a HEAD counts as a GET.
     pub method: &'static str,
-    pub body: Vec<u8>,
+    /// Kept by whoever still looks things up in it when the request has been sent.
+    pub body: Arc<Vec<u8>>,
     /// The memory that the message may take, its answer included.
     pub share: Arc<Share>,
     pub caller: Caller,

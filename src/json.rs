@@ -27,7 +27,7 @@ pub(crate) use members::{Members, push_number};
 pub(crate) use raw::{Raw, Schema, Verbatim, items, members};
 pub(crate) use reader::{Fault, Read, Reader};
 pub(crate) use scanner::{Scanner, push_string, unescaped};
-pub(crate) use spliced::Spliced;
+pub(crate) use spliced::{Spliced, place};
 
 /// The bits by which brackets and braces differ.
 const BRACKETS: u8 = b'{' ^ b'[';

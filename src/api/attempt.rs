@@ -190,7 +190,8 @@ impl Attempt<'_> {
         self.note(&report, tried);
         let tools = wanted.tools.iter().map(|tool| &tool.function);
         let tools = tools.map(|function| (&*function.name, &*function.parameters.0));
-        let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools));
+        let body = &self.asking.exchange.body;
+        let text_tools = self.provider.config.text_tools.then(|| TextTools::new(tools, body));
         let request = self.asking.request;
         let search = searched(request).filter(|_| wanted.search.is_some() || request.is_search());
         let searches = wanted.search.is_some();
@@ -201,7 +202,7 @@ impl Attempt<'_> {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
         };
-        let body = wanted.encode(&self.asking.exchange.body);
+        let body = wanted.encode(body);
         let is_data = self.asking.request.format().is_some();
         let dialect = target.api;
         let reading = Reading { dialect, names, stops, text_tools, search, is_data };

@@ -156,7 +156,7 @@ fn exchange(call: Call, request: &str, budget: &Arc<Budget>) -> Exchange {
         request_id: "req_test".to_owned(),
         call,
         method: "POST",
-        body: request.as_bytes().to_vec(),
+        body: Arc::new(request.as_bytes().to_vec()),
         caller: Caller::unknown(std::net::Ipv4Addr::LOCALHOST.into()),
         share: Arc::new(budget.share()),
         origin: None,

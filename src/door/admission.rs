@@ -48,7 +48,7 @@ impl Shared {
             request_id: unique("req_"),
             call: ticket.call,
             method: ticket.method,
-            body,
+            body: Arc::new(body),
             share,
             caller: ticket.whose.caller,
             origin: ticket.whose.origin,

@@ -9,25 +9,34 @@ use std::ops::Range;
 /// What is shorter is copied: to note where it stands would take as much.
 const LEAST: usize = 64;
 
+/// Where `bytes` stand in `source`, if they are a part of it and no copy.
+pub(crate) fn place(bytes: &[u8], source: &[u8]) -> Option<Range<usize>> {
+    let begin = bytes.as_ptr().addr().checked_sub(source.as_ptr().addr())?;
+    let end = begin.checked_add(bytes.len())?;
+    (end <= source.len()).then_some(begin..end)
+}
+
 /// Bytes in the making. What is written to it and lies in its source is not copied.
 #[derive(Debug)]
 pub struct Spliced<'a> {
     source: &'a [u8],
     own: Vec<u8>,
-    pieces: Vec<Piece>,
+    /// What is of the source, in the order of the whole.
+    quotes: Vec<Quote>,
     len: usize,
 }
 
-#[derive(Debug, Clone)]
-enum Piece {
-    OfSource(Range<usize>),
-    Own(Range<usize>),
+/// A part of the source, and how much of what is new comes before it.
+#[derive(Debug)]
+struct Quote {
+    own: usize,
+    range: Range<usize>,
 }
 
 impl<'a> Spliced<'a> {
     /// Nothing yet, of which some will stand in `source`.
     pub fn new(source: &'a [u8]) -> Spliced<'a> {
-        Spliced { source, own: Vec::new(), pieces: Vec::new(), len: 0 }
+        Spliced { source, own: Vec::new(), quotes: Vec::new(), len: 0 }
     }
 
     /// How many bytes they are.
@@ -42,43 +51,31 @@ impl<'a> Spliced<'a> {
     /// Adds `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
         self.len += bytes.len();
-        match self.place(bytes) {
-            Some(range) => match self.pieces.last_mut() {
-                Some(Piece::OfSource(last)) if last.end == range.start => last.end = range.end,
-                _ => self.pieces.push(Piece::OfSource(range)),
-            },
-            None => {
-                let begin = self.own.len();
-                self.own.extend_from_slice(bytes);
-                let end = self.own.len();
-                match self.pieces.last_mut() {
-                    Some(Piece::Own(last)) => last.end = end,
-                    _ => self.pieces.push(Piece::Own(begin..end)),
-                }
+        let range = if bytes.len() < LEAST { None } else { place(bytes, self.source) };
+        let Some(range) = range else { return self.own.extend_from_slice(bytes) };
+        let own = self.own.len();
+        match self.quotes.last_mut() {
+            Some(last) if (last.own, last.range.end) == (own, range.start) => {
+                last.range.end = range.end;
             }
+            _ => self.quotes.push(Quote { own, range }),
         }
-    }
-
-    /// Where `bytes` lie in the source, if they do and are worth it.
-    fn place(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        if bytes.len() < LEAST {
-            return None;
-        }
-        let begin = bytes.as_ptr().addr().checked_sub(self.source.as_ptr().addr())?;
-        let end = begin.checked_add(bytes.len())?;
-        (end <= self.source.len()).then_some(begin..end)
     }
 
     /// The bytes, in pieces.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(|piece| self.piece(piece))
+        (0..=2 * self.quotes.len()).map(|n| self.piece(n)).filter(|piece| !piece.is_empty())
     }
 
-    fn piece(&self, piece: &Piece) -> &[u8] {
-        match piece {
-            Piece::OfSource(range) => &self.source[range.clone()],
-            Piece::Own(range) => &self.own[range.clone()],
+    /// Of the pieces the one at `n`; every other one is new. Empty behind the last.
+    fn piece(&self, n: usize) -> &[u8] {
+        let quote = self.quotes.get(n / 2);
+        if n % 2 == 1 {
+            return quote.map_or(&[], |quote| &self.source[quote.range.clone()]);
         }
+        let before = (n / 2).checked_sub(1).and_then(|n| self.quotes.get(n));
+        let begin = before.map_or(0, |quote| quote.own);
+        &self.own[begin..quote.map_or(self.own.len(), |quote| quote.own)]
     }
 
     /// The bytes in one.
@@ -90,7 +87,7 @@ impl<'a> Spliced<'a> {
 
     /// Reads them from the first on.
     pub fn reader(&self) -> impl Read {
-        Reader { spliced: self, rest: &[], next: 0 }
+        Reader { spliced: self, rest: self.piece(0), next: 1 }
     }
 }
 
@@ -122,9 +119,12 @@ impl Read for Reader<'_> {
         let mut filled = 0;
         while filled < buffer.len() {
             if self.rest.is_empty() {
-                let Some(piece) = self.spliced.pieces.get(self.next) else { break };
-                self.rest = self.spliced.piece(piece);
+                if self.next > 2 * self.spliced.quotes.len() {
+                    break;
+                }
+                self.rest = self.spliced.piece(self.next);
                 self.next += 1;
+                continue;
             }
             let n = self.rest.len().min(buffer.len() - filled);
             let (read, rest) = self.rest.split_at(n);

@@ -1,10 +1,12 @@
 //! What an answer is read back with: made with the request, used by the answer.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::stops::Stops;
 use crate::hash::hash;
+use crate::json::place;
 use crate::openai::Dialect;
 use crate::redact::Redactor;
 
@@ -141,20 +143,41 @@ impl ToolNames {
 /// The tools that a model may call in its text, by their names upstream; none where text is only
 /// text.
 #[derive(Debug, Default, Clone)]
-pub struct TextTools(Vec<(String, String)>);
+pub struct TextTools {
+    /// The client's, which most schemas stand in as they were sent.
+    body: Arc<Vec<u8>>,
+    tools: Vec<(String, Schema)>,
+}
+
+#[derive(Debug, Clone)]
+enum Schema {
+    OfBody(Range<usize>),
+    Own(String),
+}
 
 impl TextTools {
-    /// Of the names and the schemas of the tools.
-    pub fn new<'t>(tools: impl Iterator<Item = (&'t str, &'t str)>) -> TextTools {
-        TextTools(tools.map(|(name, schema)| (name.to_owned(), schema.to_owned())).collect())
+    /// Of the names and the schemas of the tools that `body` has offered.
+    pub fn new<'t>(
+        tools: impl Iterator<Item = (&'t str, &'t str)>,
+        body: &Arc<Vec<u8>>,
+    ) -> TextTools {
+        let tools = tools.map(|(name, schema)| {
+            let place = place(schema.as_bytes(), body);
+            (name.to_owned(), place.map_or_else(|| Schema::Own(schema.to_owned()), Schema::OfBody))
+        });
+        TextTools { tools: tools.collect(), body: Arc::clone(body) }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tools.is_empty()
     }
 
     pub(super) fn schema(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, schema)| &**schema)
+        let (_, schema) = self.tools.iter().find(|(known, _)| known == name)?;
+        match schema {
+            Schema::OfBody(range) => std::str::from_utf8(&self.body[range.clone()]).ok(),
+            Schema::Own(schema) => Some(schema),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Chunks, or events of the Responses API, → events: the golden streams.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use ccproxy::anthropic;
 use ccproxy::error::Error;
@@ -123,8 +123,8 @@ fn calls_written_as_text_are_calls_where_the_row_allows_it() {
         r#"{"choices":[{"delta":{"content":"call>{\"name\":\"Bash\",\"arguments\":{\"command\":\"ls\"}}"}}]}"#,
         r#"{"choices":[{"delta":{"content":"</tool_call>"},"finish_reason":"stop"}]}"#,
     ];
-    let bash = || TextTools::new([("Bash", "{}")].into_iter());
-    let other = || TextTools::new([("Read", "{}")].into_iter());
+    let bash = || TextTools::new([("Bash", "{}")].into_iter(), &Arc::default());
+    let other = || TextTools::new([("Read", "{}")].into_iter(), &Arc::default());
     for (tools, stop) in
         [(Some(bash()), "tool_use"), (Some(other()), "end_turn"), (None, "end_turn")]
     {

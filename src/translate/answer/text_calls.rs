@@ -385,13 +385,16 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// What is said of `input`, however it is cut: text as it is, calls in `⟦…⟧`.
     fn check(input: &str, wanted: &str) {
         let schema =
             r#"{"properties":{"command":{"type":"string"},"limit":{"type":"integer"},"any":{}}}"#;
-        let tools = TextTools::new([("Bash", schema), ("get_weather", "{}")].into_iter());
+        let tools =
+            TextTools::new([("Bash", schema), ("get_weather", "{}")].into_iter(), &Arc::default());
         for cut in (0..=input.len()).filter(|cut| input.is_char_boundary(*cut)) {
             let mut said = String::new();
             let mut out = |piece: Said<'_>| match piece {
