@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::{HIGH_FIRST, HIGH_LAST, LOW_FIRST, LOW_LAST, unit};
+use super::unit;
+use crate::bytes::before;
 
 /// The name by which serde_json knows its `RawValue`, whose fields it writes as they are. There is
 /// no other way to write a string in pieces that are escaped already; a test below sees that it
@@ -64,10 +65,9 @@ impl<'a> Escaped<'a> {
             return rest.len();
         }
         while let Some(at) = rest.find('\\') {
-            let escape = &rest[at..];
-            let length = escape_length(escape.as_bytes()).unwrap_or(1);
-            saved += length - decoded(&escape[..length]).len();
-            rest = &escape[length..];
+            let (char, length) = escaped(&rest[at..]);
+            saved += length - char.map_or(0, char::len_utf8);
+            rest = &rest[at + length..];
         }
         self.len() - saved
     }
@@ -142,54 +142,45 @@ impl<'a> Escaped<'a> {
 /// What a piece of a text says as it stands in JSON. It may be cut anywhere: half an escape says
 /// nothing.
 pub(crate) fn decoded(piece: &str) -> Cow<'_, str> {
-    let Some(first) = piece.find('\\') else { return Cow::Borrowed(piece) };
+    let plain = |piece: &str| before(piece.as_bytes(), |word| word.is(b'\\'));
+    let first = plain(piece);
+    if first == piece.len() {
+        return Cow::Borrowed(piece);
+    }
     let mut text = String::with_capacity(piece.len());
-    let (plain, mut rest) = piece.split_at(first);
-    text.push_str(plain);
-    while let Some(escape) = rest.strip_prefix('\\') {
-        let mut length = 1;
-        text.extend(match escape.as_bytes().first() {
-            Some(b'b') => Some('\u{8}'),
-            Some(b'f') => Some('\u{c}'),
-            Some(b'n') => Some('\n'),
-            Some(b'r') => Some('\r'),
-            Some(b't') => Some('\t'),
-            Some(b'u') => {
-                let units = [unit(rest.as_bytes()), unit(&rest.as_bytes()[6.min(rest.len())..])];
-                let mut read = char::decode_utf16(units.into_iter().map_while(|unit| unit));
-                let char = read.next().and_then(Result::ok);
-                length = char.map_or(1, |char| 6 * char.len_utf16() - 1);
-                char
-            }
-            Some(b'"' | b'\\' | b'/') => char::from_u32(escape.as_bytes()[0].into()),
-            _ => {
-                length = 0;
-                None
-            }
-        });
-        rest = escape.get(length..).unwrap_or_default();
-        let (plain, more) = rest.split_at(rest.find('\\').unwrap_or(rest.len()));
-        text.push_str(plain);
+    let (begin, mut rest) = piece.split_at(first);
+    text.push_str(begin);
+    while !rest.is_empty() {
+        let (char, length) = escaped(rest);
+        text.extend(char);
+        rest = &rest[length..];
+        let (begin, more) = rest.split_at(plain(rest));
+        text.push_str(begin);
         rest = more;
     }
     Cow::Owned(text)
 }
 
-/// The length of the escape that `bytes` begin with, of both halves of a pair; `None` if it is none
-/// that stands for a character.
-pub(super) fn escape_length(bytes: &[u8]) -> Option<usize> {
-    match bytes.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => match unit(bytes)? {
-            HIGH_FIRST..=HIGH_LAST => match unit(bytes.get(6..)?)? {
-                LOW_FIRST..=LOW_LAST => Some(12),
-                _ => None,
-            },
-            LOW_FIRST..=LOW_LAST => None,
-            _ => Some(6),
-        },
-        _ => None,
-    }
+/// The character that the escape at the beginning of `piece` stands for, if it is whole, and how
+/// much of it has been read.
+fn escaped(piece: &str) -> (Option<char>, usize) {
+    let bytes = piece.as_bytes();
+    let char = match bytes.get(1) {
+        Some(b'n') => '\n',
+        Some(b't') => '\t',
+        Some(b'r') => '\r',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
+        Some(b'u') => {
+            let units = [unit(bytes), unit(&bytes[6.min(bytes.len())..])];
+            let mut read = char::decode_utf16(units.into_iter().map_while(|unit| unit));
+            let char = read.next().and_then(Result::ok);
+            return (char, char.map_or(2, |char| 6 * char.len_utf16()));
+        }
+        _ => return (None, 1),
+    };
+    (Some(char), 2)
 }
 
 impl Serialize for Escaped<'_> {

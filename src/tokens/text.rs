@@ -274,7 +274,8 @@ fn at_least_one(parts: i64) -> u64 {
 
 /// The script of a character beyond ASCII.
 fn script(char: u32) -> &'static Script {
-    SCRIPTS.iter().find(|script| char < script.end).unwrap_or(&SCRIPTS[SCRIPTS.len() - 1])
+    let place = SCRIPTS.partition_point(|script| script.end <= char);
+    &SCRIPTS[place.min(SCRIPTS.len() - 1)]
 }
 
 #[cfg(test)]
