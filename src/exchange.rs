@@ -2,6 +2,7 @@
 //! body, which is not copied through a socket, and the client's connection, on which the API
 //! answers.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -76,6 +77,15 @@ impl Exchange {
     pub fn take_beside_body(&self, bytes: usize) -> Result<(), Error> {
         let bytes = self.body.capacity() + IN_FLIGHT + bytes;
         self.share.grow_to(bytes, bytes)
+    }
+
+    /// Takes what is asked for in all beside what the message has by now.
+    pub fn room_for_more(&self) -> impl Fn(usize) -> Result<(), Error> {
+        let taken = Cell::new(0);
+        move |bytes: usize| {
+            let before = taken.replace(bytes);
+            self.share.take(bytes.saturating_sub(before))
+        }
     }
 
     /// The client's headers that a provider's own Messages API is sent.

@@ -95,7 +95,8 @@ impl Attempt<'_> {
         let is_native = self.is_native(learned);
         // Who was told to be asked natively alone gets the pictures too.
         let may_describe = row.speaks_chat && !(is_native && config.native == config::Native::On);
-        let described = if may_describe { self.described(sees)? } else { None };
+        let room = self.asking.exchange.room_for_more();
+        let described = if may_describe { self.described(sees, &room)? } else { None };
         let is_native = is_native && described.is_none();
         let refused = learned.search_error();
         if is_native && request.is_search() && refused.is_some() {

@@ -160,17 +160,21 @@ struct Done {
 
 impl Attempt<'_> {
     /// The request with its pictures in words, if the model does not see them and another is to
-    /// describe them.
+    /// describe them. It is read once more, for which `room` gives the memory.
     ///
     /// # Errors
     /// The client has gone. What fails otherwise leaves a note that says why.
     #[inline(never)]
-    pub(super) fn described(&self, sees: bool) -> Result<Option<Box<Described<'_>>>, Failure> {
+    pub(super) fn described<'s>(
+        &'s self,
+        sees: bool,
+        room: &'s dyn Fn(usize) -> Result<(), Error>,
+    ) -> Result<Option<Box<Described<'s>>>, Failure> {
         let places = &self.asking.api.config.routes.describe;
         if sees || places.is_empty() || !Asked::of(self.asking.request, 0).images {
             return Ok(None);
         }
-        let mut request = anthropic::parse(&self.asking.exchange.body)?;
+        let mut request = anthropic::parse_within(&self.asking.exchange.body, room)?;
         let mut done = Done::default();
         for message in &mut request.messages {
             self.describe_all(&mut message.content, places, &mut done)?;

@@ -324,3 +324,36 @@ fn a_row_knows_which_of_its_models_see() {
         assert_eq!(known.shown_images().of(model), sees, "{row}/{model}");
     }
 }
+
+/// The request is read once more to put words in the places of its pictures, which takes memory.
+#[test]
+fn the_second_reading_is_counted() {
+    let (plain, eyes) = (Upstream::start(), Upstream::start());
+    let proxy = proxy(&plain, &[&eyes]);
+    let held = || proxy.metric("ccproxy_body_memory_bytes").expect("it is told");
+    let ask = |first: Value| {
+        let text = json!({ "type": "text", "text": "a" });
+        let blocks: Vec<Value> = std::iter::once(first).chain(vec![text; 3000]).collect();
+        let body = json!({ "model": "claude-opus-5-5", "max_tokens": 9,
+                           "messages": [{ "role": "user", "content": blocks }] });
+        let mut client = Client::connect(&proxy);
+        client.send("POST", "/v1/messages", JSON, body.to_string().as_bytes());
+        client
+    };
+    let mut client = ask(json!({ "type": "text", "text": "a" }));
+    let mut connection = plain.accept();
+    connection.request();
+    let once = held();
+    connection.complete("Read.");
+    client.answer().message();
+
+    let mut client = ask(picture(RED));
+    let mut asked = eyes.accept();
+    asked.request();
+    let twice = held();
+    asked.complete("A red square.");
+    connection.request();
+    connection.complete("Red.");
+    client.answer().message();
+    assert!(twice > 1.5 * once, "{twice} bytes, {once} without a picture");
+}
