@@ -213,7 +213,8 @@ fn blocks<'a>(reader: &mut Reader<'a>, level: Level) -> Read<Content<'a>> {
         let reason = "content blocks do not nest deeper than three levels".to_owned();
         return Err(Fault::Value { at: reader.place(), reason });
     }
-    let mut blocks = Vec::new();
+    // Most have one.
+    let mut blocks = Vec::with_capacity(1);
     reader.list(WANTED, usize::MAX, &mut |reader| {
         let (block, is_marked) = block(reader, level)?;
         blocks.push(block);

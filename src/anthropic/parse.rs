@@ -15,9 +15,9 @@ const MAX_STOP_SEQUENCES: usize = 1000;
 
 /// About what a message, a block, a call and a block of an unknown kind cost on their way, in
 /// bytes, beside their own: what is nothing but frames costs many times its size.
-const MESSAGE_BYTES: usize = 500;
+const MESSAGE_BYTES: usize = 360;
 const BLOCK_BYTES: usize = 120;
-const CALL_BYTES: usize = 700;
+const CALL_BYTES: usize = 460;
 const UNKNOWN_BYTES: usize = 280;
 /// How often its own size a request may cost so, beside what every one may.
 const MAX_TIMES: usize = 6;

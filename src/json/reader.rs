@@ -32,7 +32,7 @@ pub(crate) type Ask<'a> = &'a dyn Fn(usize) -> Result<(), Error>;
 
 /// About what a value takes that is no raw JSON, and how much memory is asked for at once. A little
 /// every message has.
-const VALUE_BYTES: usize = 112;
+const VALUE_BYTES: usize = 120;
 const STEP_BYTES: usize = 64 << 10;
 
 /// What is read raw may be written anew, with what is escaped in it escaped once more; this many

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use lenient::{Later, Lax, Number, Text};
 pub use piece::Piece;
 pub use request::{
-    ChatRequest, ChatSearch, CompoundTools, Content, DataUrl, Domains, EnableThinking,
+    ChatRequest, ChatSearch, CompoundTools, Content, DataUrl, Domains, Each, EnableThinking,
     EnabledTools, Ephemeral, ExtraContent, ForcedSearch, FormatKind, Function, FunctionKind,
     Joined, JsonSchema, Message, NamedFunction, NoOptions, Part, Reasoning, ResponseFormat, Role,
     StreamOptions, Switch, Tool, ToolCall, ToolChoice, WebPlugin, WebSearchOptions, WebSearchTool,

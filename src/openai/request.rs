@@ -2,9 +2,10 @@
 //! borrowed and is joined while it is written.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize as DeriveSerialize;
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use crate::json::{self, Escaped, Verbatim};
@@ -52,7 +53,42 @@ pub struct ChatRequest<'a> {
     #[serde(flatten)]
     pub search: Option<ChatSearch<'a>>,
     /// The last, so that the requests of a conversation begin with the same bytes.
-    pub messages: Vec<Message<'a>>,
+    pub messages: Each<'a, Message<'a>>,
+}
+
+/// A list whose items are made while it is written, one after another: there may be very many.
+pub struct Each<'a, T>(Box<dyn Fn(&mut dyn FnMut(T)) + 'a>);
+
+impl<'a, T> Each<'a, T> {
+    /// Those that `make` gives to what it is called with.
+    pub fn new(make: impl Fn(&mut dyn FnMut(T)) + 'a) -> Each<'a, T> {
+        Each(Box::new(make))
+    }
+}
+
+impl<T> Default for Each<'_, T> {
+    fn default() -> Self {
+        Each::new(|_| {})
+    }
+}
+
+impl<T> fmt::Debug for Each<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Each").finish_non_exhaustive()
+    }
+}
+
+impl<T: Serialize> Serialize for Each<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        let mut written = Ok(());
+        (self.0)(&mut |item| {
+            if written.is_ok() {
+                written = list.serialize_element(&item);
+            }
+        });
+        written.and_then(|()| list.end())
+    }
 }
 
 /// The fields by which a service is told to search the web.

@@ -376,6 +376,16 @@ const LARGE: &[(&str, &str, &str)] = &[
         r#"{"role":"assistant","content":[{"type":"tool_use","id":"t#","name":"read","input":{"path":"a/file.rs"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t#","content":"LONG"}]}"#,
     ),
     (
+        "messages",
+        "$",
+        r#"{"role":"user","content":"WORDS"},{"role":"assistant","content":"WORDS"}"#,
+    ),
+    (
+        "calls and results",
+        "$",
+        r#"{"role":"assistant","content":[{"type":"tool_use","id":"t#","name":"read","input":{"path":"a/file.rs"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t#","content":"WORDS WORDS WORDS"}]}"#,
+    ),
+    (
         "images",
         "$",
         r#"{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"LONG"}}]}"#,
@@ -407,7 +417,7 @@ fn a_large_request_takes_half_its_size_beside_it() {
         };
         for (what, form, item) in LARGE {
             let form = format!(r#"{{"model":"m","max_tokens":9,"messages":{form}}}"#);
-            let item = item.replace("LONG", &line.repeat(200));
+            let item = item.replace("LONG", &line.repeat(200)).replace("WORDS", &line.repeat(15));
             faults.extend(check(what, &filled(&form, &item, 4_000_000)));
         }
         let property = r#""p#":{"type":"string","description":"what it is for, in some words"}"#;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::ReasoningItem;
 use crate::json::{Escaped, Verbatim};
-use crate::openai::{DataUrl, FormatKind, FunctionKind, Joined, Role};
+use crate::openai::{DataUrl, Each, FormatKind, FunctionKind, Joined, Role};
 
 #[derive(Debug, Serialize)]
 pub struct ResponsesRequest<'a> {
@@ -42,7 +42,7 @@ pub struct ResponsesRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<&'a str>,
     /// The last, so that the requests of a conversation begin with the same bytes.
-    pub input: Vec<InputItem<'a>>,
+    pub input: Each<'a, InputItem<'a>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -6,6 +6,7 @@
 //! cache on every turn.
 
 use std::borrow::Cow;
+use std::mem;
 
 use super::content::{Parts, texts};
 use super::turns::Turn;
@@ -14,7 +15,7 @@ use super::{arguments, ids, tools};
 use crate::anthropic::Block;
 use crate::json::Escaped;
 use crate::openai::{
-    ChatRequest, Content, EnableThinking, ExtraContent, Joined, Message, Reasoning, Role,
+    ChatRequest, Content, Each, EnableThinking, ExtraContent, Joined, Message, Reasoning, Role,
     StreamOptions, Switch, ToolCall,
 };
 use crate::provider::{Echo, EffortField, MaxTokensField, Prefill, SessionField, ThinkingField};
@@ -28,26 +29,25 @@ const NO_THOUGHT_SIGNATURE: &str = "skip_thought_signature_validator";
 const UNDERSTOOD: &str = "Understood.";
 
 /// Writes it for chat completions.
-pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
+pub(super) fn write(mut wanted: Wanted<'_>) -> ChatRequest<'_> {
     let row = &wanted.row;
     let mut chat = ChatRequest {
         model: wanted.model,
-        messages: messages(&wanted),
         tool_stream: wanted.tool_stream.then_some(true),
-        tools: wanted.tools,
-        tool_choice: wanted.tool_choice,
+        tools: mem::take(&mut wanted.tools),
+        tool_choice: wanted.tool_choice.take(),
         parallel_tool_calls: wanted.parallel_tool_calls,
         temperature: wanted.temperature,
         top_p: wanted.top_p,
         top_k: wanted.top_k,
         stop: wanted.stop,
-        response_format: wanted.format,
+        response_format: wanted.format.take(),
         stream: wanted.stream,
         prompt_cache_key: wanted.session.filter(|_| row.session == SessionField::PromptCacheKey),
         stream_options: wanted.stream_usage.then_some(StreamOptions { include_usage: true }),
         ..ChatRequest::default()
     };
-    chat.search = wanted.search.and_then(|search| search.fields(row.search));
+    chat.search = wanted.search.take().and_then(|search| search.fields(row.search));
     match row.max_tokens_field {
         MaxTokensField::MaxTokens => chat.max_tokens = Some(wanted.max_tokens),
         MaxTokensField::MaxCompletionTokens => {
@@ -69,20 +69,30 @@ pub(super) fn write(wanted: Wanted<'_>) -> ChatRequest<'_> {
         }
         ThinkingField::Reasoning => chat.reasoning = thinks.map(Reasoning::enabled),
     }
+    chat.messages = Each::new(move |write| messages(&wanted, write));
     chat
 }
 
-fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
-    let mut messages = Vec::new();
+/// Gives each message to `write`.
+fn messages<'a>(wanted: &Wanted<'a>, write: &mut dyn FnMut(Message<'a>)) {
+    // The last one may be marked.
+    let mut last = None;
+    let mut push = |message| {
+        if let Some(message) = last.replace(message) {
+            write(message);
+        }
+    };
     let system = &wanted.conversation.system;
     if wanted.shows.marks && !system.is_empty() {
         let content = wanted.conversation.system_parts(wanted.shows).finish();
-        messages.push(Message { content, ..Message::empty(Role::System) });
+        push(Message { content, ..Message::empty(Role::System) });
     } else if !system.is_empty() {
-        messages.push(Message::text(Role::System, Joined(system.clone())));
+        push(Message::text(Role::System, Joined(system.clone())));
     }
     for turn in &wanted.conversation.turns {
-        messages.extend(answer(wanted, turn));
+        if let Some(message) = answer(wanted, turn) {
+            push(message);
+        }
         let mut user = Parts::new(wanted.shows);
         for call in &turn.calls {
             let name = tools::upstream_name(&call.call.name, &wanted.row);
@@ -91,7 +101,7 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
             if call.is_marked {
                 result.mark();
             }
-            messages.push(Message {
+            push(Message {
                 tool_call_id: Some(ids::upstream_id(call, wanted.row.tool_id, &name)),
                 content: result.finish(),
                 ..Message::empty(Role::Tool)
@@ -100,26 +110,27 @@ fn messages<'a>(wanted: &Wanted<'a>) -> Vec<Message<'a>> {
         turn.say(&mut user);
         let Some(content) = user.finish() else { continue };
         if !turn.calls.is_empty() && !wanted.row.user_after_tool {
-            messages.push(Message::text(Role::Assistant, Joined::from(Escaped::new(UNDERSTOOD))));
+            push(Message::text(Role::Assistant, Joined::from(Escaped::new(UNDERSTOOD))));
         }
-        messages.push(Message { content: Some(content), ..Message::empty(Role::User) });
+        push(Message { content: Some(content), ..Message::empty(Role::User) });
     }
-    if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant) {
+    let Some(mut last) = last else { return };
+    if last.role == Role::Assistant {
         match wanted.row.prefill {
             Prefill::Unmarked => {}
             Prefill::Prefix => last.prefix = Some(true),
             Prefill::Partial => last.partial = Some(true),
         }
     }
-    messages
+    write(last);
 }
 
 /// The answer of a turn. One without text and calls has nothing to say upstream.
 fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>) -> Option<Message<'a>> {
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(turn.answer.len() - turn.calls.len());
     let mut thoughts = Vec::new();
     let mut details = Vec::new();
-    let mut calls = Vec::new();
+    let mut calls = Vec::with_capacity(turn.calls.len());
     let mut in_reasoning = false;
     let mut carried = |signature| match carry::parse(signature) {
         Some(Carried::Reasoning) => in_reasoning = true,

@@ -2,6 +2,8 @@
 //!
 //! <https://platform.openai.com/docs/guides/migrate-to-responses>
 
+use std::mem;
+
 use super::content::{Parts, texts};
 use super::turns::Turn;
 use super::wanted::Wanted;
@@ -9,7 +11,7 @@ use super::{arguments, ids, tools};
 use crate::anthropic::Block;
 use crate::json::Escaped;
 use crate::openai::{
-    Breakpoint, Content, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
+    Breakpoint, Content, Each, FunctionKind, FunctionTool, InputItem, InputPart, Joined, NamedTool,
     Output, Part, ReasoningConfig, ReasoningItem, ResponseFormat, ResponsesChoice,
     ResponsesRequest, ResponsesTool, Role, TextConfig, TextFormat, Tool, ToolChoice,
 };
@@ -28,7 +30,7 @@ const REASONING_AND_SOURCES: &[&str] =
 /// translates the answer looks for the stop strings.
 ///
 /// Models that the row knows no efforts of refuse reasoning, and to be asked for it.
-pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
+pub(super) fn write(mut wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let reasons = wanted.row.knows_effort(wanted.model);
     let effort = wanted.effort;
     let summary = (effort != Some("none") && wanted.summary).then_some("auto");
@@ -41,14 +43,16 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     let search = asked.map(|(form, search)| ResponsesTool::WebSearch(search.tool(form)));
     let max_tool_calls = asked.and_then(|(_, search)| search.max_tool_calls());
     let system = &wanted.conversation.system;
+    let tools = mem::take(&mut wanted.tools);
+    let text = wanted.format.take().map(|format| TextConfig { format: text_format(format) });
+    let choice = wanted.tool_choice.take().map(tool_choice);
     ResponsesRequest {
         // Marks stand in messages alone.
         instructions: (!system.is_empty() && !wanted.shows.marks).then(|| Joined(system.clone())),
         prompt_cache_key: wanted.session,
-        input: input(&wanted, reasons),
         model: wanted.model,
-        tools: wanted.tools.into_iter().map(tool).chain(search).collect(),
-        tool_choice: wanted.tool_choice.map(tool_choice),
+        tools: tools.into_iter().map(tool).chain(search).collect(),
+        tool_choice: choice,
         max_tool_calls,
         parallel_tool_calls: wanted.parallel_tool_calls,
         max_output_tokens: Some(wanted.max_tokens.max(MIN_OUTPUT_TOKENS)),
@@ -61,24 +65,26 @@ pub(super) fn write(wanted: Wanted<'_>) -> ResponsesRequest<'_> {
             (false, true) => &REASONING_AND_SOURCES[1..],
             (false, false) => &[],
         },
-        text: wanted.format.map(|format| TextConfig { format: text_format(format) }),
+        text,
         store: false,
         stream: wanted.stream,
+        input: Each::new(move |write| input(&wanted, reasons, write)),
     }
 }
 
-fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
-    let mut input = Vec::new();
+/// Gives each item to `write`.
+fn input<'a>(wanted: &Wanted<'a>, reasons: bool, write: &mut dyn FnMut(InputItem<'a>)) {
     if wanted.shows.marks {
-        message(Role::System, wanted.conversation.system_parts(wanted.shows), &mut input);
+        let system = wanted.conversation.system_parts(wanted.shows);
+        message(Role::System, system).into_iter().for_each(&mut *write);
     }
     for turn in &wanted.conversation.turns {
-        answer(wanted, turn, reasons, &mut input);
+        answer(wanted, turn, reasons, write);
         for call in &turn.calls {
             let name = tools::upstream_name(&call.call.name, &wanted.row);
             let mut result = Parts::new(wanted.shows.unmarked());
             result.results(&call.results);
-            input.push(InputItem::FunctionCallOutput {
+            write(InputItem::FunctionCallOutput {
                 call_id: ids::upstream_id(call, wanted.row.tool_id, &name),
                 output: match result.finish() {
                     Some(Content::Parts(parts)) => {
@@ -91,28 +97,31 @@ fn input<'a>(wanted: &Wanted<'a>, reasons: bool) -> Vec<InputItem<'a>> {
         }
         let mut user = Parts::new(wanted.shows);
         turn.say(&mut user);
-        message(Role::User, user, &mut input);
+        message(Role::User, user).into_iter().for_each(&mut *write);
     }
-    input
 }
 
-/// Adds a message, if it says anything.
-fn message<'a>(role: Role, parts: Parts<'a>, input: &mut Vec<InputItem<'a>>) {
-    let content = match parts.finish() {
-        None => return,
-        Some(Content::Text(text)) => vec![InputPart::text(text)],
-        Some(Content::Parts(parts)) => parts.into_iter().map(part).collect(),
+/// A message, if it says anything.
+fn message<'a>(role: Role, parts: Parts<'a>) -> Option<InputItem<'a>> {
+    let content = match parts.finish()? {
+        Content::Text(text) => vec![InputPart::text(text)],
+        Content::Parts(parts) => parts.into_iter().map(part).collect(),
     };
-    input.push(InputItem::Message { role, content, phase: None });
+    Some(InputItem::Message { role, content, phase: None })
 }
 
 /// The items of an answer, in its order: its reasoning stands right before what it led to. What it
 /// leads to nothing is left out, because the service refuses that.
-fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut Vec<InputItem<'a>>) {
+fn answer<'a>(
+    wanted: &Wanted<'a>,
+    turn: &Turn<'a>,
+    reasons: bool,
+    write: &mut dyn FnMut(InputItem<'a>),
+) {
     // What leads to calls was said on the way.
     let phase = if turn.calls.is_empty() { "final_answer" } else { "commentary" };
     let has_phases = Provider::is_among(wanted.model, wanted.row.phase_models);
-    let mut items = Items { input, phase: has_phases.then_some(phase), said: vec![], led: vec![] };
+    let mut items = Items { write, phase: has_phases.then_some(phase), said: vec![], led: vec![] };
     let carried = |items: &mut Items<'a, '_>, signature| {
         if let Some(Carried::ReasoningItem(item)) = carry::parse(signature)
             && reasons
@@ -133,7 +142,7 @@ fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut V
                 let name = tools::upstream_name(&call.call.name, &wanted.row);
                 items.close();
                 items.reason();
-                items.input.push(InputItem::FunctionCall {
+                (items.write)(InputItem::FunctionCall {
                     call_id: ids::upstream_id(call, wanted.row.tool_id, &name),
                     name,
                     arguments: arguments(call.call),
@@ -152,7 +161,7 @@ fn answer<'a>(wanted: &Wanted<'a>, turn: &Turn<'a>, reasons: bool, input: &mut V
 
 /// The items of an answer in the making.
 struct Items<'a, 'i> {
-    input: &'i mut Vec<InputItem<'a>>,
+    write: &'i mut dyn FnMut(InputItem<'a>),
     phase: Option<&'static str>,
     /// Texts that follow each other, which are one message.
     said: Vec<Escaped<'a>>,
@@ -169,7 +178,7 @@ impl<'a> Items<'a, '_> {
     }
 
     fn reason(&mut self) {
-        self.input.extend(self.led.drain(..).map(InputItem::Reasoning));
+        self.led.drain(..).map(InputItem::Reasoning).for_each(&mut *self.write);
     }
 
     /// What comes next is no part of the message.
@@ -179,7 +188,7 @@ impl<'a> Items<'a, '_> {
         }
         let text = Joined(std::mem::take(&mut self.said));
         let content = vec![InputPart::OutputText { text }];
-        self.input.push(InputItem::Message { role: Role::Assistant, content, phase: self.phase });
+        (self.write)(InputItem::Message { role: Role::Assistant, content, phase: self.phase });
     }
 }
 

@@ -83,7 +83,8 @@ impl<'a> Conversation<'a> {
         }
         system.extend(note);
 
-        let mut turns = Vec::new();
+        let answers = rest.iter().filter(|message| message.role == Role::Assistant);
+        let mut turns = Vec::with_capacity(1 + answers.count());
         // The results of the turn at hand, which are given to its calls when it is over.
         let mut results = Vec::new();
         let mut turn = Turn::default();
@@ -101,6 +102,7 @@ impl<'a> Conversation<'a> {
                         }
                         turns.push(calls.close(std::mem::take(&mut turn), &mut results));
                     }
+                    turn.answer.reserve_exact(content.0.len());
                     turn.answer.extend(&content.0);
                 }
                 Role::System => turn.system(content),
@@ -229,13 +231,15 @@ impl<'a> Calls<'a> {
     /// Gives each call of the turn its results.
     fn close(&mut self, mut turn: Turn<'a>, results: &mut Vec<Given<'a>>) -> Turn<'a> {
         let mut place = HashMap::new();
+        let calls = turn.answer.iter().filter(|block| matches!(block, Block::ToolUse(_)));
+        turn.calls.reserve_exact(calls.count());
         for block in &turn.answer {
             let Block::ToolUse(call) = block else { continue };
             let uses = self.uses.entry(&call.id).or_insert(0);
             // The same id twice in one answer: its results belong to the first.
             place.entry(&*call.id).or_insert(turn.calls.len());
             let (use_number, index) = (*uses, self.count);
-            let results = Vec::new();
+            let results = Vec::with_capacity(1);
             turn.calls.push(Call { call, use_number, index, results, is_marked: false });
             (*uses, self.count) = (use_number + 1, index + 1);
         }
