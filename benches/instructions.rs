@@ -79,7 +79,7 @@ fn request(size: body::Size, times: usize) {
         let request = anthropic::parse(black_box(&body)).expect("it is valid");
         black_box(rough_estimate(&request));
         let translated = translate::translate(&request, &target).expect("it can be translated");
-        let written = translated.wanted.encode(&body);
+        let written = translated.wanted.encode(&body).expect("it is waited for");
         assert!(written.len() > 100 << 10, "nothing is lost on the way");
         black_box(written);
     }

@@ -89,7 +89,7 @@ pub(crate) fn work(body: &[u8]) {
             learned: &learned,
         };
         let translated = translate::translate(&request, &target).expect("it can be translated");
-        translated.wanted.encode(body);
+        translated.wanted.encode(body).expect("it is waited for");
     }
     let row = Provider::find("zai").expect("a row");
     native_request(body, &request, row, "m", None, None).expect("there is no thread");

@@ -83,7 +83,8 @@ impl Exchange {
     pub fn room_for_more(&self) -> impl Fn(usize) -> Result<(), Error> {
         let taken = Cell::new(0);
         move |bytes: usize| {
-            let before = taken.replace(bytes);
+            let before = taken.get();
+            taken.set(before.max(bytes));
             self.share.take(bytes.saturating_sub(before))
         }
     }

@@ -26,6 +26,6 @@ pub use event::{
 };
 pub use parse::{parse, parse_within};
 pub use request::{
-    AsItCame, InputMessage, MessagesRequest, OutputFormat, Role, SearchLimits, Tool, ToolChoice,
-    ToolChoiceKind,
+    AsItCame, InputMessage, MessagesRequest, OutputFormat, Role, Room, SearchLimits, Tool,
+    ToolChoice, ToolChoiceKind,
 };

@@ -2,7 +2,7 @@
 
 use super::content::{Block, CACHE_CONTROL, Content, DocumentSource};
 use super::fault::fault;
-use super::request::{InputMessage, MessagesRequest, Tool};
+use super::request::{InputMessage, MessagesRequest, Room, Tool};
 use crate::error::Error;
 use crate::json::{Fault, Read, Reader};
 use crate::openai::Number;
@@ -44,6 +44,7 @@ pub fn parse_within<'a>(
     let mut reader = Reader::new(text, CACHE_CONTROL, ask);
     let mut request = request(&mut reader).map_err(|e| fault(body, e))?;
     request.cache_control = reader.is_marked();
+    request.room = Room(ask);
     if request.messages.is_empty() {
         return Err(Error::request("messages", "at least one message is required"));
     }

@@ -5,12 +5,14 @@
 //! that names its place.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 
 use super::content::{Block, Content};
 use super::event::SafeguardResult;
 use super::field::text;
+use crate::error::Error;
 use crate::json::{self, Escaped, Raw, Schema};
 
 /// The body of a request, as far as ccproxy uses it.
@@ -43,6 +45,34 @@ pub struct MessagesRequest<'a> {
     /// Present when the client wants the server to hold the conversation.
     pub thread: Option<Raw<'a>>,
     pub as_it_came: AsItCame<'a>,
+    pub room: Room<'a>,
+}
+
+/// Who is asked whether there is memory for so many bytes in all, and with that whether anybody
+/// waits for the answer still: while a request is read, and while it is translated.
+#[derive(Clone, Copy)]
+pub struct Room<'a>(pub &'a dyn Fn(usize) -> Result<(), Error>);
+
+impl Room<'_> {
+    /// Whether to go on, for no more memory than there is.
+    ///
+    /// # Errors
+    /// Nobody waits any more.
+    pub fn goes_on(self) -> Result<(), Error> {
+        (self.0)(0)
+    }
+}
+
+impl Default for Room<'_> {
+    fn default() -> Self {
+        Room(&|_| Ok(()))
+    }
+}
+
+impl fmt::Debug for Room<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Room")
+    }
 }
 
 /// The JSON of some fields, by which they are found in the body again. Empty where there is none.

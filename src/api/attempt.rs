@@ -16,6 +16,7 @@ use crate::config;
 use crate::error::{Cause, Error, Retry};
 use crate::health::Outcome;
 use crate::json::Spliced;
+use crate::line::Stop;
 use crate::openai::Dialect;
 use crate::provider::{Key, Search, SessionField};
 use crate::record::cut;
@@ -95,7 +96,12 @@ impl Attempt<'_> {
         let is_native = self.is_native(learned);
         // Who was told to be asked natively alone gets the pictures too.
         let may_describe = row.speaks_chat && !(is_native && config.native == config::Native::On);
-        let room = self.asking.exchange.room_for_more();
+        // A long request takes a while, which nobody may wait for any more.
+        if self.has_left() {
+            return Err(Failure::ClientGone.into());
+        }
+        let more = self.asking.exchange.room_for_more();
+        let room = |bytes| if self.has_left() { Err(Error::Internal) } else { more(bytes) };
         let described = if may_describe { self.described(sees, &room)? } else { None };
         let is_native = is_native && described.is_none();
         let refused = learned.search_error();
@@ -145,7 +151,11 @@ impl Attempt<'_> {
             session: self.asking.session_id.as_deref(),
             learned,
         };
-        let outgoing = self.translated(described.as_deref(), &target, tried)?;
+        let translated = self.translated(described.as_deref(), &target, tried);
+        let outgoing = translated.map_err(|error| match self.has_left() {
+            true => Failure::ClientGone,
+            false => error.into(),
+        })?;
         let mut attempted = self.ask_and_deliver(outgoing);
         if let Err(Unanswered { heard: Some(heard), .. }) = &mut attempted {
             let described = described.as_deref().map(|described| &described.request);
@@ -203,7 +213,7 @@ impl Attempt<'_> {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,
         };
-        let body = wanted.encode(body);
+        let body = wanted.encode(body)?;
         let is_data = self.asking.request.format().is_some();
         let dialect = target.api;
         let reading = Reading { dialect, names, stops, text_tools, search, is_data };
@@ -239,6 +249,12 @@ impl Attempt<'_> {
             Receiver::Whole(_) => Some(self.asking.translator(reading)),
         };
         self.deliver_cut(body.as_bytes(), translator)
+    }
+
+    /// Whether the client waits no more.
+    pub(super) fn has_left(&self) -> bool {
+        let peer = self.receiver.waits().borrow().peer();
+        peer.is_some_and(|peer| peer.stopped() == Some(Stop::ClientGone))
     }
 
     fn is_native(&self, learned: &Learned) -> bool {

@@ -174,7 +174,8 @@ impl Attempt<'_> {
         if sees || places.is_empty() || !Asked::of(self.asking.request, 0).images {
             return Ok(None);
         }
-        let mut request = anthropic::parse_within(&self.asking.exchange.body, room)?;
+        let mut request = anthropic::parse_within(&self.asking.exchange.body, room)
+            .map_err(|error| if self.has_left() { Failure::ClientGone } else { error.into() })?;
         let mut done = Done::default();
         for message in &mut request.messages {
             self.describe_all(&mut message.content, places, &mut done)?;
@@ -369,7 +370,7 @@ impl Attempt<'_> {
             learned: &learned,
         };
         let Translated { wanted, names, stops, .. } = translate(&request, &target)?;
-        let body = wanted.encode(body);
+        let body = wanted.encode(body)?;
         let endpoint = match api {
             Dialect::ChatCompletions => Endpoint::ChatCompletions,
             Dialect::Responses => Endpoint::Responses,

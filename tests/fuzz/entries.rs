@@ -31,7 +31,7 @@ pub(super) fn request(data: &[u8]) {
             learned: &learned,
         };
         if let Ok(translated) = translate(&request, &target) {
-            is_json(&translated.wanted.encode(data).to_vec());
+            is_json(&translated.wanted.encode(data).expect("it is waited for").to_vec());
         }
     }
     if let Ok((body, _)) = native_request(data, &request, provider, "m", Some(9), None) {

@@ -305,7 +305,7 @@ fn marks_of_a_cache_become_the_providers_own() {
             Target { model: row.model, ..target(&row, Dialect::ChatCompletions, &learned) };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
-        let wire = translated.wanted.encode(body.as_bytes()).to_vec();
+        let wire = translated.wanted.encode(body.as_bytes()).expect("it is waited for").to_vec();
         let wire: Value = serde_json::from_slice(&wire).expect("JSON");
         let messages = wire["messages"].as_array().expect("messages").clone();
         let mut marks = Vec::new();
@@ -346,7 +346,7 @@ fn marks_of_a_cache_become_breakpoints_of_the_responses_api() {
         let target = Target { model, ..target(row, api, &learned) };
         let translated = translate(&request, &target).expect("a translation");
         let dropped = translated.report.dropped.contains(&"cache_control");
-        let wire = translated.wanted.encode(body.as_bytes()).to_vec();
+        let wire = translated.wanted.encode(body.as_bytes()).expect("it is waited for").to_vec();
         (dropped, serde_json::from_slice::<Value>(&wire).expect("JSON"))
     };
     let cached = json!({ "type": "ephemeral" });

@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use ccproxy::anthropic::{self, MessagesRequest};
+use ccproxy::error::Error;
 use ccproxy::memory;
 use ccproxy::openai::Dialect;
 use ccproxy::provider::Provider;
@@ -85,7 +86,7 @@ fn send(request: &MessagesRequest<'_>, body: &[u8], provider: &Provider, api: Di
     let learned = Learned::default();
     let target = target(provider, api, &learned);
     let Ok(translated) = translate::translate(request, &target) else { return };
-    translated.wanted.encode(body);
+    translated.wanted.encode(body).expect("it is waited for");
 }
 
 /// Hands out `body` in reads of the size that they have.
@@ -439,6 +440,47 @@ fn a_large_request_takes_half_its_size_beside_it() {
         faults.extend(check("200 tools", body.as_bytes()));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Who leaves while a long request is translated ends that at the next tool or message.
+#[test]
+fn a_request_is_translated_for_as_long_as_its_client_waits() {
+    let turn = r#"{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"a#","name":"t1"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a#","content":"ho"}]}"#;
+    let tool = r#"{"name":"t#","input_schema":{"type":"object","allOf":[{"properties":{"a":{"type":"string"}}},{"properties":{"b":{"type":"string"}}}]}}"#;
+    let body = format!(
+        r#"{{"model":"m","max_tokens":9,"tools":{},"messages":{}}}"#,
+        list(tool, 150_000),
+        list(turn, 500_000)
+    );
+    // How often it may be asked until the client has left.
+    let left = Cell::new(usize::MAX);
+    let ask = |_| {
+        left.set(left.get().saturating_sub(1));
+        if left.get() == 0 { Err(Error::Internal) } else { Ok(()) }
+    };
+    let request = anthropic::parse_within(body.as_bytes(), &ask).expect("it is valid");
+    let learned = Learned::default();
+    for (name, api) in [
+        ("gemini", Dialect::ChatCompletions),
+        ("custom", Dialect::ChatCompletions),
+        ("custom", Dialect::Responses),
+    ] {
+        let target = target(Provider::find(name).expect("a row"), api, &learned);
+        let translated = || translate::translate(&request, &target);
+        let (_, translating) = cost(|| drop(translated().expect("it is translated")));
+        left.set(20);
+        let (_, asked) = cost(|| assert!(translated().is_err(), "{name}"));
+        assert!(asked < translating / 4, "{name}: {asked} bytes of {translating}");
+
+        left.set(usize::MAX);
+        let written = || translated().expect("it is translated").wanted;
+        let [wanted, other] = [written(), written()];
+        let (_, encoding) = cost(|| drop(wanted.encode(body.as_bytes()).expect("it is written")));
+        left.set(20);
+        let (_, asked) = cost(|| assert!(other.encode(body.as_bytes()).is_err(), "{name}"));
+        assert!(asked < encoding / 4, "{name}: {asked} bytes of {encoding}");
+        left.set(usize::MAX);
+    }
 }
 
 #[test]

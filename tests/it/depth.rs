@@ -156,7 +156,7 @@ fn requests_of_any_depth_are_read_on_a_workers_stack() {
                     for api in [Dialect::ChatCompletions, Dialect::Responses] {
                         let target = target(provider, api, &learned);
                         if let Ok(made) = translate::translate(&request, &target) {
-                            made.wanted.encode(body.as_bytes());
+                            made.wanted.encode(body.as_bytes()).expect("it is waited for");
                         }
                     }
                 }

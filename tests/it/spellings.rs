@@ -111,7 +111,8 @@ fn sent(body: &[u8]) -> [Result<Value, String>; 3] {
         let request = anthropic::parse(body).map_err(|e| e.to_string())?;
         let target = target(provider, api, &learned);
         let translated = translate::translate(&request, &target).map_err(|e| e.to_string())?;
-        Ok(json(translated.wanted.encode(body).to_vec()))
+        let written = translated.wanted.encode(body).map_err(|e| e.to_string())?;
+        Ok(json(written.to_vec()))
     };
     let native = |provider: &str| {
         let request = anthropic::parse(body).map_err(|e| e.to_string())?;

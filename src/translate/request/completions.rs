@@ -73,7 +73,7 @@ pub(super) fn write(mut wanted: Wanted<'_>) -> ChatRequest<'_> {
     chat
 }
 
-/// Gives each message to `write`.
+/// Gives each message to `write`, for as long as somebody waits.
 fn messages<'a>(wanted: &Wanted<'a>, write: &mut dyn FnMut(Message<'a>)) {
     // The last one may be marked.
     let mut last = None;
@@ -90,11 +90,17 @@ fn messages<'a>(wanted: &Wanted<'a>, write: &mut dyn FnMut(Message<'a>)) {
         push(Message::text(Role::System, Joined(system.clone())));
     }
     for turn in &wanted.conversation.turns {
+        if wanted.room.goes_on().is_err() {
+            return;
+        }
         if let Some(message) = answer(wanted, turn) {
             push(message);
         }
         let mut user = Parts::new(wanted.shows);
         for call in &turn.calls {
+            if wanted.room.goes_on().is_err() {
+                return;
+            }
             let name = tools::upstream_name(&call.call.name, &wanted.row);
             let mut result = Parts::new(wanted.shows);
             result.joined(user.results_apart(&call.results));

@@ -175,6 +175,7 @@ pub fn translate<'a>(
         summary: true,
         session: target.session.filter(|_| provider.session != SessionField::None),
         carries: true,
+        room: request.room,
         row,
     };
     wanted.prune(learned);
@@ -197,10 +198,16 @@ impl<'a> Wanted<'a> {
 
     /// The bytes of it. What stands in `body`, which the request was read from, as it is sent stays
     /// there.
-    pub fn encode(self, body: &[u8]) -> Spliced<'_> {
+    ///
+    /// # Errors
+    /// Nobody waits any more.
+    pub fn encode(self, body: &[u8]) -> Result<Spliced<'_>, Error> {
+        let room = self.room;
         let mut out = Spliced::new(body);
         serde_json::to_writer(&mut out, &self.write()).expect("the wire types serialize");
-        out
+        // It may have been broken off.
+        room.goes_on()?;
+        Ok(out)
     }
 }
 

@@ -72,15 +72,21 @@ pub(super) fn write(mut wanted: Wanted<'_>) -> ResponsesRequest<'_> {
     }
 }
 
-/// Gives each item to `write`.
+/// Gives each item to `write`, for as long as somebody waits.
 fn input<'a>(wanted: &Wanted<'a>, reasons: bool, write: &mut dyn FnMut(InputItem<'a>)) {
     if wanted.shows.marks {
         let system = wanted.conversation.system_parts(wanted.shows);
         message(Role::System, system).into_iter().for_each(&mut *write);
     }
     for turn in &wanted.conversation.turns {
+        if wanted.room.goes_on().is_err() {
+            return;
+        }
         answer(wanted, turn, reasons, write);
         for call in &turn.calls {
+            if wanted.room.goes_on().is_err() {
+                return;
+            }
             let name = tools::upstream_name(&call.call.name, &wanted.row);
             let mut result = Parts::new(wanted.shows.unmarked());
             result.results(&call.results);

@@ -52,6 +52,7 @@ pub(super) fn offer<'a>(
     let mut names = ToolNames::default();
     let mut tools = Vec::new();
     for (i, tool) in given {
+        request.room.goes_on()?;
         if tool.name.as_deref().is_some_and(|name| !seen.insert(name)) {
             return Err(Error::request("tools", "Tool names must be unique."));
         }

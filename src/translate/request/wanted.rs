@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::content::Shows;
 use super::search::WebSearch;
 use super::turns::{Conversation, Said};
-use crate::anthropic::Block;
+use crate::anthropic::{Block, Room};
 use crate::openai::{Dialect, ResponseFormat, Tool, ToolChoice};
 use crate::provider::{Echo, Provider, SessionField, ThinkingField};
 use crate::translate::refusal::{Learned, Lesson, Param, Sent};
@@ -43,6 +43,7 @@ pub struct Wanted<'a> {
     pub session: Option<&'a str>,
     /// Whether the model gets back the reasoning that the client has carried.
     pub carries: bool,
+    pub room: Room<'a>,
 }
 
 impl Wanted<'_> {
