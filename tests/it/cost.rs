@@ -350,7 +350,7 @@ fn check(what: &str, sizes: &[(Vec<u8>, usize); 2], work: impl Fn(&[u8])) -> Vec
 fn counted(body: &[u8]) -> usize {
     let asked = Cell::new(0);
     let ask = |bytes| {
-        asked.set(bytes);
+        asked.set(asked.get().max(bytes));
         Ok(())
     };
     drop(anthropic::parse_within(body, &ask));
@@ -403,7 +403,7 @@ fn a_large_request_takes_half_its_size_beside_it() {
             let provider = Provider::find("custom").expect("a row");
             let asked = Cell::new(0);
             let ask = |bytes| {
-                asked.set(bytes);
+                asked.set(asked.get().max(bytes));
                 Ok(())
             };
             let (peak, _) = cost(|| {
@@ -445,12 +445,13 @@ fn a_large_request_takes_half_its_size_beside_it() {
 /// Who leaves while a long request is translated ends that at the next tool or message.
 #[test]
 fn a_request_is_translated_for_as_long_as_its_client_waits() {
-    let turn = r#"{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"a#","name":"t1"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a#","content":"ho"}]}"#;
+    let turn = r#"{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"a#","name":"t1"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a#","content":"LONG"}]}"#;
+    let turn = turn.replace("LONG", &"ho ".repeat(50));
     let tool = r#"{"name":"t#","input_schema":{"type":"object","allOf":[{"properties":{"a":{"type":"string"}}},{"properties":{"b":{"type":"string"}}}]}}"#;
     let body = format!(
         r#"{{"model":"m","max_tokens":9,"tools":{},"messages":{}}}"#,
         list(tool, 150_000),
-        list(turn, 500_000)
+        list(&turn, 500_000)
     );
     // How often it may be asked until the client has left.
     let left = Cell::new(usize::MAX);
@@ -470,7 +471,7 @@ fn a_request_is_translated_for_as_long_as_its_client_waits() {
         let (_, translating) = cost(|| drop(translated().expect("it is translated")));
         left.set(20);
         let (_, asked) = cost(|| assert!(translated().is_err(), "{name}"));
-        assert!(asked < translating / 4, "{name}: {asked} bytes of {translating}");
+        assert!(asked < translating / 2, "{name}: {asked} bytes of {translating}");
 
         left.set(usize::MAX);
         let written = || translated().expect("it is translated").wanted;
