@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use super::{CLASSES, KEPT_CLASSES, class_bytes, class_layout, link, next};
 
 /// How much is kept in all: a part of what messages may take, between these.
-const PART: usize = 12;
+const PART: usize = 32;
 const LEAST_BYTES: usize = 4 << 20;
 const MOST_BYTES: usize = 16 << 20;
 
