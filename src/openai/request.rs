@@ -57,10 +57,13 @@ pub struct ChatRequest<'a> {
 }
 
 /// A list whose items are made while it is written, one after another: there may be very many.
-pub struct Each<'a, T>(Box<dyn Fn(&mut dyn FnMut(T)) + 'a>);
+pub struct Each<'a, T>(Box<Make<'a, T>>);
+
+/// Gives each item to what it is called with.
+type Make<'a, T> = dyn Fn(&mut dyn FnMut(T)) + 'a;
 
 impl<'a, T> Each<'a, T> {
-    /// Those that `make` gives to what it is called with.
+    /// Those that `make` gives.
     pub fn new(make: impl Fn(&mut dyn FnMut(T)) + 'a) -> Each<'a, T> {
         Each(Box::new(make))
     }
