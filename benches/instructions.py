@@ -31,7 +31,7 @@ MARGIN_OF_OTHERS = 0.15
 # What may be there very often in a request, and how often it is at first: twice as many may take twice as long, and a
 # little more.
 LINEAR = {
-    "calls": 4000, "turns": 500, "messages": 350, "notes": 1000, "prompt": 8000, "all_of": 3000, "references": 1500,
+    "calls": 4000, "turns": 500, "messages": 350, "notes": 1000, "prompt": 8000, "all_of": 4000, "references": 1500,
     "any_of": 4000, "values": 8000, "deep": 40,
 }
 MOST_OF_TWICE = 2.3

@@ -442,6 +442,50 @@ fn a_large_request_takes_half_its_size_beside_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// As many as the API takes, or as have been seen with clients. What they cost grows with how many
+/// there are: benches/linear.rs counts it.
+#[test]
+fn a_request_of_very_many_things_is_taken() {
+    let count = |item: &str, count: usize| {
+        let items: Vec<String> = (0..count).map(|n| item.replace('#', &n.to_string())).collect();
+        items.join(",")
+    };
+    let words = "what is said in few words, ".repeat(2);
+    let message = format!(r#"{{"role":"user","content":"{words}"}}"#);
+    let calls = r#"{"type":"tool_use","id":"toolu_#","name":"get","input":{"path":"a/file.rs"}}"#;
+    let results = r#"{"type":"tool_result","tool_use_id":"toolu_#","content":"a line of it"}"#;
+    let part = r#"{"properties":{"p#":{"type":"string"}},"required":["p#"]}"#;
+    let hi = r#"{"role":"user","content":"hi"}"#;
+    for (what, tools, messages) in [
+        ("messages", String::new(), count(&message, 100_000)),
+        (
+            "calls",
+            String::new(),
+            format!(
+                r#"{hi},{{"role":"assistant","content":[{}]}},{{"role":"user","content":[{}]}}"#,
+                count(calls, 32_000),
+                count(results, 32_000)
+            ),
+        ),
+        (
+            "parts of a schema",
+            format!(r#"{{"name":"t","input_schema":{{"allOf":[{}]}}}}"#, count(part, 8_000)),
+            hi.to_owned(),
+        ),
+    ] {
+        let body =
+            format!(r#"{{"model":"m","max_tokens":9,"tools":[{tools}],"messages":[{messages}]}}"#);
+        let request = anthropic::parse(body.as_bytes()).expect(what);
+        let learned = Learned::default();
+        for api in [Dialect::ChatCompletions, Dialect::Responses] {
+            let target = target(Provider::find("openai").expect("a row"), api, &learned);
+            let translated = translate::translate(&request, &target).expect(what);
+            let written = translated.wanted.encode(body.as_bytes()).expect(what);
+            assert!(written.len() > body.len() / 2, "{what}: {} bytes", written.len());
+        }
+    }
+}
+
 /// Who leaves while a long request is translated ends that at the next tool or message.
 #[test]
 fn a_request_is_translated_for_as_long_as_its_client_waits() {
