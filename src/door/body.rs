@@ -99,6 +99,15 @@ impl Body {
         Ok(taken)
     }
 
+    /// Takes what belongs to the body off `input`, if nothing can be wrong with it: it need not be
+    /// copied twice then. Returns how many bytes that were.
+    pub(super) fn take_at_once(&mut self, input: &[u8]) -> usize {
+        match self.form {
+            Form::Sized(_) => self.take(input).unwrap_or_default(),
+            Form::Chunked(_) => 0,
+        }
+    }
+
     /// Whether all of it is there.
     pub(super) fn is_whole(&self) -> bool {
         match &self.form {

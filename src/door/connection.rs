@@ -372,7 +372,13 @@ impl<T> Connection<T> {
 
     /// Takes what was read.
     pub fn received(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        // Before what is still to be sent nothing is gone on with, and it would not be seen again.
+        let is_next = self.input.is_empty() && self.output.is_empty();
+        let taken = match &mut self.stage {
+            Stage::Body(upload) if is_next => upload.body.take_at_once(bytes),
+            _ => 0,
+        };
+        self.input.extend_from_slice(&bytes[taken..]);
     }
 
     /// What is still to be sent.
