@@ -23,7 +23,7 @@ const TOOL_FRAME_TOKENS: u64 = 14;
 /// more there could be.
 const SHORT_BYTES: usize = 512;
 const WINDOW_BYTES: usize = 48;
-const WINDOWS: usize = 512;
+const WINDOWS: usize = 256;
 
 /// The part of a picture with escapes that is decoded: more than stands before its size.
 const HEAD_BYTES: usize = 1 << 20;
