@@ -26,7 +26,7 @@ pub(super) fn answer(api: &Api, exchange: &Exchange, ledger: &Ledger<'_>, reply:
     #[cfg(debug_assertions)]
     assert!(!exchange.panics, "provoked by a test");
 
-    read(exchange, reply, |request, reply| {
+    read(exchange, ledger, reply, |request, reply| {
         let is_stream = request.stream == Some(true);
         {
             let mut record = ledger.record.borrow_mut();
@@ -48,7 +48,9 @@ pub(super) fn count_tokens(
     ledger: &Ledger<'_>,
     reply: Reply,
 ) -> Ending {
-    read(exchange, reply, |request, reply| tell_count(api, exchange, ledger, request, reply))
+    read(exchange, ledger, reply, |request, reply| {
+        tell_count(api, exchange, ledger, request, reply)
+    })
 }
 
 fn tell_count(
@@ -87,6 +89,7 @@ fn tell_count(
 /// Has the request answered once it is read, unless nobody waits any more or it makes no sense.
 fn read(
     exchange: &Exchange,
+    ledger: &Ledger<'_>,
     reply: Reply,
     answer: impl FnOnce(&MessagesRequest<'_>, Reply) -> Ending,
 ) -> Ending {
@@ -103,14 +106,18 @@ fn read(
             Ending::ClientGone
         }
         Ok(request) => answer(&request, reply),
-        Err(error) => refuse(reply, error),
+        Err(error) => refuse(reply, ledger, error),
     }
 }
 
+/// Tells the client. Whatever becomes of that, the message has ended so, and who is told and looks
+/// finds it counted.
 #[inline(never)]
-fn refuse(reply: Reply, error: Error) -> Ending {
+fn refuse(reply: Reply, ledger: &Ledger<'_>, error: Error) -> Ending {
+    let ending = Ending::Failed(error.clone());
+    ledger.settle(&ending);
     reply.error(&error);
-    Ending::Failed(error)
+    ending
 }
 
 #[inline(never)]
@@ -137,6 +144,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
             Ending::ClientGone
         }
         Err(Failure::Error(error)) => {
+            ledger.settle(&Ending::Failed(error.clone()));
             let told = client.borrow_mut().fail(error.clone());
             match told {
                 // It failed before the client left.
@@ -149,7 +157,7 @@ fn stream(dispatch: &Dispatch<'_>, reply: Reply) -> Ending {
                 Ok(error) => {
                     let mut reply = into_reply(client);
                     reply.notes = dispatch.asking.notes();
-                    refuse(reply, error)
+                    refuse(reply, ledger, error)
                 }
             }
         }
@@ -169,7 +177,7 @@ fn whole(dispatch: &Dispatch<'_>, mut reply: Reply) -> Ending {
     reply.notes = dispatch.asking.notes();
     let Delivered { answered, rest } = match delivered {
         Ok(delivered) => delivered,
-        Err(Failure::Error(error)) => return refuse(reply, error),
+        Err(Failure::Error(error)) => return refuse(reply, dispatch.asking.ledger, error),
         Err(Failure::ClientGone) => {
             reply.abandon();
             return Ending::ClientGone;
